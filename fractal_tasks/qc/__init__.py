@@ -1,0 +1,1 @@
+"""Is this estimate believable? Pure code."""

@@ -1,0 +1,15 @@
+"""Transforms from moving to fixed physical points, in micrometres, order z, y, x.
+
+Pure code: no IO. The sign is defined here and nowhere else: a transform maps
+*moving to fixed*, ``x_fixed = T(x_moving)``. In a task, fixed is the reference
+and moving the acquisition, so ``x_reference = x_acquisition + translation``.
+
+Coordinates are corner-based, as ROI tables are: voxel ``i`` of spacing ``s``
+covers ``[i s, (i + 1) s)`` and its centre is at ``(i + 1/2) s``.
+"""
+
+from fractal_tasks.transforms.base import Transform
+from fractal_tasks.transforms.registry import transform_from_json, transform_to_json
+from fractal_tasks.transforms.translation import Translation
+
+__all__ = ["Transform", "Translation", "transform_from_json", "transform_to_json"]
