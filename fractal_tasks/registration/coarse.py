@@ -1,0 +1,199 @@
+"""Searching a whole ROI at low resolution: every shift, each over its true overlap."""
+
+import math
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from fractal_tasks.registration.patch import PatchPyramid, Pixels
+from fractal_tasks.registration.prepare import band_pass, read_binned
+
+Shift: TypeAlias = tuple[int, ...]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Indices: TypeAlias = npt.NDArray[np.intp]
+
+_MAX_READ_PX = 2**20
+"""A coarser level is searched while a ROI has more pixels than this."""
+
+_MAX_SHIFTS = 2**21
+"""Limit of the shifts to try: 724 x 724 px, or 10 planes of 166 x 166 px."""
+
+_ENOUGH_SHIFTS, _ENOUGH_UM = 2**18, 2.5
+"""Images are not binned beyond 256 x 256 px, nor pixels of 1/4 of a small nucleus."""
+
+_PEAK_RADIUS_PX = 4
+"""Shifts around a peak that belong to it: the larger sigma of the band-pass."""
+
+_EMPTY = 1e-3
+"""Energy per pixel, as a fraction of the image's mean, that counts as no signal."""
+
+
+@dataclass(frozen=True)
+class ShiftMap:
+    """Similarity of two images at every shift (moving to fixed, in pixels)."""
+
+    similarity: Pixels
+    """Normalised cross-correlation over the overlap, -1 to 1."""
+
+    overlap: npt.NDArray[np.float64]
+    """What both images see, as a fraction of the smaller one."""
+
+    zero: Shift
+    """Index of no shift."""
+
+    def similarity_at(self, shift: npt.NDArray[np.float64]) -> float:
+        """Interpolate the similarity linearly at a shift in (fractions of) pixels."""
+        last = np.subtract(self.similarity.shape, 1)
+        index = np.clip(shift + self.zero, 0, last)
+        lower = np.floor(index).astype(int)
+        values = self.similarity[tuple(slice(first, first + 2) for first in lower)]
+        for fraction in index - lower:
+            values = values[0] + fraction * (values[-1] - values[0])
+        return float(np.clip(values, -1, 1))
+
+    def find_peaks(
+        self, count: int, min_overlap: float, max_shift_px: npt.NDArray[np.float64]
+    ) -> list[Shift]:
+        """Find the most significant separate peaks, best first.
+
+        A similarity is the less surprising the smaller the overlap: the spread by
+        chance goes with the inverse square root of the number of pixels.
+        """
+        scores = np.where(
+            self.overlap >= min_overlap, self.similarity * np.sqrt(self.overlap), 0
+        )
+        for axis, limit in enumerate(max_shift_px):
+            shifts = np.arange(scores.shape[axis]) - self.zero[axis]
+            np.moveaxis(scores, axis, 0)[np.abs(shifts) > limit] = 0
+        peaks: list[Shift] = []
+        while len(peaks) < count and scores.max() > 0:
+            top = np.unravel_index(scores.argmax(), scores.shape)
+            peaks.append(tuple(int(i - z) for i, z in zip(top, self.zero, strict=True)))
+            around = [
+                slice(max(0, i - _PEAK_RADIUS_PX), i + _PEAK_RADIUS_PX + 1) for i in top
+            ]
+            scores[tuple(around)] = 0
+        return peaks
+
+
+@dataclass(frozen=True)
+class CoarseSearch:
+    """Two ROIs at low resolution and how similar they are at every shift."""
+
+    fixed: Pixels
+    moving: Pixels
+    """Binned and band-passed, axes ``(z, y, x)``."""
+
+    spacing_um: npt.NDArray[np.float64]
+    shifts: ShiftMap
+
+
+def search_coarsely(
+    fixed: PatchPyramid, moving: PatchPyramid, start_level: int
+) -> CoarseSearch:
+    """Compare whole ROIs at a level no finer than `start_level`, binned further.
+
+    Args:
+        fixed: Volumes, finest level first.
+        moving: Volumes of the same spacing; their shape may differ.
+        start_level: Index of the finest level that may be read as a whole.
+    """
+    levels = range(start_level, min(len(fixed), len(moving)))
+    sizes = [
+        max(math.prod(fixed[level].shape), math.prod(moving[level].shape))
+        for level in levels
+    ]
+    small = [n for n, size in zip(levels, sizes, strict=True) if size <= _MAX_READ_PX]
+    level = small[0] if small else levels[-1]
+    shape = tuple(map(max, fixed[level].shape, moving[level].shape))
+    spacing_um = fixed[level].spacing_um
+    factors = _choose_bins(shape, spacing_um)
+    small_fixed = band_pass(read_binned(fixed[level], factors))
+    small_moving = band_pass(read_binned(moving[level], factors))
+    return CoarseSearch(
+        fixed=small_fixed,
+        moving=small_moving,
+        spacing_um=np.multiply(spacing_um, factors),
+        shifts=map_similarity(small_fixed, small_moving),
+    )
+
+
+def _choose_bins(
+    shape: tuple[int, ...], spacing_um: tuple[float, ...]
+) -> tuple[int, ...]:
+    """Choose how many pixels to average per axis: z only while it is the finest."""
+    factors = (1, 1, 1)
+    while True:
+        planes, *_ = sizes = [n // f for n, f in zip(shape, factors, strict=True)]
+        depth_um, *pixel_um = np.multiply(spacing_um, factors)
+        shifts = math.prod(2 * n - 1 for n in sizes)
+        enough = shifts <= _ENOUGH_SHIFTS or min(pixel_um) >= _ENOUGH_UM
+        if enough and shifts <= _MAX_SHIFTS:
+            return factors
+        z, y, x = factors
+        thin = planes >= 8 and depth_um < min(pixel_um)
+        factors = (2 * z, y, x) if thin else (z, 2 * y, 2 * x)
+
+
+def map_similarity(fixed: Pixels, moving: Pixels) -> ShiftMap:
+    """Correlate two band-passed images at every shift that leaves an overlap.
+
+    Zero padding leaves no wrap-around to resolve, and dividing by the energy inside
+    each overlap makes small overlaps comparable with large ones. The images have zero
+    mean (and 0 where invalid), so no local mean is needed.
+
+    Args:
+        fixed: Reference, any number of axes.
+        moving: The other image; its shape may differ.
+
+    References:
+        Padfield, IEEE Trans. Image Process. 21, 2706 (2012),
+        doi:10.1109/TIP.2011.2181402 (the general case, with masks).
+    """
+    pairs = list(zip(fixed.shape, moving.shape, strict=True))
+    shifts = [np.arange(1 - n_moving, n_fixed) for n_fixed, n_moving in pairs]
+    lengths = [
+        np.minimum(n_fixed, n_moving + axis) - np.maximum(0, axis)
+        for axis, (n_fixed, n_moving) in zip(shifts, pairs, strict=True)
+    ]
+    padded = [fft.next_fast_len(axis.size, real=True) for axis in shifts]
+    spectrum = fft.rfftn(fixed, padded) * fft.rfftn(moving, padded).conj()
+    product = fft.irfftn(spectrum, padded)
+    for axis, shift in enumerate(shifts):
+        product = np.take(product, shift, axis=axis, mode="wrap")
+    norm = np.sqrt(
+        _sum_overlaps(fixed, [np.maximum(0, axis) for axis in shifts], lengths)
+        * _sum_overlaps(moving, [np.maximum(0, -axis) for axis in shifts], lengths)
+    )
+    smaller = min(fixed.size, moving.size)
+    return ShiftMap(
+        similarity=np.divide(product, norm, out=np.zeros_like(product), where=norm > 0),
+        overlap=reduce(np.multiply.outer, lengths) / smaller,
+        zero=tuple(n - 1 for n in moving.shape),
+    )
+
+
+def _sum_overlaps(
+    image: Pixels, starts: list[Indices], lengths: list[Indices]
+) -> npt.NDArray[np.float64]:
+    """Add up the energy of `image` in the overlap of every shift."""
+    energy = image.astype(np.float64) ** 2
+    energy += _EMPTY * energy.mean()
+    for axis, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        energy = sum_runs(energy, axis, start, length)
+    return energy
+
+
+def sum_runs(
+    values: npt.NDArray[np.float64], axis: int, start: Indices, length: Indices
+) -> npt.NDArray[np.float64]:
+    """Add up runs of `length` values from `start` along one axis."""
+    padding = [(int(other == axis), 0) for other in range(values.ndim)]
+    running = np.pad(values.cumsum(axis=axis), padding)
+    total: npt.NDArray[np.float64] = np.take(running, start + length, axis)
+    total -= np.take(running, start, axis)
+    return total

@@ -1,0 +1,327 @@
+"""The contract of a registration method: each member of the registry keeps it.
+
+Truth is the closed form of the drawn cells. Tolerances are in pixels of level 0: 0.15
+in y and x, 0.3 planes in z, for images with photon noise.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.registration.base import RegistrationMethod
+from fractal_tasks.registration.estimate import Estimate
+from fractal_tasks.registration.patch import ArrayPatch, Box, Pixels
+from fractal_tasks.registration.registry import METHODS, Method
+from fractal_tasks.transforms import Translation
+from tests.registration.scene import (
+    SHAPE,
+    SPACING_UM,
+    Image,
+    build_pyramid,
+    draw_cells,
+    photograph,
+)
+
+TOLERANCE_PX = np.array([0.3, 0.15, 0.15])
+
+each_method = pytest.mark.parametrize(
+    "method", [method() for method in METHODS], ids=lambda method: method.type
+)
+each_dimension = pytest.mark.parametrize(
+    ("method", "ndim"),
+    [(method(), n) for method in METHODS for n in sorted(method.dimensionalities)],
+    ids=lambda value: f"{value}d" if isinstance(value, int) else value.type,
+)
+
+
+def register(
+    method: RegistrationMethod,
+    fixed: Image,
+    moving: Image,
+    *,
+    start_level: int = 1,
+    spacing_um: tuple[float, ...] | None = None,
+) -> Estimate:
+    spacing_um = spacing_um or SPACING_UM[fixed.ndim]
+    return method.estimate(
+        build_pyramid(fixed, spacing_um),
+        build_pyramid(moving, spacing_um),
+        start_level=start_level,
+    )
+
+
+def translation_px(estimate: Estimate, spacing_um: tuple[float, ...]) -> Any:
+    assert isinstance(estimate.transform, Translation)
+    spacing = np.array((1.0, *spacing_um)[-3:])
+    return np.array(estimate.transform.translation_um) / spacing
+
+
+def assert_found(estimate: Estimate, truth_px: tuple[float, ...], ndim: int) -> None:
+    found = translation_px(estimate, SPACING_UM[ndim])
+    truth = np.array((0.0, *truth_px)[-3:])
+    assert np.all(np.abs(found - truth) < TOLERANCE_PX), (found, truth)
+    assert 0.5 < estimate.confidence <= 1
+
+
+def assert_rejected(estimate: Estimate) -> None:
+    assert 0 <= estimate.confidence < 0.5
+    numbers = [
+        *translation_px(estimate, (1.0, 1.0)),
+        estimate.similarity_before,
+        estimate.similarity_after,
+        estimate.overlap,
+    ]
+    assert np.isfinite(numbers).all()
+
+
+def draw_pair(
+    ndim: int, truth_px: tuple[float, ...], seed: int = 1
+) -> tuple[Image, Image]:
+    shape, spacing_um = SHAPE[ndim], SPACING_UM[ndim]
+    fixed = draw_cells(seed, shape, spacing_um)
+    moving = draw_cells(seed, shape, spacing_um, truth_px)
+    return photograph(seed, fixed), photograph(seed + 1, moving)
+
+
+def test_a_block_4_px_further_in_the_moving_image_gives_minus_1_3_um() -> None:
+    fixed, moving = np.zeros((2, 64, 64), np.float32)
+    fixed[20:30, 25:35] = 1000
+    moving[24:34, 25:35] = 1000
+    for method in METHODS:
+        estimate = register(method(), fixed, moving, start_level=0)
+        assert isinstance(estimate.transform, Translation)
+        expected = pytest.approx((0, -1.3, 0), abs=0.15 * 0.325)
+        assert estimate.transform.translation_um == expected
+
+
+@each_dimension
+@pytest.mark.parametrize(
+    "shift",
+    [(0, 0, 0), (1, 4, -6), (-0.4, 2.37, 5.71), (1.3, -81.6, 23.2), (0.6, 60.3, 93.8)],
+    ids=["none", "whole", "sub-pixel", "large", "diagonal"],
+)
+def test_a_known_shift_is_found(
+    method: RegistrationMethod, ndim: int, shift: tuple[float, ...]
+) -> None:
+    fixed, moving = draw_pair(ndim, shift[-ndim:])
+    assert_found(register(method, fixed, moving), shift[-ndim:], ndim)
+
+
+@each_dimension
+def test_the_search_level_does_not_change_the_accuracy(
+    method: RegistrationMethod, ndim: int
+) -> None:
+    truth = (0.7, -13.3, 21.6)[-ndim:]
+    fixed, moving = draw_pair(ndim, truth)
+    for start_level in (0, 2):
+        estimate = register(method, fixed, moving, start_level=start_level)
+        assert_found(estimate, truth, ndim)
+
+
+@each_dimension
+def test_gain_and_offset_do_not_matter(method: RegistrationMethod, ndim: int) -> None:
+    truth = (0.0, 7.4, -3.2)[-ndim:]
+    shape, spacing_um = SHAPE[ndim], SPACING_UM[ndim]
+    fixed = photograph(1, draw_cells(3, shape, spacing_um))
+    moved = draw_cells(3, shape, spacing_um, truth)
+    moving = photograph(2, moved, gain=0.3, offset=2000)
+    assert_found(register(method, fixed, moving), truth, ndim)
+
+
+@each_dimension
+def test_shapes_may_differ(method: RegistrationMethod, ndim: int) -> None:
+    truth = (0.0, 7.4, -3.2)[-ndim:]
+    fixed, moving = draw_pair(ndim, truth)
+    smaller = moving[..., : moving.shape[-2] - 37, : moving.shape[-1] - 80]
+    assert_found(register(method, fixed, smaller), truth, ndim)
+    assert_found(register(method, fixed[..., :-37, :-80], moving), truth, ndim)
+
+
+@each_method
+def test_pixels_need_not_be_square(method: RegistrationMethod) -> None:
+    spacing_um, truth = (0.5, 0.25), (6.3, -9.4)
+    fixed = photograph(1, draw_cells(4, (256, 384), spacing_um))
+    moving = photograph(2, draw_cells(4, (256, 384), spacing_um, truth))
+    estimate = register(method, fixed, moving, spacing_um=spacing_um)
+    found = translation_px(estimate, spacing_um)
+    assert found == pytest.approx((0, *truth), abs=0.15)
+    assert estimate.confidence > 0.5
+
+
+@each_dimension
+def test_invalid_pixels_are_ignored(method: RegistrationMethod, ndim: int) -> None:
+    truth = (0.0, 7.4, -13.2)[-ndim:]
+    fixed, moving = draw_pair(ndim, truth)
+    for image in (fixed, moving):
+        image[..., :60, :] = np.nan
+        image[..., 100:110, 100:110] = np.nan
+    assert_found(register(method, fixed, moving), truth, ndim)
+
+
+@each_dimension
+def test_defects_of_the_camera_do_not_vote_for_no_movement(
+    method: RegistrationMethod, ndim: int
+) -> None:
+    """Hot and dead pixels, also pairs, vignetting: all at the same place in both."""
+    truth = (0.0, 7.4, -13.2)[-ndim:]
+    fixed, moving = draw_pair(ndim, truth)
+    add_camera_defects(fixed, moving)
+    assert_found(register(method, fixed, moving), truth, ndim)
+
+
+def add_camera_defects(*images: Image) -> None:
+    for image in images:
+        rng = np.random.default_rng(7)
+        height, width = image.shape[-2:]
+        y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        image *= 1 - 0.3 * (y**2 + x**2) / 2
+        rows, columns = rng.integers(0, (height, width), (120, 2)).T
+        image[..., rows, columns] = rng.uniform(2000, 9000, 120)
+        image[..., rows[:20], (columns[:20] + 1) % width] = 5000
+        rows, columns = rng.integers(0, (height, width), (50, 2)).T
+        image[..., rows, columns] = 0
+
+
+@each_dimension
+@pytest.mark.parametrize("seed", range(4))
+def test_unrelated_images_are_rejected(
+    method: RegistrationMethod, ndim: int, seed: int
+) -> None:
+    shape, spacing_um = SHAPE[ndim], SPACING_UM[ndim]
+    fixed = photograph(1, draw_cells(10 + seed, shape, spacing_um))
+    moving = photograph(2, draw_cells(20 + seed, shape, spacing_um))
+    assert_rejected(register(method, fixed, moving))
+
+
+@each_dimension
+def test_empty_fields_with_the_same_camera_defects_are_rejected(
+    method: RegistrationMethod, ndim: int
+) -> None:
+    dark = np.zeros(SHAPE[ndim], np.float32)
+    fixed, moving = photograph(1, dark), photograph(2, dark)
+    add_camera_defects(fixed, moving)
+    assert_rejected(register(method, fixed, moving))
+
+
+@each_dimension
+@pytest.mark.parametrize("value", [0.0, 1234.5, np.nan], ids=["zero", "grey", "NaN"])
+def test_an_image_without_signal_is_rejected(
+    method: RegistrationMethod, ndim: int, value: float
+) -> None:
+    flat = np.full(SHAPE[ndim], value, np.float32)
+    cells, _ = draw_pair(ndim, (0.0,) * ndim)
+    assert_rejected(register(method, flat, flat.copy()))
+    assert_rejected(register(method, cells, flat))
+    assert_rejected(register(method, flat, cells))
+
+
+@each_method
+@pytest.mark.parametrize("apart_px", [4.0, 30.0])
+def test_halves_that_moved_apart_are_rejected(
+    method: RegistrationMethod, apart_px: float
+) -> None:
+    """What is right for one half of the field is wrong for the other."""
+    spacing_um, shape = SPACING_UM[2], (320, 1536)
+    left = draw_cells(5, shape, spacing_um, (0.0, 5.0))
+    right = draw_cells(5, shape, spacing_um, (apart_px, 5.0))
+    fixed = photograph(1, draw_cells(5, shape, spacing_um))
+    moving = photograph(2, np.where(np.arange(1536) < 768, left, right))
+    assert_rejected(register(method, fixed, moving))
+
+
+@each_method
+def test_the_evidence_is_reported(method: RegistrationMethod) -> None:
+    fixed, moving = draw_pair(2, (80.0, -96.0))
+    estimate = register(method, fixed, moving)
+    assert estimate.overlap == pytest.approx(240 / 320 * 288 / 384, abs=0.005)
+    assert estimate.similarity_before < 0.3
+    assert estimate.similarity_after > 0.7
+
+
+@each_method
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_thin_stacks_are_registered(method: RegistrationMethod, depth: int) -> None:
+    if 3 not in method.dimensionalities:
+        pytest.skip("2D only")
+    truth = (0.0, 11.4, -3.7)
+    shape, spacing_um = (depth, 256, 256), SPACING_UM[3]
+    fixed = photograph(1, draw_cells(6, shape, spacing_um))
+    moving = photograph(2, draw_cells(6, shape, spacing_um, truth))
+    estimate = register(method, fixed, moving)
+    assert_found(estimate, truth, 3)
+    assert depth > 1 or translation_px(estimate, spacing_um)[0] == 0
+
+
+@each_method
+def test_a_limit_excludes_larger_shifts(method: RegistrationMethod) -> None:
+    fixed, moving = draw_pair(2, (80.0, 0.0))
+    limited = method.model_copy(update={"max_shift_um": 10.0})
+    assert_rejected(register(limited, fixed, moving))
+
+
+@dataclass
+class CountingPatch:
+    """A patch that notes how many pixels are read, in all and at most at once."""
+
+    patch: ArrayPatch
+    reads: list[int] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.patch.shape
+
+    @property
+    def spacing_um(self) -> tuple[float, ...]:
+        return self.patch.spacing_um
+
+    def read(self, box: Box) -> Pixels:
+        pixels = self.patch.read(box)
+        self.reads.append(pixels.size)
+        return pixels
+
+
+@each_method
+@pytest.mark.parametrize("levels", [1, 3])
+def test_a_large_roi_is_read_in_bounded_pieces(
+    method: RegistrationMethod, levels: int
+) -> None:
+    """With levels, level 0 is read in windows; without, in blocks and once more."""
+    side, spacing_um = 3000, SPACING_UM[2]
+    light = np.random.default_rng(8).random((side // 10, side // 10))
+    image = photograph(1, np.kron(light, np.ones((10, 10))).astype(np.float32))
+    pyramid = [CountingPatch(one) for one in build_pyramid(image, spacing_um, levels)]
+    estimate = method.estimate(pyramid, pyramid, start_level=0)
+    assert estimate.confidence > 0.9
+    reads = pyramid[0].reads
+    assert max(reads) <= 2**22
+    whole_reads = 2 * side**2 if levels == 1 else 0
+    assert sum(reads) <= whole_reads + 2 * 2**22
+
+
+@each_method
+def test_a_patch_that_is_too_small_is_an_error(method: RegistrationMethod) -> None:
+    patch = [ArrayPatch(np.zeros((40, 7), np.float32), SPACING_UM[2])]
+    with pytest.raises(InvalidInputError, match=r"at least 8 in y and x"):
+        method.estimate(patch, patch, start_level=0)
+    with pytest.raises(InvalidInputError, match=r"level 1.*1 levels"):
+        method.estimate(patch, patch, start_level=1)
+
+
+@pytest.mark.parametrize("member", METHODS, ids=lambda member: member.__name__)
+def test_a_method_can_be_given_by_its_name(member: type[RegistrationMethod]) -> None:
+    adapter: TypeAdapter[RegistrationMethod] = TypeAdapter(Method)
+    name = member.model_fields["type"].default
+    assert adapter.validate_python(name) == member()
+    assert adapter.validate_python({"type": name}) == member()
+    assert adapter.validate_python(member()) == member()
+
+
+def test_an_unknown_method_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Method).validate_python("magic")
+    for member in METHODS:
+        assert member.model_fields["type"].default in str(caught.value)
