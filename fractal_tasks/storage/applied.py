@@ -1,0 +1,99 @@
+"""What a plate says about registered images: the record in them, the well's list."""
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.storage.roi_tables import RECORD_KEY, read_roi_table
+from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.wells import read_acquisitions
+
+if TYPE_CHECKING:
+    from ngio import OmeZarrContainer, OmeZarrPlate
+
+
+def read_applied_record(image: ImageUrl) -> dict[str, Any] | None:
+    """Read how an image was registered; None if this package did not register it."""
+    record = zarr.open_group(image.path, mode="r").attrs.get(RECORD_KEY)
+    return record if isinstance(record, dict) else None
+
+
+def is_applied(
+    container: "OmeZarrContainer", image: ImageUrl, registered_roi_table: str
+) -> bool:
+    """Whether an image is the result of applying this table.
+
+    A registered image has the table without the plan; a later run of find consensus
+    writes a new plan, and the image is registered again.
+    """
+    record = read_applied_record(image)
+    if record is None or record.get("registered_roi_table") != registered_roi_table:
+        return False
+    if registered_roi_table not in container.list_tables():
+        return False
+    return read_roi_table(container, image, registered_roi_table).record is None
+
+
+def is_up_to_date(target: ImageUrl, record: dict[str, Any]) -> bool:
+    """Whether the output of an earlier run is there and was made in the same way.
+
+    Raises:
+        InvalidDataError: There is something else at the url.
+    """
+    if not target.path.exists():
+        return False
+    try:
+        found = read_applied_record(target)
+    except (OSError, ValueError) as error:
+        raise _occupied(target) from error
+    if found is None or found.get("input_image") != record["input_image"]:
+        raise _occupied(target)
+    return found == record
+
+
+def _occupied(target: ImageUrl) -> InvalidDataError:
+    return InvalidDataError(
+        f"{target.zarr_url}: exists and is not the registered image of this input; it "
+        "is left untouched. Choose another output_image_suffix, or move it away."
+    )
+
+
+def check_plate(image: ImageUrl) -> None:
+    """Check that the plate can be told about a new image.
+
+    Raises:
+        InvalidDataError: There is no plate metadata.
+    """
+    _open_plate(image)
+
+
+def add_to_well(image: ImageUrl, acquisition: int) -> None:
+    """List an image in its well, under the plate's lock, if it is not listed yet."""
+    if image.image_path in read_acquisitions(image.well_url):
+        return
+    with warnings.catch_warnings():
+        # The '_' of '1_registered' is what Fractal's tasks have always written.
+        warnings.filterwarnings("ignore", message=".*alphanumeric")
+        _open_plate(image).atomic_add_image(
+            row=image.row,
+            column=image.column,
+            image_path=image.image_path,
+            acquisition_id=acquisition,
+        )
+
+
+def _open_plate(image: ImageUrl) -> "OmeZarrPlate":
+    from ngio import open_ome_zarr_plate
+    from ngio.utils import NgioError
+
+    try:
+        plate = open_ome_zarr_plate(image.plate_url)
+        _ = plate.meta
+    except (NgioError, OSError, ValueError) as error:
+        raise InvalidDataError(
+            f"{image.plate_url}: found no metadata of an OME-Zarr plate, which has to "
+            "list the new image. Check the zarr_url, or use overwrite_input=True."
+        ) from error
+    return plate

@@ -1,0 +1,197 @@
+"""Building the registered image: pixels, labels and tables, from its own image only."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.storage.blockwise import BoxCopy, write_registered
+from fractal_tasks.storage.images import spacing_of, spatial_shape
+from fractal_tasks.storage.moved_tables import write_registered_tables
+from fractal_tasks.storage.plans import RegistrationPlan, RoiMove
+from fractal_tasks.storage.roi_tables import RECORD_KEY, own_columns_known
+from fractal_tasks.storage.urls import ImageUrl
+
+if TYPE_CHECKING:
+    from ngio import Image, Label, OmeZarrContainer
+
+logger = logging.getLogger(__name__)
+
+_HANDLED_FOLDERS = {"labels", "tables"}
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """The image to be registered, and what of it is registered."""
+
+    url: ImageUrl
+    container: "OmeZarrContainer"
+    labels: tuple[str, ...]
+    """Names of the labels that are registered along."""
+
+
+def build_registered_image(
+    source: SourceImage, build: Path, plan: RegistrationPlan, record: dict[str, Any]
+) -> None:
+    """Write the registered version of an image into the new folder `build`.
+
+    Args:
+        source: The image as it is.
+        build: Folder that does not exist yet.
+        plan: Which pixels go where.
+        record: What is stored in the attributes of the new image.
+    """
+    image = source.container
+    target = image.derive_image(build)
+    _copy_attributes(source.url.path, build)
+    zarr.open_group(build, mode="r+").attrs[RECORD_KEY] = record
+    _copy_foreign_folders(source, build)
+    _warn_overlaps(source.url, plan)
+    write_registered(
+        image.get_image().zarr_array,
+        [target.get_image(path=path).zarr_array for path in image.level_paths],
+        _copies(image.get_image(), plan),
+        downsampling="mean",
+        fill_value=plan.fill_value,
+    )
+    for name in source.labels:
+        _write_label(source, target, build, name, plan)
+    write_registered_tables(source.container, source.url, build, plan, source.labels)
+
+
+def _copy_attributes(source: Path, target: Path) -> None:
+    """Give `target` all attributes of `source`, also those ngio does not know.
+
+    Both have the same levels and pixel sizes, so all of them still hold.
+    """
+    attributes = zarr.open_group(source, mode="r").attrs.asdict()
+    zarr.open_group(target, mode="r+").attrs.put(attributes)
+
+
+def _copy_foreign_folders(source: SourceImage, build: Path) -> None:
+    """Carry over folders of the image that neither NGFF nor Fractal know."""
+    known = {path.split("/")[0] for path in source.container.level_paths}
+    for folder in sorted(source.url.path.iterdir()):
+        if folder.is_dir() and folder.name not in known | _HANDLED_FOLDERS:
+            logger.warning(
+                "%s: folder %r is carried over unchanged",
+                source.url.zarr_url,
+                folder.name,
+            )
+            shutil.copytree(folder, build / folder.name, symlinks=True)
+
+
+def _warn_overlaps(url: ImageUrl, plan: RegistrationPlan) -> None:
+    moves = list(plan.moves.items())
+    overlapping = [
+        f"{name!r} and {other!r}"
+        for index, (name, move) in enumerate(moves)
+        for other, other_move in moves[index + 1 :]
+        if not move.destination.intersection(other_move.destination).is_empty
+    ]
+    if overlapping:
+        logger.warning(
+            "%s: ROIs overlap; where they do, the later one is kept: %s",
+            url.zarr_url,
+            ", ".join(overlapping),
+        )
+
+
+def _copies(level: "Image | Label", plan: RegistrationPlan) -> list[BoxCopy]:
+    ndim = 3 if "z" in level.axes else 2
+    return [
+        BoxCopy(move.source.slices(ndim), move.destination.slices(ndim))
+        for move in plan.moves.values()
+    ]
+
+
+def _write_label(
+    source: SourceImage,
+    target: "OmeZarrContainer",
+    build: Path,
+    name: str,
+    plan: RegistrationPlan,
+) -> None:
+    old = source.container.get_label(name)
+    paths = old.meta.paths
+    target.derive_label(name, ref_image=old, dtype=str(old.zarr_array.dtype))
+    _copy_attributes(source.url.path / "labels" / name, build / "labels" / name)
+    new = [target.get_label(name, path=path).zarr_array for path in paths]
+    image_spacing_um = spacing_of(source.container.get_image())
+    write_registered(
+        old.zarr_array,
+        new,
+        [
+            copy
+            for move in plan.moves.values()
+            if (copy := _label_copy(move, image_spacing_um, old)) is not None
+        ],
+        downsampling="nearest",
+    )
+
+
+def _label_copy(
+    move: RoiMove, image_spacing_um: tuple[float, float, float], label: "Label"
+) -> BoxCopy | None:
+    """Give the copy at the label's own pixel size: nearest neighbour.
+
+    A label pixel belongs to the ROI its centre lies in. None if there is none.
+    """
+    ratio = np.divide(image_spacing_um, spacing_of(label))
+    start = np.ceil(np.multiply(move.destination.start, ratio) - 0.5)
+    stop = np.ceil(np.multiply(move.destination.stop, ratio) - 0.5)
+    shift = np.floor(np.multiply(move.shift_px, ratio) + 0.5)
+    shape = spatial_shape(label)
+    start = np.maximum.reduce([start, shift, np.zeros(3)])
+    stop = np.minimum.reduce([stop, shape + shift, np.array(shape, dtype=float)])
+    if np.any(stop <= start):
+        return None
+    ndim = 3 if "z" in label.axes else 2
+    boxes = [
+        tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))[-ndim:]
+        for first, last in ((start - shift, stop - shift), (start, stop))
+    ]
+    return BoxCopy(source=boxes[0], destination=boxes[1])
+
+
+def validate_registered_image(source: SourceImage, build: Path) -> None:
+    """Reopen a registered image and compare it with what it was made from.
+
+    Raises:
+        InvalidDataError: Levels, shapes, data types or labels differ.
+    """
+    from ngio import open_ome_zarr_container
+
+    built = open_ome_zarr_container(build, mode="r")
+    found = _describe(built, tuple(built.list_labels()))
+    needed = _describe(source.container, source.labels)
+    if found != needed:
+        raise InvalidDataError(
+            f"{source.url.zarr_url}: the registered image in {build} has {found}; "
+            f"needed is {needed}. The image itself is untouched."
+        )
+    with own_columns_known():
+        for name in built.list_tables():
+            built.get_table(name).set_table_data()
+
+
+def _describe(
+    container: "OmeZarrContainer", labels: Sequence[str]
+) -> dict[str, list[tuple[tuple[int, ...], str]]]:
+    levels = [container.get_image(path=path) for path in container.level_paths]
+    described = {
+        "image": [(level.shape, str(level.zarr_array.dtype)) for level in levels]
+    }
+    for name in sorted(labels):
+        paths = container.get_label(name).meta.paths
+        described[f"label {name!r}"] = [
+            (label.shape, str(label.zarr_array.dtype))
+            for label in (container.get_label(name, path=path) for path in paths)
+        ]
+    return described

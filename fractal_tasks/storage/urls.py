@@ -1,0 +1,74 @@
+"""Urls of images, wells and plates: ``<plate>/<row>/<column>/<image>``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fractal_tasks.errors import InvalidInputError
+
+
+def normalise_url(url: str) -> str:
+    """Give `url` without trailing or doubled slashes.
+
+    Raises:
+        InvalidInputError: `url` is empty or contains ``..`` or ``.``.
+    """
+    scheme, separator, path = url.rpartition("://")
+    parts = path.split("/")
+    if not any(parts) or any(part in {".", ".."} for part in parts):
+        raise InvalidInputError(
+            f"zarr_url {url!r}: found an empty path or a '.' or '..' in it; needed is "
+            "the plain url of an image in a plate, e.g. '/data/plate.zarr/B/03/0'."
+        )
+    root = "/" if path.startswith("/") and not separator else ""
+    return scheme + separator + root + "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class ImageUrl:
+    """The url of an image, taken apart."""
+
+    zarr_url: str
+    plate_url: str
+    row: str
+    column: str
+    image_path: str
+
+    @property
+    def well_url(self) -> str:
+        """Url of the well the image is in."""
+        return f"{self.plate_url}/{self.row}/{self.column}"
+
+    @property
+    def well_path(self) -> Path:
+        """The well as a local folder."""
+        return Path(self.well_url)
+
+    @property
+    def path(self) -> Path:
+        """The image as a local folder."""
+        return Path(self.zarr_url)
+
+    @property
+    def suffix(self) -> str:
+        """What follows the first ``_`` in the image's name; '' if there is none."""
+        return self.image_path.partition("_")[2]
+
+    def sibling(self, image_path: str) -> "ImageUrl":
+        """Give the url of another image of the same well."""
+        return parse_image_url(f"{self.well_url}/{image_path}")
+
+
+def parse_image_url(zarr_url: str) -> ImageUrl:
+    """Take the url of an image in a plate apart.
+
+    Raises:
+        InvalidInputError: The url has fewer than four parts, or ``..`` in it.
+    """
+    url = normalise_url(zarr_url)
+    parts = url.rsplit("/", maxsplit=3)
+    if len(parts) != 4 or not parts[0]:
+        raise InvalidInputError(
+            f"zarr_url {zarr_url!r}: needed is '<plate>/<row>/<column>/<image>', e.g. "
+            "'/data/plate.zarr/B/03/0'. Registration works on plates only."
+        )
+    return ImageUrl(url, *parts)
