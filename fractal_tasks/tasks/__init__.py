@@ -1,0 +1,1 @@
+"""The task functions, one module each, as a Fractal server runs them."""

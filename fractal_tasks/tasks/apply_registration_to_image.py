@@ -1,0 +1,178 @@
+"""Write the registered version of an image with its labels and tables."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pydantic import validate_call
+
+from fractal_tasks import __version__
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.storage.applied import (
+    add_to_well,
+    check_plate,
+    is_applied,
+    is_up_to_date,
+)
+from fractal_tasks.storage.images import open_image
+from fractal_tasks.storage.locks import image_lock
+from fractal_tasks.storage.plans import RegistrationPlan, read_plan
+from fractal_tasks.storage.publish import heal, replace_directory
+from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.storage.wells import read_acquisition
+
+if TYPE_CHECKING:
+    from ngio import OmeZarrContainer
+
+logger = logging.getLogger(__name__)
+
+
+@validate_call
+def apply_registration_to_image(
+    *,
+    zarr_url: str,
+    registered_roi_table: str,
+    reference_acquisition: int = 0,
+    register_labels: bool = True,
+    overwrite_input: bool = True,
+    output_image_suffix: str = "registered",
+    discard_labels: bool = False,
+) -> dict[str, Any]:
+    """Move the pixels of every ROI to where the reference acquisition has them.
+
+    Writes a new image of the same size with all channels and resolution levels, moves
+    labels and ROI tables along, and puts it in the place of the old one in a single
+    step, or beside it.
+
+    Args:
+        zarr_url: Url of the image to process (set by the Fractal server).
+        registered_roi_table: Registered ROI table that "Find Registration Consensus"
+            wrote, e.g. `FOV_ROI_table_registered`.
+        reference_acquisition: Acquisition that all others are registered to, e.g. `0`.
+            The same as for the two tasks before.
+        register_labels: Whether to register the labels of the image as well.
+        overwrite_input: Whether the registered image takes the place of the input. If
+            not, it is written beside it, with `output_image_suffix` in its name.
+        output_image_suffix: Added to the name of the new image after a `_` if the input
+            is kept, e.g. `registered` for `1_registered`.
+        discard_labels: Only needed to overwrite an image without registering its
+            labels (`register_labels=False`): confirms that its labels may be deleted.
+
+    Returns:
+        The image list update: the url of the registered image, and of its origin if
+        the input is kept.
+
+    Raises:
+        InvalidInputError: An argument does not fit the image.
+        MissingStepError: The registered ROI table is missing.
+        InvalidDataError: Image, labels or tables are not as needed.
+        PublishError: Writing failed; the image is untouched.
+    """
+    image = parse_image_url(zarr_url)
+    target = image if overwrite_input else _output_image(image, output_image_suffix)
+    logger.info(
+        "apply_registration_to_image: %s -> %s, registered_roi_table=%r, "
+        "reference_acquisition=%d, register_labels=%s",
+        image.zarr_url,
+        target.zarr_url,
+        registered_roi_table,
+        reference_acquisition,
+        register_labels,
+    )
+    acquisition = read_acquisition(image)
+    if not overwrite_input:
+        check_plate(image)
+    with image_lock(image.path):
+        heal(image.path)
+        container = open_image(image)
+        if is_applied(container, image, registered_roi_table):
+            logger.info(
+                "%s is already registered from table %r: nothing to do",
+                image.zarr_url,
+                registered_roi_table,
+            )
+            return {"image_list_updates": [{"zarr_url": image.zarr_url}]}
+        plan = read_plan(container, image, registered_roi_table, reference_acquisition)
+        if overwrite_input and not register_labels and not discard_labels:
+            _refuse_to_lose_labels(container, image)
+        labels = container.list_labels() if register_labels else []
+        _write(container, image, target, plan, labels)
+    if overwrite_input:
+        return {"image_list_updates": [{"zarr_url": image.zarr_url}]}
+    add_to_well(target, acquisition)
+    return {
+        "image_list_updates": [{"zarr_url": target.zarr_url, "origin": image.zarr_url}]
+    }
+
+
+def _output_image(image: ImageUrl, suffix: str) -> ImageUrl:
+    if not suffix.replace("_", "").isalnum():
+        raise InvalidInputError(
+            f"output_image_suffix={suffix!r}: needed are letters, digits and '_', e.g. "
+            "'registered'."
+        )
+    return image.sibling(f"{image.image_path}_{suffix}")
+
+
+def _refuse_to_lose_labels(container: "OmeZarrContainer", image: ImageUrl) -> None:
+    labels = container.list_labels()
+    if labels:
+        raise InvalidInputError(
+            f"{image.zarr_url}: register_labels=False with overwrite_input=True would "
+            f"delete the labels {labels}. Set register_labels=True to register them, "
+            "overwrite_input=False to keep the input, or discard_labels=True to "
+            "delete them."
+        )
+
+
+def _write(
+    container: "OmeZarrContainer",
+    image: ImageUrl,
+    target: ImageUrl,
+    plan: RegistrationPlan,
+    labels: list[str],
+) -> None:
+    from fractal_tasks.storage.registered_image import (
+        SourceImage,
+        build_registered_image,
+        validate_registered_image,
+    )
+
+    record = {
+        **plan.applied_record(),
+        "task": "apply_registration_to_image",
+        "version": __version__,
+        "input_image": image.image_path,
+        "labels": labels,
+    }
+    if target != image:
+        heal(target.path)
+        if is_up_to_date(target, record):
+            logger.info("%s is up to date: nothing to do", target.zarr_url)
+            return
+    source = SourceImage(image, container, tuple(labels))
+    _log_plan(plan)
+    with replace_directory(
+        target.path,
+        image=target.path,
+        validate=lambda build: validate_registered_image(source, build),
+    ) as build:
+        build_registered_image(source, build, plan, record)
+    logger.info(
+        "%s: %d ROIs registered, labels %s", target.zarr_url, len(plan.moves), labels
+    )
+
+
+def _log_plan(plan: RegistrationPlan) -> None:
+    for name, move in plan.moves.items():
+        logger.info(
+            "ROI %r: moved by z=%d, y=%d, x=%d px; %s px kept",
+            name,
+            *move.shift_px,
+            move.destination.shape,
+        )
+
+
+if __name__ == "__main__":
+    from fractal_task_tools.task_wrapper import run_fractal_task
+
+    run_fractal_task(task_function=apply_registration_to_image)

@@ -1,0 +1,62 @@
+"""Pair every image of the plate with its reference."""
+
+import logging
+from typing import Any
+
+from pydantic import validate_call
+
+from fractal_tasks.storage.wells import group_images
+from fractal_tasks.task_io import InitArgsRegistration
+
+logger = logging.getLogger(__name__)
+
+
+@validate_call
+def init_calculate_registration(
+    *,
+    zarr_urls: list[str],
+    zarr_dir: str,
+    reference_acquisition: int = 0,
+) -> dict[str, list[dict[str, Any]]]:
+    """Find the reference image of every image to be registered.
+
+    Images are grouped by well. If a well has several images per acquisition, an image
+    belongs to the reference image with the same suffix (the text after the first `_`).
+
+    Args:
+        zarr_urls: Urls of the images to process (set by the Fractal server).
+        zarr_dir: Folder of the dataset (set by the Fractal server; not used).
+        reference_acquisition: Acquisition that all others are registered to, e.g. `0`.
+            Must be present in every well.
+
+    Returns:
+        The parallelization list: one unit per image that is not a reference.
+
+    Raises:
+        InvalidInputError: A url is not that of an image in a plate.
+        InvalidDataError: A well lacks the reference acquisition, or it is ambiguous.
+    """
+    logger.info(
+        "init_calculate_registration: %d images, reference_acquisition=%d",
+        len(zarr_urls),
+        reference_acquisition,
+    )
+    groups = group_images(zarr_urls, reference_acquisition)
+    units = [
+        {
+            "zarr_url": image.zarr_url,
+            "init_args": InitArgsRegistration(
+                reference_zarr_url=group.reference.zarr_url
+            ).model_dump(),
+        }
+        for group in groups
+        for image in group.others
+    ]
+    logger.info("%d images to register in %d wells", len(units), len(groups))
+    return {"parallelization_list": units}
+
+
+if __name__ == "__main__":
+    from fractal_task_tools.task_wrapper import run_fractal_task
+
+    run_fractal_task(task_function=init_calculate_registration)

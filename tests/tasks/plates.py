@@ -1,0 +1,107 @@
+"""Running the tasks on a plate in one process, and looking at what they wrote."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ngio import OmeZarrContainer, Roi, open_ome_zarr_container
+
+from fractal_tasks.storage.images import open_image
+from fractal_tasks.storage.roi_tables import (
+    RoiTableData,
+    read_roi_table,
+    replace_roi_table,
+)
+from fractal_tasks.storage.urls import parse_image_url
+from fractal_tasks.tasks.apply_registration_to_image import apply_registration_to_image
+from fractal_tasks.tasks.calculate_registration import calculate_registration
+from fractal_tasks.tasks.find_registration_consensus import find_registration_consensus
+from fractal_tasks.tasks.init_calculate_registration import init_calculate_registration
+from fractal_tasks.tasks.init_find_registration_consensus import (
+    init_find_registration_consensus,
+)
+
+WELL = "A/01"
+TABLE = "FOV_ROI_table"
+REGISTERED = "FOV_ROI_table_registered"
+
+Vector = tuple[float, float, float]
+
+
+def image_urls(plate: Path, acquisitions: int = 3) -> list[str]:
+    return [f"{plate}/{WELL}/{acquisition}" for acquisition in range(acquisitions)]
+
+
+def read_table(zarr_url: str, name: str = TABLE) -> RoiTableData:
+    image = parse_image_url(zarr_url)
+    return read_roi_table(open_image(image), image, name)
+
+
+def read_pixels(zarr_url: str, path: str = "0") -> npt.NDArray[Any]:
+    container = open_ome_zarr_container(zarr_url, mode="r")
+    return np.asarray(container.get_image(path=path).get_as_numpy())
+
+
+def write_rois_of(zarr_url: str, rois: list[Roi], name: str = TABLE) -> None:
+    table = read_table(zarr_url, name)
+    replace_roi_table(
+        parse_image_url(zarr_url), name, rois=rois, meta=table.meta, record={}
+    )
+
+
+def set_translations(
+    zarr_url: str, translations_um: dict[str, Vector], **columns: object
+) -> None:
+    """Store translations as *calculate* would, without looking at the images."""
+    rois = []
+    for name, roi in read_table(zarr_url).rois.items():
+        z, y, x = translations_um[name]
+        update = {"translation_z": z, "translation_y": y, "translation_x": x, **columns}
+        rois.append(roi.model_copy(update=update))
+    write_rois_of(zarr_url, rois)
+
+
+def run_calculate(zarr_urls: list[str], **arguments: Any) -> None:
+    reference_acquisition = arguments.pop("reference_acquisition", 0)
+    units = init_calculate_registration(
+        zarr_urls=zarr_urls, zarr_dir="", reference_acquisition=reference_acquisition
+    )["parallelization_list"]
+    for unit in units:
+        calculate_registration(**unit, wavelength_id="A01_C01", **arguments)
+
+
+def run_consensus(zarr_urls: list[str], **arguments: Any) -> None:
+    reference_acquisition = arguments.pop("reference_acquisition", 0)
+    units = init_find_registration_consensus(
+        zarr_urls=zarr_urls, zarr_dir="", reference_acquisition=reference_acquisition
+    )["parallelization_list"]
+    for unit in units:
+        find_registration_consensus(**unit, **arguments)
+
+
+def run_apply(
+    zarr_urls: list[str],
+    **arguments: Any,
+) -> list[dict[str, Any]]:
+    return [
+        update
+        for zarr_url in zarr_urls
+        for update in apply_registration_to_image(
+            zarr_url=zarr_url,
+            **{"registered_roi_table": REGISTERED, **arguments},
+        )["image_list_updates"]
+    ]
+
+
+def open_container(zarr_url: str) -> OmeZarrContainer:
+    return open_ome_zarr_container(zarr_url, mode="r")
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    """Give the content of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
