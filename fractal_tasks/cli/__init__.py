@@ -1,0 +1,108 @@
+"""The command line `fractal-tasks`.
+
+Exit codes: 0 all went well; 1 a task failed, or data are not as needed; 2 wrong usage,
+found before anything was run.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from pydantic import ValidationError
+
+from fractal_tasks import __version__
+from fractal_tasks.cli.catalogue import list_task_commands
+from fractal_tasks.errors import FractalTasksError, InvalidInputError
+
+_HELP = """Register multiplexed OME-Zarr plates.
+
+`register` runs the three registration tasks on a plate, a well or images; the tasks
+can also be run one by one. Try it on a plate made by `demo-plate`.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: What follows the name of the program; left out, that of the process.
+
+    Returns:
+        The exit code.
+    """
+    tokens = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        result = build_app()(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(_describe(error), 2)
+    except InvalidInputError as error:
+        return _fail(str(error), 2)
+    except FractalTasksError as error:
+        return _fail(str(error), 1)
+    return result if isinstance(result, int) else 0
+
+
+def build_app() -> App:
+    """Make the application; the module of a command is imported when it is called."""
+    app = App(
+        name="fractal-tasks",
+        help=_HELP,
+        help_format="markdown",
+        version=__version__,
+        result_action="return_value",
+    )
+    app.command(
+        "fractal_tasks.cli.task_commands:register",
+        help="Register a plate, wells or images: the three tasks in order.",
+        sort_key=0,
+    )
+    for command in list_task_commands():
+        app.command(
+            f"fractal_tasks.cli.task_commands:{command.function_name}",
+            name=command.name,
+            help=command.summary,
+            sort_key=1,
+        )
+    app.command(
+        "fractal_tasks.cli.demo_command:demo",
+        help="Register a synthetic plate and compare the result with the truth.",
+        sort_key=2,
+    )
+    app.command(
+        "fractal_tasks.cli.other_commands:demo_plate",
+        help="Write a synthetic plate with known truth.",
+        sort_key=2,
+    )
+    app.command(
+        "fractal_tasks.cli.other_commands:list_tasks",
+        name="list",
+        help="List the tasks.",
+        sort_key=2,
+    )
+    manifest = App(name="manifest", help="Write or check the manifest.", sort_key=3)
+    for name in ("write", "check"):
+        manifest.command(f"fractal_tasks.cli.other_commands:{name}_manifest", name=name)
+    app.command(manifest)
+    return app
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"Error: {message}", file=sys.stderr)
+    return exit_code
+
+
+def _describe(error: CycloptsError) -> str:
+    """Say what is wrong with the arguments, without the words of the libraries."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return str(error)
+    problems = []
+    for problem in cause.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["loc"]:
+            names = [str(part).replace("_", "-") for part in problem["loc"]]
+            message = f"--{'.'.join(names)} {problem['input']!r}: {message}"
+        elif error.argument is not None and error.argument.name.startswith("--"):
+            message = f"{error.argument.name} {problem['input']!r}: {message}"
+        problems.append(message)
+    return "; ".join(problems)

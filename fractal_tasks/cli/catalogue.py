@@ -1,0 +1,68 @@
+"""The tasks as commands, without importing their modules."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from fractal_tasks.dev import task_list
+from fractal_tasks.runner import Task, TaskFunction
+
+
+@dataclass(frozen=True)
+class TaskCommand:
+    """A task as the command line shows it."""
+
+    title: str
+    """Name of the task on a Fractal server."""
+
+    type: str
+    executable: str
+    executable_init: str | None
+    summary: str
+
+    @property
+    def function_name(self) -> str:
+        """Name of the function that runs a unit, e.g. ``calculate_registration``."""
+        return Path(self.executable).stem
+
+    @property
+    def name(self) -> str:
+        """Name of the command, e.g. ``calculate-registration``."""
+        return self.function_name.replace("_", "-")
+
+    def load(self) -> Task:
+        """Import the functions of the task."""
+        init = self.executable_init
+        return Task(
+            name=self.title,
+            function=_load_function(self.executable),
+            init_function=None if init is None else _load_function(init),
+        )
+
+
+def list_task_commands() -> list[TaskCommand]:
+    """Give all tasks of the task list."""
+    return [
+        TaskCommand(
+            title=task.name,
+            type=task.type,
+            executable=task.executable,
+            executable_init=getattr(task, "executable_init", None),
+            summary=_read_summary(task.docs_info),
+        )
+        for task in task_list.TASK_LIST
+    ]
+
+
+def _read_summary(docs_info: str) -> str:
+    """Read the first line of a task's description."""
+    folder = Path(task_list.__file__).parent
+    with (folder / docs_info.removeprefix("file:")).open(encoding="utf-8") as file:
+        return file.readline().strip()
+
+
+def _load_function(executable: str) -> TaskFunction:
+    name = Path(executable).stem
+    module = ".".join(["fractal_tasks", *Path(executable).with_suffix("").parts])
+    function: TaskFunction = getattr(import_module(module), name)
+    return function

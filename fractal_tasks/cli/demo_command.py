@@ -1,0 +1,112 @@
+"""The command `demo`: a synthetic plate, the three tasks, and how well they did."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from fractal_tasks.cli.catalogue import list_task_commands
+from fractal_tasks.cli.output import Reporter, RunOptions
+from fractal_tasks.demo import (
+    DEMO_OPTIONS,
+    ROI_TABLE,
+    FieldResult,
+    clear_demo,
+    compare_with_truth,
+    save_demo_overlays,
+)
+from fractal_tasks.discovery import discover_images
+from fractal_tasks.runner import select_arguments
+from fractal_tasks.synthetic import create_plate
+
+_DEFAULT = RunOptions()
+_ARGUMENTS = {
+    "wavelength_id": "A01_C01",
+    "registered_roi_table": f"{ROI_TABLE}_registered",
+    "overwrite_input": False,
+}
+
+
+def demo(folder: str, *, options: RunOptions = _DEFAULT) -> int:
+    """Register a synthetic plate and compare the result with the truth.
+
+    Writes a plate and before/after pictures into the folder. An earlier demo in it is
+    replaced; anything else in it is left alone.
+
+    Args:
+        folder: Where plate and pictures go, e.g. `demo-output`.
+        options: How much is shown, and how it runs.
+    """
+    output = Path(folder).absolute()
+    clear_demo(output)
+    plate = create_plate(output / "plate.zarr", DEMO_OPTIONS)
+    reporter = Reporter(options)
+    with reporter.session(options.workers) as run_task:
+        images = discover_images([str(plate)])
+        for command in list_task_commands():
+            task = command.load()
+            arguments = select_arguments(task.functions, _ARGUMENTS)
+            if run_task(task, images, arguments).failures:
+                return 1
+    results = compare_with_truth(plate)
+    pictures = save_demo_overlays(plate, output / "pictures")
+    reporter.show(
+        _describe(results, plate, pictures),
+        {
+            "plate": str(plate),
+            "pictures": [str(picture) for picture in pictures],
+            "fields": [
+                {**asdict(result), "error_px": result.error_px} for result in results
+            ],
+        },
+    )
+    return 0
+
+
+def _describe(
+    results: Sequence[FieldResult], plate: Path, pictures: Sequence[Path]
+) -> str:
+    console = Console(width=110)
+    with console.capture() as capture:
+        console.print(_make_table(results))
+    measured = [result for result in results if result.status == "measured"]
+    worst = max((result.error_px for result in measured), default=0.0)
+    return "\n".join(
+        [
+            capture.get(),
+            f"{len(measured)} of {len(results)} fields were measured, with errors up "
+            f"to {worst:.3f} px. The others hold no cells, so nothing can be measured; "
+            "they got the median of their well (imputed).",
+            "'off' is the distance of a field from where it should lie; after "
+            "registration it includes rounding to whole pixels.",
+            f"Plate:    {plate} (truth in {plate}.truth.json)",
+            "Pictures: " + "\n          ".join(map(str, pictures)),
+            "Open the plate with napari (plugin napari-ome-zarr) or "
+            "MoBIE; compare images 0, 1 and 2 with 0_registered, 1_registered and "
+            "2_registered of a well.",
+        ]
+    )
+
+
+def _make_table(results: Sequence[FieldResult]) -> Table:
+    table = Table(title="Estimated against true shifts (y, x in pixels)")
+    columns = ("well", "acq.", "ROI", "true", "estimated", "error", "conf.", "status")
+    for name in (*columns, "off before", "off after"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for result in results:
+        measured = result.status == "measured"
+        table.add_row(
+            result.well,
+            str(result.acquisition),
+            result.roi,
+            "{:.2f} {:.2f}".format(*result.true_px),
+            "{:.2f} {:.2f}".format(*result.estimated_px) if measured else "-",
+            f"{result.error_px:.3f}" if measured else "-",
+            f"{result.confidence:.2f}",
+            result.status,
+            f"{result.before_px:.1f}",
+            f"{result.residual_px:.2f}",
+        )
+    return table

@@ -1,0 +1,152 @@
+"""What the command line shows: progress, results as text or JSON, and the log."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+from cyclopts import Group, Parameter
+from pydantic import Field
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import Progress
+
+from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
+
+RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
+
+_GROUP = Group("Output", sort_key=9)
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True)
+class OutputOptions:
+    """How much a command shows."""
+
+    quiet: Annotated[bool, Parameter(negative="")] = False
+    """Show nothing but errors."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """Least severe messages to show; debug also shows where an error came from."""
+
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Write the results as JSON to the standard output, and nothing else."""
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True)
+class RunOptions(OutputOptions):
+    """How much a command shows, and how it runs."""
+
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Number of processes; left out, one per core, at most 8. Use fewer if memory is
+    short."""
+
+
+class Reporter:
+    """Runs tasks and reports on them."""
+
+    def __init__(self, options: OutputOptions) -> None:
+        """Report as `options` say."""
+        self._options = options
+        self._console = Console(stderr=True)
+        level = "error" if options.quiet else options.log_level
+        self._log_level = logging.getLevelNamesMapping()[level.upper()]
+
+    @contextmanager
+    def session(self, workers: int | None) -> Iterator[RunTask]:
+        """Give a function that runs tasks, with progress bars and the log shown."""
+        with (
+            self.log(),
+            Progress(console=self._console, disable=self._options.quiet) as bars,
+            worker_pool(workers, self._log_level) as executor,
+        ):
+
+            def run(
+                task: Task, zarr_urls: Sequence[str], arguments: dict[str, Any]
+            ) -> TaskResult:
+                bar = bars.add_task(task.name, total=None)
+                result = run_task(
+                    task,
+                    zarr_urls,
+                    arguments,
+                    executor=executor,
+                    progress=lambda done, total: bars.update(
+                        bar, completed=done, total=total
+                    ),
+                )
+                self._report_failures(result)
+                return result
+
+            yield run
+
+    def show(self, text: str, data: Any) -> None:
+        """Show a result: `data` as JSON if that was asked for, else `text`."""
+        if self._options.json:
+            print(json.dumps(data, indent=2))
+        elif not self._options.quiet:
+            print(text)
+
+    def _report_failures(self, result: TaskResult) -> None:
+        for unit in result.failures:
+            print(
+                f"Error: {result.task} failed for {unit.zarr_url}: {unit.message}",
+                file=sys.stderr,
+            )
+            if self._log_level == logging.DEBUG:
+                print(unit.details, file=sys.stderr)
+
+    @contextmanager
+    def log(self) -> Iterator[None]:
+        """Show the package's log, and of other packages only warnings."""
+        root, own = logging.getLogger(), logging.getLogger("fractal_tasks")
+        handlers, root_level, own_level = root.handlers, root.level, own.level
+        root.handlers = [
+            RichHandler(console=self._console, show_time=False, show_path=False)
+        ]
+        root.setLevel(logging.WARNING)
+        set_log_level(self._log_level)
+        try:
+            yield
+        finally:
+            root.handlers = handlers
+            root.setLevel(root_level)
+            own.setLevel(own_level)
+            logging.captureWarnings(False)
+
+
+def summarise(results: Sequence[TaskResult]) -> str:
+    """Say in one line per task how many units are done."""
+    return "\n".join(
+        f"{result.task}: {len(result.units) - len(result.failures)} of "
+        f"{len(result.units)} done"
+        for result in results
+    )
+
+
+def results_to_json(results: Sequence[TaskResult]) -> dict[str, Any]:
+    """Give the results of tasks as JSON data."""
+    return {
+        "tasks": [
+            {
+                "task": result.task,
+                "units": [
+                    {
+                        "zarr_url": unit.zarr_url,
+                        "error": None
+                        if unit.error is None
+                        else {
+                            "type": type(unit.error).__name__,
+                            "message": unit.message,
+                        },
+                    }
+                    for unit in result.units
+                ],
+            }
+            for result in results
+        ],
+        "zarr_urls": results[-1].zarr_urls if results else [],
+    }

@@ -1,0 +1,159 @@
+"""The commands that run tasks: one per task, and `register` for all three in order."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from fractal_tasks.cli.catalogue import list_task_commands
+from fractal_tasks.cli.flags import collect_arguments, make_flags, read_defaults
+from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summarise
+from fractal_tasks.discovery import add_references, discover_images
+from fractal_tasks.runner import Task, TaskFunction, TaskResult, select_arguments
+from fractal_tasks.storage.urls import parse_image_url
+
+Command = Callable[..., int]
+
+_REGISTER = (
+    "calculate_registration",
+    "find_registration_consensus",
+    "apply_registration_to_image",
+)
+_DEFAULT = RunOptions()
+_NOTHING_TO_DO = (
+    "Nothing to do: all images are registered already. Name images one by one to "
+    "process them anyway."
+)
+_Urls = Annotated[
+    str,
+    Parameter(
+        name="zarr-url",
+        required=True,
+        help="Folders of plates, wells or images, e.g. `plate.zarr`, "
+        "`plate.zarr/B/03`, `plate.zarr/B/03/1`. Of plates and wells, images that are "
+        "registered already are left out. If the reference image of a well is needed "
+        "and not named, it is found.",
+    ),
+]
+_DryRun = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Only say what would be read, written and replaced. Changes nothing.",
+    ),
+]
+
+
+def __getattr__(name: str) -> Command:
+    """Make the command of a task, or `register`, when it is first asked for."""
+    tasks = {command.function_name: command for command in list_task_commands()}
+    if name == "register":
+        return make_register_command([tasks[part].load() for part in _REGISTER])
+    if name in tasks:
+        return make_task_command(tasks[name].load())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def make_task_command(task: Task) -> Command:
+    """Make the command that runs one task."""
+
+    def command(*urls: str, options: RunOptions = _DEFAULT, **values: Any) -> int:
+        arguments = collect_arguments(task.functions, values)
+        reporter = Reporter(options)
+        images = _find_images(task.functions, urls, arguments)
+        return _run_tasks(reporter, [task], images, arguments, options.workers)
+
+    return _with_flags(command, task.functions)
+
+
+def make_register_command(tasks: Sequence[Task]) -> Command:
+    """Make the command that runs calculate, consensus and apply on the same images."""
+    functions = [function for task in tasks for function in task.functions]
+
+    def register(
+        *urls: str,
+        options: RunOptions = _DEFAULT,
+        dry_run: bool = False,
+        **values: Any,
+    ) -> int:
+        arguments = collect_arguments(functions, values)
+        settings = {**read_defaults(functions), **arguments}
+        # Apply needs the name of the table that consensus writes.
+        settings["registered_roi_table"] = settings["registered_roi_table"].replace(
+            "{input_roi_table}", settings["input_roi_table"]
+        )
+        reporter = Reporter(options)
+        images = _find_images(functions, urls, arguments)
+        if dry_run:
+            return _show_dry_run(reporter, images, settings)
+        return _run_tasks(reporter, tasks, images, settings, options.workers)
+
+    return _with_flags(register, functions, dry_run=_DryRun)
+
+
+def _with_flags(
+    command: Command, functions: Sequence[TaskFunction], **switches: Any
+) -> Command:
+    """Give `command` the signature from which the flags are made."""
+    kinds = inspect.Parameter
+    parameters = [
+        kinds("urls", kinds.VAR_POSITIONAL, annotation=_Urls),
+        *make_flags(functions),
+        *(
+            kinds(name, kinds.KEYWORD_ONLY, default=False, annotation=annotation)
+            for name, annotation in switches.items()
+        ),
+        kinds("options", kinds.KEYWORD_ONLY, default=_DEFAULT, annotation=RunOptions),
+    ]
+    # The annotations of the function itself would go before those of the signature.
+    command.__annotations__ = {}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return command
+
+
+def _find_images(
+    functions: Sequence[TaskFunction], urls: Sequence[str], arguments: dict[str, Any]
+) -> list[str]:
+    images = discover_images(urls)
+    grouping = {"zarr_urls", "reference_acquisition"}
+    if any(grouping <= set(inspect.signature(f).parameters) for f in functions):
+        settings = {**read_defaults(functions), **arguments}
+        images = add_references(images, settings["reference_acquisition"])
+    return images
+
+
+def _run_tasks(
+    reporter: Reporter,
+    tasks: Sequence[Task],
+    images: Sequence[str],
+    arguments: dict[str, Any],
+    workers: int | None,
+) -> int:
+    """Run tasks in order; a well in which one fails is left out of the next."""
+    results: list[TaskResult] = []
+    with reporter.session(workers) as run_task:
+        for task in tasks:
+            if not images:
+                break
+            own = select_arguments(task.functions, arguments)
+            results.append(run_task(task, images, own))
+            images = _without_failed_wells(images, results[-1])
+    reporter.show(summarise(results) or _NOTHING_TO_DO, results_to_json(results))
+    return 1 if any(result.failures for result in results) else 0
+
+
+def _without_failed_wells(images: Sequence[str], result: TaskResult) -> list[str]:
+    """Leave out the wells of which an image failed; the others are independent."""
+    failed = {parse_image_url(unit.zarr_url).well_url for unit in result.failures}
+    return [url for url in images if parse_image_url(url).well_url not in failed]
+
+
+def _show_dry_run(
+    reporter: Reporter, images: Sequence[str], settings: dict[str, Any]
+) -> int:
+    from fractal_tasks.cli.dry_run import describe_plan, plan_registration, plan_to_json
+
+    plan = plan_registration(images, settings)
+    reporter.show(describe_plan(plan), plan_to_json(plan))
+    return 0

@@ -1,0 +1,141 @@
+"""Register a synthetic plate and compare what was found with the truth."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fractal_tasks.report.overlay import save_overlays
+from fractal_tasks.storage.applied import read_applied_record
+from fractal_tasks.storage.images import open_image
+from fractal_tasks.storage.roi_tables import TRANSLATION_COLUMNS, read_roi_table
+from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.synthetic import PlateOptions, Truth, load_truth
+
+DEMO_OPTIONS = PlateOptions(
+    columns=2, plate_shift_um=25.0, stage_jitter_um=0.5, empty_fields=1, lost_cells=0.1
+)
+"""Shifts of up to 80 pixels, one field without cells per well."""
+
+ROI_TABLE = "FOV_ROI_table"
+
+
+@dataclass(frozen=True)
+class FieldResult:
+    """What was found for one field, against the truth."""
+
+    well: str
+    acquisition: int
+    roi: str
+    true_px: tuple[float, float]
+    """True translation (y, x) in level-0 pixels."""
+
+    estimated_px: tuple[float, float]
+    confidence: float
+    status: str
+    applied_px: tuple[int, int]
+    """Whole pixels (y, x) by which the field was moved."""
+
+    @property
+    def error_px(self) -> float:
+        """Distance of the estimate from the truth."""
+        return float(np.hypot(*np.subtract(self.estimated_px, self.true_px)))
+
+    @property
+    def before_px(self) -> float:
+        """How far the field was off before registration."""
+        return float(np.hypot(*self.true_px))
+
+    @property
+    def residual_px(self) -> float:
+        """How far the registered field is off: error and rounding to whole pixels."""
+        return float(np.hypot(*np.subtract(self.applied_px, self.true_px)))
+
+
+def compare_with_truth(plate: Path) -> list[FieldResult]:
+    """Compare a registered synthetic plate, its input kept, with its truth."""
+    truth = load_truth(plate)
+    return [
+        result
+        for image in _acquisition_urls(plate, truth)
+        for result in _compare_image(image, truth)
+    ]
+
+
+def _acquisition_urls(plate: Path, truth: Truth) -> Iterator[ImageUrl]:
+    for well in truth.wells:
+        for acquisition in well.acquisitions[1:]:
+            yield parse_image_url(f"{plate}/{well.path}/{acquisition.acquisition}")
+
+
+def _compare_image(image: ImageUrl, truth: Truth) -> Iterator[FieldResult]:
+    container = open_image(image)
+    measured = read_roi_table(container, image, ROI_TABLE)
+    judged = read_roi_table(container, image, f"{ROI_TABLE}_registered")
+    record = read_applied_record(_registered(image)) or {}
+    well, acquisition = f"{image.row}/{image.column}", int(image.image_path)
+    pixel_um = truth.options.pixel_size_um
+    for name, roi in measured.rois.items():
+        move = record["rois"][name]
+        shift = np.subtract(move["destination_px"], move["source_px"])[:, 0]
+        extra = roi.model_extra or {}
+        true_um = truth.field(well, acquisition, name).translation_um
+        yield FieldResult(
+            well=well,
+            acquisition=acquisition,
+            roi=name,
+            true_px=_yx(true_um, pixel_um),
+            estimated_px=_yx([extra[key] for key in TRANSLATION_COLUMNS], pixel_um),
+            confidence=float(extra["registration_confidence"]),
+            status=str((judged.rois[name].model_extra or {})["registration_status"]),
+            applied_px=(int(shift[1]), int(shift[2])),
+        )
+
+
+def _yx(vector_um: npt.ArrayLike, pixel_um: float) -> tuple[float, float]:
+    _, y, x = np.divide(vector_um, pixel_um)
+    return float(y), float(x)
+
+
+def _registered(image: ImageUrl) -> ImageUrl:
+    return image.sibling(f"{image.image_path}_registered")
+
+
+def save_demo_overlays(plate: Path, folder: Path) -> list[Path]:
+    """Save a before/after overlay of the first channel of every acquisition."""
+    truth = load_truth(plate)
+    pictures = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in _acquisition_urls(plate, truth):
+        reference = image.sibling("0")
+        panels = {
+            "before registration": (_plane(reference), _plane(image)),
+            "after registration": (
+                _plane(_registered(reference)),
+                _plane(_registered(image)),
+            ),
+        }
+        path = folder / f"{image.row}{image.column}_acquisition_{image.image_path}.png"
+        save_overlays(path, panels)
+        pictures.append(path)
+    return pictures
+
+
+def _plane(image: ImageUrl) -> npt.NDArray[np.generic]:
+    """Give the middle plane of the first channel, at the second level."""
+    container = open_image(image)
+    level = container.get_image(path=container.level_paths[1])
+    pixels = np.asarray(level.get_as_numpy())
+    stack = pixels.reshape((-1, *pixels.shape[-2:]))
+    planes = stack.shape[0] // max(container.num_channels, 1)
+    return np.asarray(stack[planes // 2])
+
+
+def clear_demo(folder: Path) -> None:
+    """Remove the plate of an earlier demo, and nothing else, from `folder`."""
+    for name in ("plate.zarr", "plate.zarr.ngio-locks", "pictures"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "plate.zarr.truth.json").unlink(missing_ok=True)

@@ -1,0 +1,131 @@
+"""Find the images that a plate, a well or an image stands for."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.storage.urls import ImageUrl, normalise_url, parse_image_url
+from fractal_tasks.storage.wells import choose_reference, read_acquisitions
+
+
+def discover_images(urls: Sequence[str]) -> list[str]:
+    """List the images of plates, wells and images, each once, in the plate's order.
+
+    An image of a plate or well that is the result of *Apply Registration to Image* is
+    left out, as a Fractal server does by its types; an image that is itself among
+    `urls` is always taken.
+
+    Args:
+        urls: Local folders of plates, wells or images of plates.
+
+    Returns:
+        The absolute urls; empty if all images are registered already.
+
+    Raises:
+        InvalidInputError: A url is none of these.
+        InvalidDataError: A plate or well cannot be read or has no images.
+    """
+    found: list[str] = []
+    for url in urls:
+        found.extend(_images_of(_absolute(url)))
+    return list(dict.fromkeys(found))
+
+
+def add_references(zarr_urls: Sequence[str], reference_acquisition: int) -> list[str]:
+    """Add the reference image of every image whose well has none among `zarr_urls`.
+
+    Raises:
+        InvalidInputError: The reference is the result of an earlier registration.
+        InvalidDataError: The reference cannot be told, or a well cannot be read.
+    """
+    wells: dict[str, list[ImageUrl]] = {}
+    for zarr_url in zarr_urls:
+        image = parse_image_url(zarr_url)
+        wells.setdefault(image.well_url, []).append(image)
+    references = [
+        reference.zarr_url
+        for images in wells.values()
+        for reference in _missing_references(images, reference_acquisition)
+    ]
+    return list(dict.fromkeys([*references, *zarr_urls]))
+
+
+def _missing_references(
+    images: list[ImageUrl], reference_acquisition: int
+) -> list[ImageUrl]:
+    acquisitions = read_acquisitions(images[0].well_url)
+    if any(acquisitions.get(i.image_path) == reference_acquisition for i in images):
+        return []
+    candidates = [
+        images[0].sibling(path)
+        for path, acquisition in acquisitions.items()
+        if acquisition == reference_acquisition
+    ]
+    usable = [image for image in candidates if not _is_registered(image)]
+    if candidates and not usable:
+        raise InvalidInputError(
+            f"{candidates[0].zarr_url}: this image of reference_acquisition="
+            f"{reference_acquisition} is registered already, and other images of its "
+            "well are not. If an earlier run was interrupted, finish it with "
+            "'apply-registration-to-image'; to register to this image anyway, name "
+            "all images of the well one by one."
+        )
+    # Without any candidate the init task says what the well has.
+    return [choose_reference(image, usable) for image in images] if usable else []
+
+
+def _absolute(url: str) -> str:
+    if "://" in url:
+        raise InvalidInputError(
+            f"{url!r}: found a remote url; needed is a folder on this machine. Mount "
+            "or copy the plate first."
+        )
+    return normalise_url(os.path.abspath(url))
+
+
+def _images_of(url: str) -> list[str]:
+    metadata = _read_metadata(url)
+    if "multiscales" in metadata:
+        return [parse_image_url(url).zarr_url]
+    if "well" in metadata:
+        wells = [url]
+    elif "plate" in metadata:
+        wells = [f"{url}/{well['path']}" for well in metadata["plate"]["wells"]]
+    else:
+        raise InvalidInputError(
+            f"{url}: found a Zarr group that is no plate, well or image of OME-Zarr. "
+            "Give the folder of a plate, e.g. 'plate.zarr', of a well, e.g. "
+            "'plate.zarr/B/03', or of images, e.g. 'plate.zarr/B/03/1'."
+        )
+    images = [f"{well}/{path}" for well in wells for path in read_acquisitions(well)]
+    if not images:
+        raise InvalidDataError(f"{url}: found no images. Check the plate's metadata.")
+    return [image for image in images if not _is_registered(parse_image_url(image))]
+
+
+def _read_metadata(url: str) -> dict[str, Any]:
+    """Read the OME-Zarr metadata of a group, of any version."""
+    import zarr
+
+    try:
+        attributes = zarr.open_group(url, mode="r").attrs.asdict()
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            f"{url}: found no Zarr group that can be opened ({error}). Needed is the "
+            "folder of an OME-Zarr plate, a well, or an image of a plate."
+        ) from error
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) else attributes
+
+
+def _is_registered(image: ImageUrl) -> bool:
+    from fractal_tasks.storage.applied import read_applied_record
+
+    try:
+        return read_applied_record(image) is not None
+    except (OSError, ValueError) as error:
+        raise InvalidDataError(
+            f"{image.zarr_url}: the well lists this image, and it cannot be opened "
+            f"({error}). Restore it, or leave the well out."
+        ) from error

@@ -1,0 +1,94 @@
+"""Small tasks for the runner and the command line, importable by worker processes."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from fractal_tasks.errors import InvalidDataError
+
+
+class Sharp(BaseModel):
+    type: Literal["sharp"] = "sharp"
+    edge_px: int = Field(default=3, ge=1, description="Width of an edge.")
+
+
+class Smooth(BaseModel):
+    type: Literal["smooth"] = "smooth"
+    sigma_um: float = Field(default=1.5, gt=0, description="Width of the filter.")
+    edge_px: int = Field(default=3, ge=1, description="Width of an edge.")
+
+
+Filter = Sharp | Smooth
+SMOOTH = Smooth()
+
+
+def init_pairs(
+    *, zarr_urls: list[str], zarr_dir: str, reference_acquisition: int = 0
+) -> dict[str, Any]:
+    """Pair every image with the first.
+
+    Args:
+        zarr_urls: Images.
+        zarr_dir: Folder.
+        reference_acquisition: Which acquisition is the reference.
+    """
+    init_args = {"folder": zarr_dir, "first": zarr_urls[reference_acquisition]}
+    return {
+        "parallelization_list": [
+            {"zarr_url": url, "init_args": init_args} for url in zarr_urls[1:]
+        ]
+    }
+
+
+def note_call(
+    *, zarr_url: str, init_args: dict[str, Any], notes: str, factor: float = 2.0
+) -> None:
+    """Write down how it was called.
+
+    Args:
+        zarr_url: Image.
+        init_args: From the init task.
+        notes: Folder for the notes.
+        factor: Some number.
+    """
+    call = {"zarr_url": zarr_url, "init_args": init_args, "factor": factor}
+    note = Path(notes) / f"{os.getpid()}-{Path(zarr_url).name}.json"
+    note.write_text(json.dumps(call))
+
+
+def fail_for_images_ending_in_1(*, zarr_url: str) -> dict[str, Any]:
+    """Fail for some images, and register the others beside the input."""
+    if zarr_url.endswith("1"):
+        raise InvalidDataError(f"{zarr_url}: found a scratch. Polish it.")
+    update = {"zarr_url": f"{zarr_url}_new", "origin": zarr_url}
+    return {"image_list_updates": [update], "image_list_removals": [zarr_url]}
+
+
+def divide_by_zero(*, zarr_url: str) -> None:
+    """Fail with a bug."""
+    len(zarr_url) / 0
+
+
+def end_the_process(*, zarr_url: str) -> None:
+    """End like a process that the system killed for lack of memory."""
+    os._exit(9)
+
+
+def give_unknown_output(*, zarr_url: str) -> dict[str, Any]:
+    """Return what a Fractal server does not accept."""
+    return {"new_images": [zarr_url]}
+
+
+def filter_image(
+    *, zarr_url: str, strength: Filter = SMOOTH, clip: bool = True
+) -> None:
+    """Do nothing.
+
+    Args:
+        zarr_url: Image.
+        strength: How to filter.
+        clip: Whether to clip.
+    """

@@ -1,0 +1,104 @@
+"""Running tasks locally as a Fractal server does."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.runner import Task, TaskResult, run_task, worker_pool
+from tests import fake_tasks
+
+URLS = [f"/data/plate.zarr/B/03/{path}" for path in ("0", "1", "2")]
+PAIRS = Task("Pairs", fake_tasks.note_call, fake_tasks.init_pairs)
+
+
+def run_in_process(task: Task, urls: list[str], **arguments: object) -> TaskResult:
+    with worker_pool(workers=1) as executor:
+        return run_task(task, urls, arguments, executor=executor)
+
+
+def test_compound_task_runs_init_then_each_unit_with_its_init_args(
+    tmp_path: Path,
+) -> None:
+    result = run_in_process(
+        PAIRS, URLS, notes=str(tmp_path), factor=5.0, reference_acquisition=2
+    )
+    calls = sorted(
+        json.loads(note.read_text())["zarr_url"] for note in tmp_path.iterdir()
+    )
+    assert calls == URLS[1:]
+    for note in tmp_path.iterdir():
+        call = json.loads(note.read_text())
+        assert call["factor"] == 5.0
+        assert call["init_args"] == {"folder": "/data", "first": URLS[2]}
+    assert [unit.zarr_url for unit in result.units] == URLS[1:]
+    assert result.zarr_urls == URLS
+
+
+def test_units_run_in_worker_processes(tmp_path: Path) -> None:
+    with worker_pool(workers=2) as executor:
+        run_task(PAIRS, URLS, {"notes": str(tmp_path)}, executor=executor)
+    processes = {note.name.split("-")[0] for note in tmp_path.iterdir()}
+    assert str(os.getpid()) not in processes
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_failing_unit_is_named_and_the_others_still_finish(workers: int) -> None:
+    task = Task("Some", fake_tasks.fail_for_images_ending_in_1)
+    with worker_pool(workers) as executor:
+        result = run_task(task, URLS, {}, executor=executor)
+    (failure,) = result.failures
+    assert failure.zarr_url == URLS[1]
+    assert failure.message == f"{URLS[1]}: found a scratch. Polish it."
+    assert "fail_for_images_ending_in_1" in failure.details
+    assert [unit.zarr_url for unit in result.units] == URLS
+    assert sorted(result.zarr_urls) == sorted(
+        [URLS[1], f"{URLS[0]}_new", f"{URLS[2]}_new"]
+    )
+
+
+def test_error_that_is_a_bug_is_shown_with_its_type() -> None:
+    result = run_in_process(Task("Bug", fake_tasks.divide_by_zero), URLS[:1])
+    assert result.failures[0].message == "ZeroDivisionError: division by zero"
+
+
+def test_end_of_a_worker_process_is_a_failure_of_its_units() -> None:
+    killed = Task("Killed", fake_tasks.end_the_process)
+    with worker_pool(workers=2) as executor:
+        result = run_task(killed, URLS[:2], {}, executor=executor)
+        # The pool is lost; a later task says so, too.
+        later = run_task(killed, URLS[2:], {}, executor=executor)
+    failures = [*result.failures, *later.failures]
+    assert [unit.zarr_url for unit in failures] == URLS
+    assert all("fewer workers" in unit.message for unit in failures)
+
+
+def test_output_that_a_server_refuses_is_a_failure() -> None:
+    result = run_in_process(Task("Odd", fake_tasks.give_unknown_output), URLS[:1])
+    assert "new_images" in result.failures[0].message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"notes": "x", "colour": "red"}, "colour"), ({}, "missing arguments.*notes")],
+    ids=["unknown", "missing"],
+)
+def test_arguments_are_checked_before_anything_runs(
+    arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        run_in_process(PAIRS, URLS, **arguments)
+
+
+def test_progress_is_told_before_the_first_and_after_every_unit() -> None:
+    seen: list[tuple[int, int]] = []
+    task = Task("Some", fake_tasks.fail_for_images_ending_in_1)
+
+    def note(done: int, total: int) -> None:
+        seen.append((done, total))
+
+    with worker_pool(workers=1) as executor:
+        run_task(task, URLS, {}, executor=executor, progress=note)
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
