@@ -1,0 +1,57 @@
+# Each target sets up what it needs: a virtual environment in .venv, installed once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint manifest bench docs clean
+help:
+	@echo "make demo   register a synthetic plate and show the result"
+	@echo "make test   run the test suite"
+	@echo "make lint   run the linters and type checker"
+	@echo "make bench  measure against fractal-tasks-core"
+	@echo "make docs   build the documentation into site/"
+	@echo "make clean  remove all that these targets made"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/fractal-tasks demo demo-output
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/typos
+	$(BIN)/fractal-tasks manifest check
+
+manifest: $(VENV)/.installed-dev
+	$(BIN)/fractal-tasks manifest write
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) .venv-peer site demo-output
