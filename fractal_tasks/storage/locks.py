@@ -26,8 +26,7 @@ logger = logging.getLogger(__name__)
 def image_lock(image: Path) -> Iterator[None]:
     """Hold the lock of an image, waiting for it as long as it takes.
 
-    Not re-entrant: taking a lock that the same process holds waits forever. A worker
-    that needs both takes the well's lock first.
+    Not re-entrant: taking a lock that the same process holds waits forever.
 
     Args:
         image: `<plate>/<row>/<column>/<image>`; it need not exist.
@@ -35,32 +34,10 @@ def image_lock(image: Path) -> Iterator[None]:
     Raises:
         PublishError: No lock file can be created or locked beside the plate.
     """
-    with _plate_lock(image, depth=3):
-        yield
-
-
-@contextmanager
-def well_lock(well: Path) -> Iterator[None]:
-    """Hold the lock of a well, waiting for it as long as it takes.
-
-    It does not include the locks of the well's images.
-
-    Args:
-        well: `<plate>/<row>/<column>`.
-
-    Raises:
-        PublishError: No lock file can be created or locked beside the plate.
-    """
-    with _plate_lock(well, depth=2):
-        yield
-
-
-@contextmanager
-def _plate_lock(group: Path, depth: int) -> Iterator[None]:
-    group = group.resolve()
-    plate = group.parents[depth - 1]
+    image = image.resolve()
+    plate = image.parents[2]
     directory = plate.with_name(f"{plate.name}.fractal-tasks-locks")
-    path = directory / ("_".join(group.parts[-depth:]) + ".lock")
+    path = directory / ("_".join(image.parts[-3:]) + ".lock")
     descriptor = _acquire(path)
     try:
         yield

@@ -62,9 +62,15 @@ def parse_image_url(zarr_url: str) -> ImageUrl:
     """Take the url of an image in a plate apart.
 
     Raises:
-        InvalidInputError: The url has fewer than four parts, or ``..`` in it.
+        InvalidInputError: The url is remote, has fewer than four parts, or ``..``.
     """
     url = normalise_url(zarr_url)
+    if "://" in url:
+        raise InvalidInputError(
+            f"zarr_url {zarr_url!r}: found a url with a scheme; needed is a path, e.g. "
+            "'/data/plate.zarr/B/03/0'. Registration works on local plates only, for "
+            "now: copy the plate to a local disk, or mount it."
+        )
     parts = url.rsplit("/", maxsplit=3)
     if len(parts) != 4 or not parts[0]:
         raise InvalidInputError(

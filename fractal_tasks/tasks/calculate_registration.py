@@ -88,8 +88,9 @@ def calculate_registration(
             images, in 2D and 3D; `chi2_shift` compares intensities directly, 2D only.
         lower_rescale_quantile: Intensities below this quantile (0 to 1) are treated as
             equal. Raise it, e.g. to `0.1`, if the dark background has structure.
-        upper_rescale_quantile: Intensities above this quantile (0 to 1) are treated as
-            equal. Lower it, e.g. to `0.95`, if there is bright debris.
+        upper_rescale_quantile: Intensities above this quantile (0 to 1) of the pixels
+            that stand out from the background are treated as equal. Lower it, e.g. to
+            `0.9`, if there is bright debris.
         input_roi_table: ROIs to register one by one, e.g. `FOV_ROI_table` for the
             fields of view or `well_ROI_table` for the whole well at once.
         level_path: Resolution level at which the whole ROI is searched, e.g. `2`. A

@@ -252,6 +252,11 @@ def _place_roi(
             spacing_um=spacing_of(level),
             translation_um=verdicts[image][name].translation_um,
         )
+    logger.info(
+        "ROI %r: rounding to whole pixels leaves at most %.2f px",
+        name,
+        max(view.residual_px for view in views.values()),
+    )
     placed = place_views(
         views[well.reference], [views[image] for image in well.images[1:]], keep
     )

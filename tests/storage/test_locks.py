@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fractal_tasks.errors import PublishError
-from fractal_tasks.storage.locks import image_lock, well_lock
+from fractal_tasks.storage.locks import image_lock
 
 DRIVER = Path(__file__).with_name("lock_driver.py")
 WORKERS, TURNS = 4, 150
@@ -62,10 +62,10 @@ def test_lock_files_lie_beside_the_plate_while_held_and_nowhere_after(
     image: Path,
 ) -> None:
     plate = image.parents[2]
-    with well_lock(image.parent), image_lock(image):
+    with image_lock(image.parent / "0"), image_lock(image):
         directory = plate.with_name("plate.zarr.fractal-tasks-locks")
         names = sorted(path.name for path in directory.iterdir())
-        assert names == ["B_03.lock", "B_03_1.lock"]
+        assert names == ["B_03_0.lock", "B_03_1.lock"]
         assert [path.name for path in plate.rglob("*")] == ["B", "03", "1"]
     assert list(plate.parent.iterdir()) == [plate]
 
