@@ -27,10 +27,6 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@touch $@
 
-$(VENV)/.installed-bench: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
-	@touch $@
-
 demo: $(VENV)/.installed
 	$(BIN)/fractal-tasks demo demo-output
 
@@ -47,7 +43,7 @@ lint: $(VENV)/.installed-dev
 manifest: $(VENV)/.installed-dev
 	$(BIN)/fractal-tasks manifest write
 
-bench: $(VENV)/.installed-bench
+bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
 
 docs: $(VENV)/.installed-docs

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
-from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.storage.roi_tables import RECORD_KEY, read_roi_table
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.storage.wells import read_acquisitions
@@ -70,18 +70,30 @@ def check_plate(image: ImageUrl) -> None:
 
 
 def add_to_well(image: ImageUrl, acquisition: int) -> None:
-    """List an image in its well, under the plate's lock, if it is not listed yet."""
+    """List an image in its well, under the plate's lock, if it is not listed yet.
+
+    Raises:
+        PublishError: The well could not be written.
+    """
     if image.image_path in read_acquisitions(image.well_url):
         return
-    with warnings.catch_warnings():
-        # The '_' of '1_registered' is what Fractal's tasks have always written.
-        warnings.filterwarnings("ignore", message=".*alphanumeric")
-        _open_plate(image).atomic_add_image(
-            row=image.row,
-            column=image.column,
-            image_path=image.image_path,
-            acquisition_id=acquisition,
-        )
+    plate = _open_plate(image)
+    try:
+        with warnings.catch_warnings():
+            # The '_' of '1_registered' is what Fractal's tasks have always written.
+            warnings.filterwarnings("ignore", message=".*alphanumeric")
+            plate.atomic_add_image(
+                row=image.row,
+                column=image.column,
+                image_path=image.image_path,
+                acquisition_id=acquisition,
+            )
+    except OSError as error:
+        raise PublishError(
+            f"{image.zarr_url} is in place, but could not be added to the images of "
+            f"its well ({error}). Check free space, quota and permissions, then run "
+            "the task again: it adds it."
+        ) from error
 
 
 def _open_plate(image: ImageUrl) -> "OmeZarrPlate":

@@ -1,6 +1,7 @@
 """Opening images of a plate, and ROIs of them as patches that are read on demand."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,37 +184,46 @@ class RoiPatch:
         return pixels.astype(np.float32, copy=False)
 
 
-def roi_pyramid(
-    container: "OmeZarrContainer", channel: int, roi_px: PixelBox
-) -> list[RoiPatch]:
-    """Give a ROI of one channel as patches of all levels, finest first.
-
-    Args:
-        container: The image.
-        channel: Index of the channel.
-        roi_px: The ROI in pixels of level 0.
-    """
-    finest = container.get_image(path=container.level_paths[0])
-    start_um = np.array(roi_px.start) * spacing_of(finest)
-    length_um = np.array(roi_px.shape) * spacing_of(finest)
-    patches = []
-    for level_path in container.level_paths:
-        level = container.get_image(path=level_path)
-        box = box_from_um(start_um, length_um, spacing_of(level))
-        box = box.intersection(PixelBox((0, 0, 0), spatial_shape(level)))
-        if box.is_empty:
-            break
-        patches.append(_patch(level, channel, box))
-    return patches
+def channel_pyramid(container: "OmeZarrContainer", channel: int) -> list[RoiPatch]:
+    """Give the whole image of one channel as patches of all levels, finest first."""
+    return [
+        _whole_level(container.get_image(path=path), channel)
+        for path in container.level_paths
+    ]
 
 
-def _patch(level: "Image", channel: int, box: PixelBox) -> RoiPatch:
+def _whole_level(level: "Image", channel: int) -> RoiPatch:
     ndim = 3 if "z" in level.axes else 2
     index = {"t": 0, "c": channel}
     return RoiPatch(
         array=level.zarr_array,
         leading=tuple(index[axis] for axis in level.axes if axis in index),
-        origin=box.start[-ndim:],
-        shape=box.shape[-ndim:],
+        origin=(0,) * ndim,
+        shape=spatial_shape(level)[-ndim:],
         spacing_um=spacing_of(level)[-ndim:],
     )
+
+
+def roi_pyramid(levels: Sequence[RoiPatch], roi_px: PixelBox) -> list[RoiPatch]:
+    """Give a ROI as patches of all levels, finest first.
+
+    Args:
+        levels: The whole image, from `channel_pyramid`.
+        roi_px: The ROI in pixels of level 0.
+    """
+    ndim = len(levels[0].shape)
+    start_um = np.multiply(roi_px.start[-ndim:], levels[0].spacing_um)
+    length_um = np.multiply(roi_px.shape[-ndim:], levels[0].spacing_um)
+    patches = []
+    for level in levels:
+        start, length = (
+            np.floor(np.divide(values, level.spacing_um) + 0.5).astype(int)
+            for values in (start_um, length_um)
+        )
+        shape = np.minimum(length, np.subtract(level.shape, start))
+        if shape.min() <= 0:
+            break
+        patches.append(
+            replace(level, origin=tuple(start.tolist()), shape=tuple(shape.tolist()))
+        )
+    return patches

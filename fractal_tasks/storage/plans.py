@@ -162,10 +162,13 @@ class RegistrationPlan:
 
 
 def _roi_to_json(roi: "Roi") -> dict[str, Any]:
-    """Give a ROI as plain JSON values; missing values of a table are left out."""
+    """Give a ROI as plain JSON values; missing values of a table are left out.
+
+    Sorted, as ngio reads the further columns in any order: each run the same bytes.
+    """
     extras = {
         key: value.item() if isinstance(value, np.generic) else value
-        for key, value in (roi.model_extra or {}).items()
+        for key, value in sorted((roi.model_extra or {}).items())
     }
     present = {
         key: value

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractal_tasks.errors import InvalidDataError, MissingStepError
+from fractal_tasks.errors import InvalidDataError, MissingStepError, PublishError
 from fractal_tasks.storage.publish import replace_directory
 from fractal_tasks.storage.urls import ImageUrl
 
@@ -82,6 +82,8 @@ def own_columns_known() -> Iterator[None]:
             # How anndata stores a table is what Fractal's tables need.
             warnings.filterwarnings("ignore", message="Writing zarr v2 data")
             warnings.filterwarnings("ignore", message="Consolidated metadata")
+            # An error of ours says so, with the names.
+            warnings.filterwarnings("ignore", message="Observation names are not uniq")
             yield
     finally:
         for name in names:
@@ -313,8 +315,15 @@ def _list_table(tables_path: Path, name: str) -> None:
     """Name a table in the attributes of the ``tables`` group (one atomic write)."""
     import zarr
 
-    group = zarr.open_group(tables_path, mode="r+")
-    attributes: dict[str, Any] = group.attrs.asdict()
-    listed = list(attributes.get("tables", []))
-    if name not in listed:
-        group.attrs["tables"] = [*listed, name]
+    try:
+        group = zarr.open_group(tables_path, mode="r+")
+        attributes: dict[str, Any] = group.attrs.asdict()
+        listed = list(attributes.get("tables", []))
+        if name not in listed:
+            group.attrs["tables"] = [*listed, name]
+    except OSError as error:
+        raise PublishError(
+            f"{tables_path}: table {name!r} is in place, but could not be added to the "
+            f"list of tables ({error}). Check free space, quota and permissions, then "
+            "run the task again: it adds it."
+        ) from error

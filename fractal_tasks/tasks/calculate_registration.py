@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -21,6 +21,8 @@ from fractal_tasks.registration.patch import (
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.registration.registry import Method
 from fractal_tasks.storage.images import (
+    RoiPatch,
+    channel_pyramid,
     check_level,
     check_single_timepoint,
     find_channel,
@@ -49,7 +51,7 @@ from fractal_tasks.transforms import Translation, transform_to_json
 from fractal_tasks.transforms.boxes import PixelBox
 
 if TYPE_CHECKING:
-    from ngio import OmeZarrContainer, Roi
+    from ngio import Image, Roi
 
     from fractal_tasks.registration.estimate import Estimate
 
@@ -170,8 +172,12 @@ class _Side:
     """One of the two images that are compared."""
 
     url: ImageUrl
-    container: "OmeZarrContainer"
-    channel: int
+    image: "Image"
+    """Level 0."""
+
+    levels: list[RoiPatch]
+    """The whole channel, finest level first."""
+
     start_level: int
     table: RoiTableData
 
@@ -189,8 +195,8 @@ def _open_side(
     check_single_timepoint(container, url)
     return _Side(
         url=url,
-        container=container,
-        channel=find_channel(container, url, wavelength_id),
+        image=container.get_image(),
+        levels=channel_pyramid(container, find_channel(container, url, wavelength_id)),
         start_level=check_level(container, url, level_path),
         table=read_roi_table(container, url, roi_table),
     )
@@ -199,7 +205,7 @@ def _open_side(
 def _side_box(side: _Side, name: str) -> PixelBox:
     """Give the level-0 pixels of a ROI, checked against the image."""
     where = f"{side.url.zarr_url}: table {side.table.name!r}, ROI {name!r}"
-    return roi_to_pixels(side.table.rois[name], side.container.get_image(), where)
+    return roi_to_pixels(side.table.rois[name], side.image, where)
 
 
 def _check_dimensions(
@@ -246,9 +252,7 @@ def _register_roi(
 def _prepared(
     roi: _Roi, dimensions: Dimensions, quantiles: tuple[float, float]
 ) -> list[Patch]:
-    patches: list[Patch] = list(
-        roi_pyramid(roi.side.container, roi.side.channel, roi.box)
-    )
+    patches: list[Patch] = list(roi_pyramid(roi.side.levels, roi.box))
     if dimensions == "2d" and len(patches[0].shape) == 3:
         patches = [MaxProjectionPatch(patch) for patch in patches]
     if quantiles != (0.0, 1.0):
@@ -276,10 +280,8 @@ def _on_spacing(candidates: Sequence[Patch], fixed: Patch) -> Patch:
 
 def _in_image_frame(estimate: "Estimate", fixed: _Roi, moving: _Roi) -> "Estimate":
     """Turn a transform between ROI corners into one between the images."""
-    from dataclasses import replace
-
     corners = [
-        np.multiply(roi.box.start, spacing_of(roi.side.container.get_image()))
+        np.multiply(roi.box.start, spacing_of(roi.side.image))
         for roi in (fixed, moving)
     ]
     offset = corners[0] - corners[1]

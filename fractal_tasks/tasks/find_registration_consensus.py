@@ -38,7 +38,7 @@ from fractal_tasks.storage.roi_tables import (
     replace_roi_table,
 )
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
-from fractal_tasks.storage.wells import read_acquisitions
+from fractal_tasks.storage.wells import read_acquisition
 from fractal_tasks.task_io import InitArgsRegistrationConsensus
 from fractal_tasks.transforms import Translation, transform_to_json
 
@@ -105,10 +105,11 @@ def find_registration_consensus(
         fill_value,
         min_confidence,
     )
+    acquisitions = {image: read_acquisition(image) for image in images}
     for image in images:
         with image_lock(image.path):
             heal(image.path)
-    well = _read_well(images, input_roi_table)
+    well = _read_well(acquisitions, input_roi_table)
     if keep == "reference":
         for image, container in well.containers.items():
             check_fill_value(container, image, fill_value)
@@ -131,7 +132,7 @@ class _Well:
     """The images of a well, reference first."""
 
     images: list[ImageUrl]
-    acquisitions: dict[ImageUrl, int | None]
+    acquisitions: dict[ImageUrl, int]
     containers: dict[ImageUrl, "OmeZarrContainer"]
     tables: dict[ImageUrl, RoiTableData]
 
@@ -170,17 +171,16 @@ def _format_table_name(template: str, input_roi_table: str) -> str:
     return name
 
 
-def _read_well(images: list[ImageUrl], input_roi_table: str) -> _Well:
-    acquisitions = read_acquisitions(images[0].well_url)
-    containers = {image: open_image(image) for image in images}
+def _read_well(acquisitions: dict[ImageUrl, int], input_roi_table: str) -> _Well:
+    containers = {image: open_image(image) for image in acquisitions}
     tables = {
         image: read_roi_table(container, image, input_roi_table)
         for image, container in containers.items()
     }
     check_same_rois(tables)
     return _Well(
-        images=images,
-        acquisitions={image: acquisitions.get(image.image_path) for image in images},
+        images=list(acquisitions),
+        acquisitions=acquisitions,
         containers=containers,
         tables=tables,
     )

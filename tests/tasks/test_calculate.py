@@ -80,8 +80,8 @@ def test_stored_translation_is_the_true_one(
     ("method", "tolerance_px"),
     [
         ("phase_cross_correlation", TOLERANCE_PX),
-        # Compares intensities themselves: vignetting and debris pull by a part of a px.
-        ("chi2_shift", 0.5),
+        # Bright structures count most: debris of one acquisition pulls within a pixel.
+        ("chi2_shift", 1.0),
     ],
 )
 @pytest.mark.parametrize("level_path", ["0", "2"])
