@@ -25,7 +25,7 @@ from fractal_tasks.storage.roi_tables import (
     write_rois,
 )
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.transforms.boxes import PixelBox, box_from_um
+from fractal_tasks.transforms.boxes import AXES, PixelBox, box_from_um
 
 if TYPE_CHECKING:
     from ngio import Image, OmeZarrContainer, Roi
@@ -58,8 +58,10 @@ def write_registered_tables(
     types = read_table_types(source, image)
     tables = dict(plan.reference_tables)
     for name, table_type in types.items():
-        if table_type == "roi_table" and not _is_described(source, image, name, plan):
-            _add_table(tables, _moved_table(source, image, name, plan), image)
+        if table_type == "roi_table":
+            own = read_roi_table(source, image, name)
+            if not _is_described(own, plan):
+                _add_table(tables, _moved_table(source, image, own, plan), image)
         elif table_type == "masking_roi_table":
             remade = _remade_masking_table(source, image, name, build, labels)
             if remade is not None:
@@ -95,40 +97,37 @@ def _clash(image: ImageUrl, name: str) -> InvalidDataError:
     )
 
 
-def _is_described(
-    source: "OmeZarrContainer", image: ImageUrl, name: str, plan: RegistrationPlan
-) -> bool:
+def _is_described(own: RoiTableData, plan: RegistrationPlan) -> bool:
     """Whether the reference's table of this name stands for the acquisition's."""
-    if name not in plan.reference_tables:
-        return False
-    own = read_roi_table(source, image, name)
-    return set(own.rois) == set(plan.reference_tables[name].rois)
+    reference = plan.reference_tables.get(own.name)
+    return reference is not None and set(own.rois) == set(reference.rois)
 
 
 def _moved_table(
-    source: "OmeZarrContainer", image: ImageUrl, name: str, plan: RegistrationPlan
+    source: "OmeZarrContainer",
+    image: ImageUrl,
+    own: RoiTableData,
+    plan: RegistrationPlan,
 ) -> RoiTableData:
     """Move an own ROI table along with the pixels under its ROIs."""
-    table = read_roi_table(source, image, name)
     level = source.get_image()
-    rois = {key: _moved_roi(roi, level, plan) for key, roi in table.rois.items()}
-    new_name = name + OWN_SUFFIX if name in plan.reference_tables else name
+    rois = {key: _moved_roi(roi, level, plan) for key, roi in own.rois.items()}
+    clashes = own.name in plan.reference_tables
+    new_name = own.name + OWN_SUFFIX if clashes else own.name
     logger.info(
         "%s: ROI table %r of this acquisition moves along, as %r",
         image.zarr_url,
-        name,
+        own.name,
         new_name,
     )
-    return RoiTableData(new_name, rois, table.meta)
+    return RoiTableData(new_name, rois, own.meta)
 
 
 def _moved_roi(roi: "Roi", level: "Image", plan: RegistrationPlan) -> "Roi":
     spacing_um = spacing_of(level)
     start_um, length_um = roi_extent_um(roi, level)
     move = _move_under(box_from_um(start_um, length_um, spacing_um), plan)
-    for axis, shift, step in zip(
-        ("z", "y", "x"), move.shift_px, spacing_um, strict=True
-    ):
+    for axis, shift, step in zip(AXES, move.shift_px, spacing_um, strict=True):
         part = roi.get(axis)
         if part is not None and axis in level.axes:
             start = (part.start or 0.0) + shift * step

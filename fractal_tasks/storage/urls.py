@@ -39,11 +39,6 @@ class ImageUrl:
         return f"{self.plate_url}/{self.row}/{self.column}"
 
     @property
-    def well_path(self) -> Path:
-        """The well as a local folder."""
-        return Path(self.well_url)
-
-    @property
     def path(self) -> Path:
         """The image as a local folder."""
         return Path(self.zarr_url)

@@ -41,6 +41,7 @@ from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from fractal_tasks.storage.wells import read_acquisition
 from fractal_tasks.task_io import InitArgsRegistrationConsensus
 from fractal_tasks.transforms import Translation, transform_to_json
+from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:
     from ngio import OmeZarrContainer, Roi
@@ -349,10 +350,10 @@ def _registered_roi(
     slices = {
         axis: (start * step, length * step)
         for axis, start, length, step in zip(
-            ("z", "y", "x"), region.start, region.shape, spacing_um, strict=True
+            AXES, region.start, region.shape, spacing_um, strict=True
         )
     }
-    for axis in ("z", "y", "x"):
+    for axis in AXES:
         if roi.get(axis) is not None:
             roi = roi.update_slice(name=axis, new_slice=slices[axis])
     return roi.model_copy(
