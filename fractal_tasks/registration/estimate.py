@@ -6,6 +6,15 @@ from fractal_tasks.transforms import Transform
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """Another transform that the images allow."""
+
+    transform: Transform
+    confidence: float
+    """0 to 1, as that of an estimate."""
+
+
+@dataclass(frozen=True)
 class Estimate:
     """A transform with the evidence for it."""
 
@@ -23,3 +32,6 @@ class Estimate:
 
     overlap: float
     """Fraction (0 to 1) of the smaller patch that both see after `transform`."""
+
+    alternatives: tuple[Alternative, ...] = ()
+    """The next best candidates, best first; none where the best one is convincing."""

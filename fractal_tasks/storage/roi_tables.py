@@ -5,10 +5,12 @@ columns below, a table's group attributes hold under ``registration`` what produ
 it (`RECORD_KEY`), so that table and record are replaced together.
 """
 
+import itertools
+import json
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +36,15 @@ CONFIDENCE_COLUMN = "registration_confidence"
 STATUS_COLUMN = "registration_status"
 REASON_COLUMN = "registration_reason"
 TRANSFORM_COLUMN = "transform"
+ALTERNATIVES_COLUMN = "registration_alternatives"
+"""JSON text: a list of ``[z, y, x, confidence]``, best first, in um."""
 OWN_COLUMNS = (
     *EVIDENCE_COLUMNS,
     CONFIDENCE_COLUMN,
     STATUS_COLUMN,
     REASON_COLUMN,
     TRANSFORM_COLUMN,
+    ALTERNATIVES_COLUMN,
 )
 
 
@@ -227,6 +232,39 @@ def read_translation(roi: "Roi", where: str) -> tuple[float, float, float] | Non
             "'Calculate Registration (image-based)' again for this acquisition."
         )
     return z, y, x
+
+
+def alternatives_to_json(
+    alternatives: Iterable[tuple[tuple[float, float, float], float]],
+) -> str:
+    """Write translations (z, y, x; um) and confidences for `ALTERNATIVES_COLUMN`."""
+    return json.dumps(
+        [[*translation_um, confidence] for translation_um, confidence in alternatives]
+    )
+
+
+def read_alternatives(
+    roi: "Roi", where: str
+) -> list[tuple[tuple[float, float, float], float]]:
+    """Read the other translations a ROI may have, with their confidence, best first.
+
+    Raises:
+        InvalidDataError: The column is there, but does not hold them.
+    """
+    text = (roi.model_extra or {}).get(ALTERNATIVES_COLUMN)
+    if text is None or text != text:  # NaN: a row without a value
+        return []
+    try:
+        rows = [[float(value) for value in row] for row in json.loads(str(text))]
+        if not all(map(math.isfinite, itertools.chain.from_iterable(rows))):
+            raise ValueError("a value is not finite")
+        return [((z, y, x), confidence) for z, y, x, confidence in rows]
+    except (TypeError, ValueError) as error:
+        raise InvalidDataError(
+            f"{where}: found {ALTERNATIVES_COLUMN}={text!r}; needed is a JSON list of "
+            f"[z, y, x, confidence] ({error}). Run 'Calculate Registration "
+            "(image-based)' again for this acquisition."
+        ) from error
 
 
 def plain_meta(backend: str) -> "BackendMeta":

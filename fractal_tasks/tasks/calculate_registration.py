@@ -34,12 +34,14 @@ from fractal_tasks.storage.images import (
 from fractal_tasks.storage.locks import image_lock
 from fractal_tasks.storage.publish import heal
 from fractal_tasks.storage.roi_tables import (
+    ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
     EVIDENCE_COLUMNS,
     STATUS_COLUMN,
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
     RoiTableData,
+    alternatives_to_json,
     check_same_rois,
     read_roi_table,
     replace_roi_table,
@@ -47,7 +49,7 @@ from fractal_tasks.storage.roi_tables import (
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from fractal_tasks.storage.wells import read_acquisition
 from fractal_tasks.task_io import InitArgsRegistration
-from fractal_tasks.transforms import Translation, transform_to_json
+from fractal_tasks.transforms import Transform, Translation, transform_to_json
 from fractal_tasks.transforms.boxes import PixelBox
 
 if TYPE_CHECKING:
@@ -279,20 +281,29 @@ def _on_spacing(candidates: Sequence[Patch], fixed: Patch) -> Patch:
 
 
 def _in_image_frame(estimate: "Estimate", fixed: _Roi, moving: _Roi) -> "Estimate":
-    """Turn a transform between ROI corners into one between the images."""
+    """Turn transforms between ROI corners into ones between the images."""
     corners = [
         np.multiply(roi.box.start, spacing_of(roi.side.image))
         for roi in (fixed, moving)
     ]
-    offset = corners[0] - corners[1]
-    z, y, x = np.add(_centre_translation(estimate), offset)
-    return replace(estimate, transform=Translation((float(z), float(y), float(x))))
+
+    def move(transform: Transform) -> Translation:
+        z, y, x = np.add(_translation_of(transform), corners[0] - corners[1]).tolist()
+        return Translation((z, y, x))
+
+    return replace(
+        estimate,
+        transform=move(estimate.transform),
+        alternatives=tuple(
+            replace(other, transform=move(other.transform))
+            for other in estimate.alternatives
+        ),
+    )
 
 
-def _centre_translation(estimate: "Estimate") -> tuple[float, float, float]:
-    transform = estimate.transform
-    z, y, x = transform.map_points(np.zeros((1, 3)))[0]
-    return float(z), float(y), float(x)
+def _translation_of(transform: Transform) -> tuple[float, float, float]:
+    z, y, x = transform.map_points(np.zeros((1, 3)))[0].tolist()
+    return z, y, x
 
 
 def _updated_roi(roi: "Roi", estimate: "Estimate") -> "Roi":
@@ -304,18 +315,26 @@ def _updated_roi(roi: "Roi", estimate: "Estimate") -> "Roi":
     return roi.model_copy(
         update={
             **dict(
-                zip(TRANSLATION_COLUMNS, _centre_translation(estimate), strict=True)
+                zip(
+                    TRANSLATION_COLUMNS,
+                    _translation_of(estimate.transform),
+                    strict=True,
+                )
             ),
             **dict(zip(EVIDENCE_COLUMNS, evidence, strict=True)),
             CONFIDENCE_COLUMN: estimate.confidence,
             STATUS_COLUMN: "measured",
             TRANSFORM_COLUMN: transform_to_json(estimate.transform),
+            ALTERNATIVES_COLUMN: alternatives_to_json(
+                (_translation_of(other.transform), other.confidence)
+                for other in estimate.alternatives
+            ),
         }
     )
 
 
 def _log_estimate(name: str, acquisition: int, estimate: "Estimate") -> None:
-    z, y, x = _centre_translation(estimate)
+    z, y, x = _translation_of(estimate.transform)
     logger.info(
         "ROI %r, acquisition %d: translation z=%.3f, y=%.3f, x=%.3f um, confidence "
         "%.2f, similarity %.2f -> %.2f, overlap %.2f",
