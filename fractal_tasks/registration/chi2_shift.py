@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from fractal_tasks.registration.correlation import CorrelationMethod
-from fractal_tasks.registration.refine import CrossSpectra, Spectrum, band_pass_filter
+from fractal_tasks.registration.spectra import CrossSpectra, Spectrum, band_pass_filter
 
 
 class Chi2Shift(CorrelationMethod):

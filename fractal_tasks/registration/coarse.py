@@ -55,29 +55,16 @@ class ShiftMap:
             values = values[0] + fraction * (values[-1] - values[0])
         return float(np.clip(values, -1, 1))
 
-    def find_peaks(
-        self, count: int, min_overlap: float, max_shift_px: npt.NDArray[np.float64]
-    ) -> list[Shift]:
-        """Find the most significant separate peaks, best first.
 
-        A similarity is the less surprising the smaller the overlap: the spread by
-        chance goes with the inverse square root of the number of pixels.
-        """
-        scores = np.where(
-            self.overlap >= min_overlap, self.similarity * np.sqrt(self.overlap), 0
-        )
-        for axis, limit in enumerate(max_shift_px):
-            shifts = np.arange(scores.shape[axis]) - self.zero[axis]
-            np.moveaxis(scores, axis, 0)[np.abs(shifts) > limit] = 0
-        peaks: list[Shift] = []
-        while len(peaks) < count and scores.max() > 0:
-            top = np.unravel_index(scores.argmax(), scores.shape)
-            peaks.append(tuple(int(i - z) for i, z in zip(top, self.zero, strict=True)))
-            around = [
-                slice(max(0, i - _PEAK_RADIUS_PX), i + _PEAK_RADIUS_PX + 1) for i in top
-            ]
-            scores[tuple(around)] = 0
-        return peaks
+@dataclass(frozen=True)
+class SearchLimits:
+    """Which shifts are considered."""
+
+    min_overlap: float
+    """Smallest part of the smaller image that both must see."""
+
+    max_shift_um: float
+    """Largest shift along each axis."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +77,40 @@ class CoarseSearch:
 
     spacing_um: npt.NDArray[np.float64]
     shifts: ShiftMap
+    scores: npt.NDArray[np.float64]
+    """How little each similarity surprises, 0 where a shift is not considered."""
+
+    def find_peaks(self, count: int) -> list[Shift]:
+        """Find the highest separate peaks, best first."""
+        scores = self.scores.copy()
+        peaks: list[Shift] = []
+        while len(peaks) < count and scores.max() > 0:
+            top = np.unravel_index(scores.argmax(), scores.shape)
+            peak = tuple(int(i - z) for i, z in zip(top, self.shifts.zero, strict=True))
+            scores[self._around(np.array(peak))] = 0
+            peaks.append(peak)
+        return peaks
+
+    def lead_of(self, shift: npt.NDArray[np.float64]) -> float:
+        """Give the score around a shift over the highest one elsewhere."""
+        around = self._around(shift)
+        elsewhere = self.scores.copy()
+        elsewhere[around] = 0
+        height = float(self.scores[around].max(initial=0))
+        return height / max(float(elsewhere.max()), 1e-6)
+
+    def _around(self, shift: npt.NDArray[np.float64]) -> tuple[slice, ...]:
+        centre = np.rint(shift + self.shifts.zero).astype(int)
+        first = np.clip(centre - _PEAK_RADIUS_PX, 0, self.scores.shape)
+        last = np.clip(centre + _PEAK_RADIUS_PX + 1, 0, self.scores.shape)
+        return tuple(map(slice, first, last))
 
 
 def search_coarsely(
-    fixed: PatchPyramid, moving: PatchPyramid, start_level: int
+    fixed: PatchPyramid,
+    moving: PatchPyramid,
+    start_level: int,
+    limits: SearchLimits,
 ) -> CoarseSearch:
     """Compare whole ROIs at a level no finer than `start_level`, binned further.
 
@@ -101,6 +118,7 @@ def search_coarsely(
         fixed: Volumes, finest level first.
         moving: Volumes of the same spacing; their shape may differ.
         start_level: Index of the finest level that may be read as a whole.
+        limits: Which shifts are considered.
     """
     levels = range(start_level, min(len(fixed), len(moving)))
     sizes = [
@@ -114,12 +132,34 @@ def search_coarsely(
     factors = _choose_bins(shape, spacing_um)
     small_fixed = band_pass(read_binned(fixed[level], factors))
     small_moving = band_pass(read_binned(moving[level], factors))
+    spacing = np.multiply(spacing_um, factors)
+    shifts = map_similarity(small_fixed, small_moving)
     return CoarseSearch(
-        fixed=small_fixed,
-        moving=small_moving,
-        spacing_um=np.multiply(spacing_um, factors),
-        shifts=map_similarity(small_fixed, small_moving),
+        small_fixed,
+        small_moving,
+        spacing,
+        shifts,
+        _score(shifts, limits.min_overlap, limits.max_shift_um / spacing),
     )
+
+
+def _score(
+    shifts: ShiftMap, min_overlap: float, max_shift_px: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Weigh the similarities, of either sign, by how little they surprise.
+
+    The spread by chance goes with the inverse square root of the number of pixels, so
+    a similarity counts the less the smaller the overlap. A stain with inverted contrast
+    has a negative similarity.
+    """
+    scores: npt.NDArray[np.float64] = np.abs(shifts.similarity) * np.sqrt(
+        shifts.overlap
+    )
+    scores[shifts.overlap < min_overlap] = 0
+    for axis, limit in enumerate(max_shift_px):
+        steps = np.arange(scores.shape[axis]) - shifts.zero[axis]
+        np.moveaxis(scores, axis, 0)[np.abs(steps) > limit] = 0
+    return scores
 
 
 def _choose_bins(

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from fractal_tasks.registration.correlation import CorrelationMethod
-from fractal_tasks.registration.refine import CrossSpectra, Spectrum, whiten
+from fractal_tasks.registration.spectra import CrossSpectra, Spectrum, whiten
 
 
 class PhaseCrossCorrelation(CorrelationMethod):

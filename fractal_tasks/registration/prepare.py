@@ -11,6 +11,9 @@ from fractal_tasks.registration.patch import Box, Patch, Pixels, iterate_boxes
 _FLAT = 1e-5
 """Detail below this fraction of the largest intensity is rounding, not signal."""
 
+_FILL_PX = 33
+"""Width of the square around an invalid pixel whose mean it gets."""
+
 _PART_PX = 2**18
 """Pixels filtered at once: they stay in the cache, and copies of them are small."""
 
@@ -36,8 +39,12 @@ def remove_outliers(image: Pixels) -> Pixels:
     return median
 
 
-def read_binned(patch: Patch, factors: tuple[int, ...]) -> Pixels:
-    """Read a whole patch without outliers, averaged over bins of `factors` pixels.
+def read_binned(
+    patch: Patch, factors: tuple[int, ...], *, outliers: bool = False
+) -> Pixels:
+    """Read a whole patch, averaged over bins of `factors` pixels.
+
+    Outliers are removed first, unless they are asked for.
 
     Reads block by block, so memory does not grow with the patch; incomplete bins at
     the far border are left out. The mean is over the valid pixels of a bin.
@@ -50,9 +57,8 @@ def read_binned(patch: Patch, factors: tuple[int, ...]) -> Pixels:
         target = _divide(box, factors)
         pixels = patch.read(box)
         for part in iterate_boxes(pixels.shape, factors, _PART_PX):
-            binned[target][_divide(part, factors)] = _average(
-                remove_outliers(pixels[part]), factors
-            )
+            clean = pixels[part] if outliers else remove_outliers(pixels[part])
+            binned[target][_divide(part, factors)] = _average(clean, factors)
     return binned
 
 
@@ -83,24 +89,50 @@ def _add(image: Pixels, factors: tuple[int, ...]) -> Pixels:
 
 
 def band_pass(image: Pixels) -> Pixels:
-    """Keep detail of a few pixels in the plane (difference of Gaussians, 1 and 4 px).
+    """Keep detail of a few pixels in the plane, the square root of it with its sign.
 
-    Smooth illumination and offset vanish, and so does detail that is only rounding. The
-    square root of the detail, with its sign, keeps bright debris from deciding all.
-    Each plane is filtered by itself: z has too few planes and carries its own profile.
+    The root keeps bright debris from deciding all. Detail that is only rounding
+    vanishes, and invalid pixels are 0.
+    """
+    detail = extract_detail(image)
+    valid = np.isfinite(image)
+    largest = float(np.abs(image).max(where=valid, initial=0))
+    if np.abs(detail).max(initial=0) <= _FLAT * largest:
+        return np.zeros_like(image)
+    return np.sign(detail) * np.sqrt(np.abs(detail))
+
+
+def extract_detail(image: Pixels) -> Pixels:
+    """Take the difference of Gaussians of 1 and 4 pixels, plane by plane.
+
+    Smooth illumination and offset vanish. z is left alone: it has too few planes and
+    carries its own profile. Invalid pixels are 0.
     """
     valid = np.isfinite(image)
     if not valid.any():
         return np.zeros_like(image)
-    level = image.mean(where=valid)
     weights = valid.astype(np.float32)
-    centred = np.where(valid, image - level, np.float32(0))
+    centred = np.where(valid, image - image.mean(where=valid), np.float32(0))
     detail = _smooth(centred, weights, 1.0) - _smooth(centred, weights, 4.0)
-    largest = max(abs(float(level)), float(np.abs(centred).max()))
-    if np.abs(detail).max() <= _FLAT * largest:
-        return np.zeros_like(image)
-    detail = np.sign(detail) * np.sqrt(np.abs(detail))
     return np.where(valid, detail, np.float32(0))
+
+
+def fill_invalid(image: Pixels) -> Pixels:
+    """Replace invalid pixels by the mean of the valid ones around them.
+
+    Around is within 16 pixels in the plane; without any, it is the plane's mean.
+    """
+    valid = np.isfinite(image)
+    if valid.all():
+        return image
+    counts = np.maximum(valid.sum(axis=(-2, -1), keepdims=True), 1)
+    means = image.sum(axis=(-2, -1), keepdims=True, where=valid) / counts
+    size = (*(1,) * (image.ndim - 2), _FILL_PX, _FILL_PX)
+    weights = ndimage.uniform_filter(valid.astype(np.float32), size)
+    excess = ndimage.uniform_filter(np.where(valid, image - means, np.float32(0)), size)
+    local = means + excess / np.maximum(weights, 1 / _FILL_PX**2)
+    filled: Pixels = np.where(valid, image, local.astype(np.float32))
+    return filled
 
 
 def _smooth(image: Pixels, weights: Pixels, sigma_px: float) -> Pixels:

@@ -14,9 +14,10 @@ from fractal_tasks.registration.coarse import (
 )
 from fractal_tasks.registration.patch import MAX_READ_PX, Box, Patch, Pixels
 
-_COUNT = 4
-_SHAPE_2D = 1, 512, 512
-_SHAPE_3D = 24, 256, 256
+_COUNT_2D, _COUNT_3D = 9, 4
+_LARGEST_2D = 1, 512, 512
+_LARGEST_3D = 24, 256, 256
+_SMALLEST_PX = 128
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Overlap:
     def window(self) -> Indices:
         """Shape of the windows inside."""
         shape = self.last - self.first
-        window: Indices = np.minimum(_SHAPE_2D if shape[0] == 1 else _SHAPE_3D, shape)
+        half = np.maximum(shape // 2, (shape[0], _SMALLEST_PX, _SMALLEST_PX))
+        largest = _LARGEST_2D if shape[0] == 1 else _LARGEST_3D
+        window: Indices = np.minimum(np.minimum(largest, half), shape)
         return window
 
 
@@ -53,29 +56,30 @@ def choose_windows(
         spacing_um: Pixel size at full resolution.
 
     Returns:
-        First corners of 1 to 4 windows, in full-resolution pixels of the fixed patch;
-        two windows share a quarter of their width at most.
+        First corners of 1 to 9 windows, in full-resolution pixels of the fixed patch;
+        two windows share half of their width at most.
     """
     shift = np.array(guess)
     first = np.maximum(0, shift)
     last = np.minimum(search.fixed.shape, search.moving.shape + shift)
     common = search.fixed[tuple(map(slice, first, last))].astype(np.float64)
     common *= search.moving[tuple(map(slice, first - shift, last - shift))]
-    np.maximum(common, 0, out=common)
+    np.maximum(common * np.sign(common.sum()), 0, out=common)
     scale = search.spacing_um / spacing_um
     width = np.clip(np.ceil(overlap.window / scale).astype(int), 1, common.shape)
     for axis, length in enumerate(width):
         starts = np.arange(common.shape[axis] - length + 1)
         common = sum_runs(common, axis, starts, np.full_like(starts, length))
     corners: list[Indices] = []
-    apart = np.maximum(width * 3 // 4, 1)
-    while len(corners) < _COUNT and common.max() > 0:
+    apart = np.maximum(width // 2, 1)
+    count = _COUNT_2D if overlap.window[0] == 1 else _COUNT_3D
+    while len(corners) < count and common.max() > 0:
         top = np.array(np.unravel_index(common.argmax(), common.shape))
         corner = np.rint((first + top) * scale).astype(int)
         corners.append(np.clip(corner, overlap.first, overlap.last - overlap.window))
         around = map(slice, np.maximum(0, top - apart + 1), top + apart)
         common[tuple(around)] = 0
-    return corners
+    return corners or [(overlap.first + overlap.last - overlap.window) // 2]
 
 
 def read_boxes(patch: Patch, boxes: Sequence[Box]) -> Iterator[Pixels]:

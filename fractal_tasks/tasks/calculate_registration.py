@@ -11,6 +11,11 @@ from pydantic import Field, validate_call
 from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.registration.base import RegistrationMethod
+from fractal_tasks.registration.fixed_pattern import (
+    FixedPattern,
+    MaskedPatch,
+    find_fixed_pattern,
+)
 from fractal_tasks.registration.patch import (
     ClippedPatch,
     MaxProjectionPatch,
@@ -60,6 +65,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Dimensions = Literal["auto", "2d", "3d"]
+_STILL_BINS = 1.5
+"""A shift below this many bins of the fixed pattern may be the pattern itself."""
+
 Quantile = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -138,6 +146,10 @@ def calculate_registration(
         ]
         for name, fixed_box, moving_box in boxes:
             _check_dimensions(method, dimensions, name, fixed_box, moving_box)
+        pattern = _find_pattern(
+            [_Roi(fixed, fixed_box) for _, fixed_box, _ in boxes],
+            [_Roi(moving, moving_box) for _, _, moving_box in boxes],
+        )
         rois = []
         for name, fixed_box, moving_box in boxes:
             estimate = _register_roi(
@@ -146,6 +158,7 @@ def calculate_registration(
                 method=method,
                 dimensions=dimensions,
                 quantiles=(lower_rescale_quantile, upper_rescale_quantile),
+                pattern=pattern,
             )
             _log_estimate(name, acquisition, estimate)
             rois.append(_updated_roi(moving.table.rois[name], estimate))
@@ -189,6 +202,17 @@ class _Roi:
     side: _Side
     box: PixelBox
 
+    @property
+    def patches(self) -> list[Patch]:
+        """The ROI, finest level first."""
+        return list(roi_pyramid(self.side.levels, self.box))
+
+    @property
+    def start_patch(self) -> Patch:
+        """The ROI at the level where the search starts."""
+        patches = self.patches
+        return patches[min(self.side.start_level, len(patches) - 1)]
+
 
 def _open_side(
     url: ImageUrl, wavelength_id: str, level_path: str, roi_table: str
@@ -231,6 +255,20 @@ def _check_dimensions(
         )
 
 
+def _find_pattern(fixed: Sequence[_Roi], moving: Sequence[_Roi]) -> FixedPattern | None:
+    """Find what the camera shows in all ROIs, and say how much it is."""
+    pattern = find_fixed_pattern(
+        [roi.start_patch for roi in fixed], [roi.start_patch for roi in moving]
+    )
+    if pattern is not None and pattern.mask.any():
+        logger.info(
+            "%.2f %% of the camera shows the same in all ROIs (hot pixels, dust) and "
+            "is left out",
+            100 * pattern.mask.mean(),
+        )
+    return pattern
+
+
 def _register_roi(
     fixed: _Roi,
     moving: _Roi,
@@ -238,29 +276,47 @@ def _register_roi(
     method: RegistrationMethod,
     dimensions: Dimensions,
     quantiles: tuple[float, float],
+    pattern: FixedPattern | None,
 ) -> "Estimate":
-    start_level = fixed.side.start_level
-    fixed_patches = _prepared(fixed, dimensions, quantiles)
-    moving_patches = _prepared(moving, dimensions, quantiles)
+    fixed_patches = _prepared(fixed, dimensions, quantiles, pattern)
+    moving_patches = _prepared(moving, dimensions, quantiles, pattern)
     moving_patches = [_on_spacing(moving_patches, patch) for patch in fixed_patches]
     estimate = method.estimate(
         fixed_patches,
         moving_patches,
-        start_level=min(start_level, len(fixed_patches) - 1),
+        start_level=min(fixed.side.start_level, len(fixed_patches) - 1),
     )
+    if (
+        pattern is not None
+        and _is_still(estimate, pattern)
+        and pattern.explains(fixed.start_patch, moving.start_patch)
+    ):
+        # What was found is the camera, not the sample.
+        estimate = replace(estimate, confidence=0.0)
     return _in_image_frame(estimate, fixed, moving)
 
 
+def _is_still(estimate: "Estimate", pattern: FixedPattern) -> bool:
+    """Tell whether the shift is too small to leave a fixed pattern."""
+    _, y, x = _translation_of(estimate.transform)
+    return bool(np.all(np.abs((y, x)) < np.multiply(_STILL_BINS, pattern.spacing_um)))
+
+
 def _prepared(
-    roi: _Roi, dimensions: Dimensions, quantiles: tuple[float, float]
+    roi: _Roi,
+    dimensions: Dimensions,
+    quantiles: tuple[float, float],
+    pattern: FixedPattern | None,
 ) -> list[Patch]:
-    patches: list[Patch] = list(roi_pyramid(roi.side.levels, roi.box))
+    patches = roi.patches
     if dimensions == "2d" and len(patches[0].shape) == 3:
         patches = [MaxProjectionPatch(patch) for patch in patches]
     if quantiles != (0.0, 1.0):
         coarse = patches[min(roi.side.start_level, len(patches) - 1)]
         limits = intensity_limits(coarse, *quantiles)
         patches = [ClippedPatch(patch, *limits) for patch in patches]
+    if pattern is not None and pattern.mask.any():
+        patches = [MaskedPatch(patch, pattern) for patch in patches]
     return patches
 
 

@@ -220,7 +220,7 @@ def test_an_image_without_signal_is_rejected(
 
 
 @each_method
-@pytest.mark.parametrize("apart_px", [4.0, 30.0])
+@pytest.mark.parametrize("apart_px", [10.0, 30.0])
 def test_halves_that_moved_apart_are_rejected(
     method: RegistrationMethod, apart_px: float
 ) -> None:

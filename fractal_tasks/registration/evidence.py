@@ -1,0 +1,99 @@
+"""How much the images support a shift, and the confidence that follows from it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+from scipy import fft
+
+from fractal_tasks.registration.motion import Motion
+from fractal_tasks.registration.spectra import (
+    CrossSpectra,
+    Floats,
+    column_counts,
+    evaluate,
+    whiten,
+)
+
+_PEAK_RADIUS_PX = 8
+"""Shifts around a whitened peak that belong to it: 4 sigma."""
+
+_CLEAR_SDS = 8.0
+"""A window's own peak must be so many standard deviations of its surface higher than
+the common one to contradict it."""
+
+_INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -4.2, 1.55, 3.05
+"""Logistic regression of "right within 1 px"; see docs/methods.md for its data."""
+
+_WEAKEST, _STRONGEST = 0.1, 30.0
+"""Ratios beyond these say no more."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a shift, each compared with what chance gives on this very pair.
+
+    At any other shift the images cannot match, so the values there are the null
+    distribution, and their highest is what the best shift has to surpass.
+    """
+
+    ratio: float
+    """Height of the peak at full resolution over the highest one elsewhere."""
+
+    lead: float
+    """Significance at low resolution over the highest one elsewhere."""
+
+    dissent: float
+    """Part of the windows (0 to 1, by height of their peaks) that clearly show another
+    shift."""
+
+    error_px: float
+    """Standard error of the shift."""
+
+    @property
+    def confidence(self) -> float:
+        """Probability (0 to 1) that the shift is right within a pixel in y and x."""
+        logs = [
+            math.log(min(max(value, _WEAKEST), _STRONGEST))
+            for value in (self.ratio, self.lead)
+        ]
+        score = _INTERCEPT + _PER_LOG_RATIO * logs[0] + _PER_LOG_LEAD * logs[1]
+        precise = -math.expm1(-0.5 / max(self.error_px, 1e-3) ** 2)
+        return (1 - self.dissent) ** 2 * precise / (1 + math.exp(-score))
+
+
+def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:
+    """Give the height of the whitened peak over the highest value elsewhere, or 0."""
+    spectra = reduce(add, windows)
+    surface = fft.irfft2(whiten(spectra)[0], spectra.size)
+    rows, columns = (
+        np.arange(round(shift) - _PEAK_RADIUS_PX, round(shift) + _PEAK_RADIUS_PX + 1)
+        % n
+        for shift, n in zip(shift_px, spectra.size, strict=True)
+    )
+    middle = slice(_PEAK_RADIUS_PX - 1, _PEAK_RADIUS_PX + 2)
+    height = float(surface[np.ix_(rows[middle], columns[middle])].max())
+    surface[np.ix_(rows, columns)] = 0
+    return max(0.0, height) / max(float(surface.max()), 1e-6)
+
+
+def dissent(
+    windows: Sequence[CrossSpectra], centres_px: Floats, motion: Motion
+) -> float:
+    """Give the part of the windows whose own peak is clearly not where it should be."""
+    total = reduce(add, windows)
+    steps = np.arange(-_PEAK_RADIUS_PX, _PEAK_RADIUS_PX + 1)
+    heights, elsewhere = [], []
+    moves = centres_px @ motion.linear.T + motion.shift_px
+    for window, (y, x) in zip(windows, moves, strict=True):
+        spectrum = whiten(window, total)[0]
+        own = evaluate(spectrum, window.size, y + steps, x + steps)
+        power = np.abs(spectrum) ** 2 * column_counts(window.size[1])
+        noise = np.sqrt(power.sum(dtype=np.float64)) / np.prod(window.size)
+        expected = own[_PEAK_RADIUS_PX, _PEAK_RADIUS_PX]
+        heights.append(max(0.0, float(own.max())))
+        elsewhere.append(own.max() - expected > _CLEAR_SDS * noise)
+    return float(np.dot(heights, elsewhere) / max(np.sum(heights), 1e-30))

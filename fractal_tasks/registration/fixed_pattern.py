@@ -1,0 +1,189 @@
+"""What a camera shows at the same pixels in every field: hot pixels, dust, scratches.
+
+In a comparison of two acquisitions it votes for no movement, and in a field without
+cells it is all there is. Many fields show it, and different fields that are compared
+tell how similar it alone makes two images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.special import stdtrit
+
+from fractal_tasks.registration.patch import Box, Patch, Pixels
+from fractal_tasks.registration.prepare import band_pass, extract_detail, read_binned
+
+Mask = npt.NDArray[np.bool_]
+
+_MAX_FIELDS = 12
+"""More fields cost time and add little."""
+
+_MIN_FIELDS = 4
+"""Fewer can show the same cells by chance."""
+
+_MAX_BINS = 256
+"""Bins, not pixels, are masked: so many along an axis at most."""
+
+_CHANCE = 1e-6
+"""Probability that noise makes a bin look like fixed pattern."""
+
+_RINGING, _RING_BINS, _PASSES = 0.2, 13, 3
+"""The filter rings around a bright bin: what is fainter and near waits for a pass in
+which that bin is left out."""
+
+_SURPRISING_SDS, _LEAST_SD = 5.0, 0.02
+"""Two views of one place must be so much more similar than those of two places."""
+
+
+@dataclass(frozen=True)
+class FixedPattern:
+    """Where a camera shows itself, and how similar that makes two images."""
+
+    mask: Mask
+    """True where bins are to be left out, shape ``(y, x)``."""
+
+    factors: tuple[int, ...]
+    """Pixels per bin, of the patches it was found in."""
+
+    spacing_um: tuple[float, float]
+    """Size of a bin."""
+
+    limit: float
+    """Similarity without a shift that different fields do not reach."""
+
+    def explains(self, fixed: Patch, moving: Patch) -> bool:
+        """Tell whether two views of a field are no more similar than of two fields.
+
+        Only of interest where they were found not to be shifted.
+
+        Args:
+            fixed: As one of those the pattern was found in.
+            moving: The same.
+        """
+        one, two = (
+            self._prepare(_read(patch, self.factors)) for patch in (fixed, moving)
+        )
+        return float(np.abs(one @ two)) < self.limit
+
+    def _prepare(self, image: Pixels) -> Pixels:
+        return _normalise(np.where(self.mask, np.float32(np.nan), image))
+
+
+def find_fixed_pattern(
+    fixed: Sequence[Patch], moving: Sequence[Patch]
+) -> FixedPattern | None:
+    """Find what a camera shows at the same place in different fields.
+
+    Args:
+        fixed: Different fields of one acquisition, all of one shape ``([z,] y, x)``; of
+            a stack the mean over z is taken.
+        moving: The same fields in the other acquisition, in the same order.
+
+    Returns:
+        None for a single field, or fields of several shapes: these cannot tell.
+    """
+    fields = [*fixed, *moving]
+    if len(fixed) < 2 or len({field.shape for field in fields}) > 1:
+        return None
+    shape, spacing_um = fields[0].shape, fields[0].spacing_um
+    bins = [max(1, -(-n // _MAX_BINS)) for n in shape[-2:]]
+    factors = (*(1,) * (len(shape) - 2), *bins)
+    chosen = np.linspace(0, len(fixed) - 1, min(len(fixed), _MAX_FIELDS))
+    sides = [
+        np.stack([_read(side[index], factors) for index in np.rint(chosen).astype(int)])
+        for side in (fixed, moving)
+    ]
+    mask = _find_mask(sides[0]) | _find_mask(sides[1])
+    one, two = (
+        np.stack([_normalise(np.where(mask, np.float32(np.nan), i)) for i in side])
+        for side in sides
+    )
+    similarity = np.abs(one @ two.T)
+    chance = similarity[~np.eye(len(similarity), dtype=bool)]
+    spread = max(float(chance.std()), _LEAST_SD)
+    return FixedPattern(
+        mask,
+        factors,
+        (spacing_um[-2] * bins[0], spacing_um[-1] * bins[1]),
+        float(chance.mean()) + _SURPRISING_SDS * spread,
+    )
+
+
+def _read(patch: Patch, factors: tuple[int, ...]) -> Pixels:
+    image = read_binned(patch, factors, outliers=True)
+    return image if image.ndim == 2 else image.mean(axis=0)
+
+
+def _normalise(image: Pixels) -> Pixels:
+    """Give the detail of an image as a vector of length 1; all 0 if there is none."""
+    detail = band_pass(image).ravel()
+    length = float(np.linalg.norm(detail))
+    return detail / np.float32(length) if length > 0 else detail
+
+
+def _find_mask(images: Pixels) -> Mask:
+    """Find bins that show the same in all images of one acquisition."""
+    mask = np.zeros(images.shape[1:], bool)
+    if len(images) < _MIN_FIELDS:
+        return mask
+    for _ in range(_PASSES):
+        found = _find_shared(np.where(mask, np.float32(np.nan), images))
+        if not found.any():
+            break
+        mask |= found
+    return mask
+
+
+def _find_shared(images: Pixels) -> Mask:
+    """Find the bins whose detail stands out by Student's t.
+
+    Cells differ between fields, the camera does not.
+    """
+    details = np.stack([extract_detail(image) for image in images])
+    shared = np.abs(details.mean(axis=0))
+    error = details.std(axis=0, ddof=1) / np.sqrt(len(details))
+    limit = stdtrit(len(details) - 1, 1 - _CHANCE)
+    significant = shared > limit * np.maximum(error, np.median(error))
+    found: Mask = significant & (
+        shared > _RINGING * ndimage.maximum_filter(shared, _RING_BINS)
+    )
+    return found
+
+
+@dataclass(frozen=True)
+class MaskedPatch:
+    """A patch in which the pixels of a fixed pattern are invalid (NaN)."""
+
+    patch: Patch
+    pattern: FixedPattern
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of pixels per axis."""
+        return self.patch.shape
+
+    @property
+    def spacing_um(self) -> tuple[float, ...]:
+        """Pixel size per axis, in micrometres."""
+        return self.patch.spacing_um
+
+    def read(self, box: Box) -> Pixels:
+        """Read the pixels of `box`."""
+        pixels = self.patch.read(box)
+        rows, columns = (
+            np.minimum(
+                (np.arange(axis.start, axis.stop) + 0.5) * spacing / size, bins - 1
+            ).astype(int)
+            for axis, spacing, size, bins in zip(
+                box[-2:],
+                self.spacing_um[-2:],
+                self.pattern.spacing_um,
+                self.pattern.mask.shape,
+                strict=True,
+            )
+        )
+        pixels[..., self.pattern.mask[np.ix_(rows, columns)]] = np.nan
+        return pixels

@@ -1,0 +1,233 @@
+"""Windows in Fourier space: their cross-power spectra and what is read off them.
+
+Two windows ``(z, y, x)`` are compared in Fourier space in y and x, and plane by plane
+in z: so z needs neither padding nor a taper, and may be short. Spectra are halves, as
+real transforms give them: shape ``(..., y, x / 2 + 1)``.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+
+from fractal_tasks.registration.patch import Pixels
+from fractal_tasks.registration.prepare import fill_invalid, remove_outliers
+
+Spectrum: TypeAlias = npt.NDArray[np.complex64]
+Steps: TypeAlias = npt.NDArray[np.floating] | list[float]
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+TINY = np.float32(np.finfo(np.float32).tiny)
+
+RINGS = 32
+"""Bands of equal width between frequency 0 and the highest, 1/2 per pixel."""
+
+TAPER_LOSS = 2.25
+"""Equivalent noise bandwidth of a Hann taper in y and x, 1.5 each (Harris, Proc. IEEE
+66, 51 (1978), doi:10.1109/PROC.1978.10837): a window has so many times fewer
+independent frequencies than pixels."""
+
+_SHARP_PX = 2.0
+"""Sigma of the low-pass of whitened spectra: finer detail is mostly noise."""
+
+_BAND_PX = 1.5, 12.0
+"""Sigmas of the band-pass of spectra that are not whitened."""
+
+
+@dataclass(frozen=True)
+class CrossSpectra:
+    """How windows correlate, for each shift of planes that was compared."""
+
+    cross: Spectrum
+    """Cross-power spectra, shape ``(plane shifts, y, x / 2 + 1)``."""
+
+    power: Pixels
+    """Sum of the amplitudes of each plane and window, same shape."""
+
+    fixed_power: Floats
+    """Power of the fixed planes that met, shape ``(plane shifts, RINGS)``."""
+
+    moving_power: Floats
+    """The same of the moving planes."""
+
+    planes: npt.NDArray[np.intp]
+    """Number of planes that met, per plane shift."""
+
+    size: tuple[int, int]
+    """Shape ``(y, x)`` of a window."""
+
+    def __add__(self, other: "CrossSpectra") -> "CrossSpectra":
+        """Combine the evidence of windows of one size."""
+        return CrossSpectra(
+            self.cross + other.cross,
+            self.power + other.power,
+            self.fixed_power + other.fixed_power,
+            self.moving_power + other.moving_power,
+            self.planes + other.planes,
+            self.size,
+        )
+
+    def __rmul__(self, contrast: float) -> "CrossSpectra":
+        """Multiply the correlation by 1 or, for inverted contrast, by -1."""
+        return replace(self, cross=np.float32(contrast) * self.cross)
+
+    def at(self, plane_shift: int) -> "CrossSpectra":
+        """Give one of the plane shifts only."""
+        one = slice(plane_shift, plane_shift + 1)
+        return CrossSpectra(
+            self.cross[one],
+            self.power[one],
+            self.fixed_power[one],
+            self.moving_power[one],
+            self.planes[one],
+            self.size,
+        )
+
+
+def correlate_windows(
+    fixed: Pixels, moving: Pixels, plane_shifts: npt.NDArray[np.intp]
+) -> CrossSpectra:
+    """Correlate two windows in y and x, summed over the planes that meet.
+
+    Args:
+        fixed: Window of the reference, shape ``(z, y, x)``; NaN marks invalid pixels.
+        moving: Window of the other image, same shape in y and x.
+        plane_shifts: Indices of the fixed plane that the first moving plane meets.
+    """
+    size = fixed.shape[1], fixed.shape[2]
+    first, second = _transform(fixed), _transform(moving)
+    powers = [sum_rings(np.abs(side) ** 2, size) for side in (first, second)]
+    cross = np.zeros((len(plane_shifts), *first.shape[1:]), np.complex64)
+    power = np.zeros(cross.shape, np.float32)
+    ring_powers = np.zeros((2, len(plane_shifts), RINGS))
+    planes = np.zeros(len(plane_shifts), np.intp)
+    for index, shift in enumerate(plane_shifts):
+        start = max(0, shift)
+        stop = max(start, min(len(first), len(second) + shift))
+        for plane in range(start, stop):
+            product = first[plane] * second[plane - shift].conj()
+            cross[index] += product
+            power[index] += np.abs(product)
+        planes[index] = stop - start
+        ring_powers[0, index] = powers[0][start:stop].sum(axis=0)
+        ring_powers[1, index] = powers[1][start - shift : stop - shift].sum(axis=0)
+    return CrossSpectra(cross, power, ring_powers[0], ring_powers[1], planes, size)
+
+
+def _transform(window: Pixels) -> Spectrum:
+    """Give the spectrum of each plane, tapered (Hann) so that no border is seen."""
+    window = fill_invalid(remove_outliers(window))
+    centred = window - window.mean(axis=(1, 2), keepdims=True)
+    tapers = [
+        np.sin(np.pi * (np.arange(n, dtype=np.float32) + 0.5) / n) ** 2
+        for n in window.shape[1:]
+    ]
+    centred *= np.multiply.outer(*tapers)
+    spectrum: Spectrum = fft.rfft2(centred, overwrite_x=True)
+    return spectrum
+
+
+def whiten(spectra: CrossSpectra, among: CrossSpectra | None = None) -> Spectrum:
+    """Keep the phases that windows and planes agree on, with a Gaussian low-pass.
+
+    One plane of one window gives phase correlation; of several, a frequency counts the
+    less the more their phases differ.
+
+    Args:
+        spectra: What is whitened.
+        among: The sum of several, `spectra` being one of them: it then counts by its
+            share of the power, so that a window without signal hardly counts.
+    """
+    low_pass = np.exp(-2 * (np.pi * _SHARP_PX) ** 2 * _squared_frequency(spectra.size))
+    power = (spectra if among is None else among).power
+    whitened: Spectrum = spectra.cross * (low_pass / (power + TINY))
+    return whitened
+
+
+def band_pass_filter(size: tuple[int, int]) -> Pixels:
+    """Give the gain of power in a difference of Gaussians, for a half spectrum."""
+    gain: Pixels = _band_gain(_squared_frequency(size))
+    return gain
+
+
+def _band_gain(squared_frequency: npt.NDArray[np.floating]) -> Pixels:
+    fine, wide = (
+        np.exp(-2 * (np.pi * sigma) ** 2 * squared_frequency) for sigma in _BAND_PX
+    )
+    gain: Pixels = (fine - wide) ** 2
+    return gain
+
+
+def banded_energy(spectra: CrossSpectra) -> Floats:
+    """Give the band-passed covariance that equal windows would have, per plane shift.
+
+    In the units of `evaluate` of the band-passed cross-power spectrum.
+    """
+    gain = _band_gain(((np.arange(RINGS) + 0.5) / (2 * RINGS)) ** 2)
+    energies = spectra.fixed_power @ gain, spectra.moving_power @ gain
+    energy: Floats = np.sqrt(energies[0] * energies[1]) / np.prod(spectra.size)
+    return energy
+
+
+@lru_cache(maxsize=8)
+def _squared_frequency(size: tuple[int, int]) -> Pixels:
+    """Give the squared frequencies (cycles per pixel) of a half spectrum."""
+    squared = fft.fftfreq(size[0])[:, None] ** 2 + fft.rfftfreq(size[1]) ** 2
+    frequencies: Pixels = squared.astype(np.float32)
+    return frequencies
+
+
+@lru_cache(maxsize=8)
+def ring_numbers(size: tuple[int, int]) -> npt.NDArray[np.intp]:
+    """Give the ring of each frequency of a half spectrum; `RINGS` beyond the last."""
+    rings = (np.sqrt(_squared_frequency(size)) * 2 * RINGS).astype(np.intp)
+    return np.minimum(rings, RINGS)
+
+
+def sum_rings(values: Pixels, size: tuple[int, int]) -> Floats:
+    """Add up a half spectrum over the rings of the whole one, per plane."""
+    rings = ring_numbers(size).ravel()
+    sums = np.empty((len(values), RINGS))
+    for plane, total in zip(values, sums, strict=True):
+        weights = (plane * column_counts(size[1])).ravel()
+        total[:] = np.bincount(rings, weights, RINGS + 1)[:RINGS]
+    return sums
+
+
+@lru_cache(maxsize=8)
+def column_counts(width: int) -> Pixels:
+    """Give how often each column of a half spectrum occurs in the whole one."""
+    counts = np.full(width // 2 + 1, 2, np.float32)
+    counts[0] = 1
+    if width % 2 == 0:
+        counts[-1] = 1
+    return counts
+
+
+def evaluate(
+    spectrum: Spectrum, size: tuple[int, int], y: Steps, x: Steps
+) -> npt.NDArray[np.floating]:
+    """Give the correlation at the shifts `y` by `x`, which need not be whole pixels.
+
+    References:
+        Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008), doi:10.1364/OL.33.000156
+        (the transform by matrix products).
+    """
+    rows = np.exp(2j * np.pi * np.outer(y, fft.fftfreq(size[0])))
+    columns = np.exp(2j * np.pi * np.outer(fft.rfftfreq(size[1]), x))
+    columns *= column_counts(size[1])[:, None]
+    partial = rows.astype(np.complex64) @ spectrum
+    values: npt.NDArray[np.floating] = (partial @ columns).real / np.prod(size)
+    return values
+
+
+def evaluate_around(
+    spectrum: Spectrum, size: tuple[int, int], centre: tuple[int, int], reach: int
+) -> npt.NDArray[np.floating]:
+    """Give the correlation at whole-pixel shifts up to `reach` around `centre`."""
+    rows, columns = (np.arange(at - reach, at + reach + 1) for at in centre)
+    surface: npt.NDArray[np.floating] = fft.irfft2(spectrum, size)
+    return surface[np.ix_(rows % size[0], columns % size[1])]
