@@ -1,19 +1,26 @@
 """Judge the estimates of a well together and write the registered ROI tables."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, validate_call
 
 from fractal_tasks import __version__
-from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
-from fractal_tasks.qc.verdict import Measurement, Verdict, judge_measurements
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.qc.plate import PlatePlacement
+from fractal_tasks.qc.verdict import (
+    Judgement,
+    Measurement,
+    Verdict,
+    impute_rejected,
+    judge_measurements,
+)
 from fractal_tasks.registration.consensus import Keep, Placement, View, place_views
+from fractal_tasks.storage.estimates import read_estimate
 from fractal_tasks.storage.images import (
     check_fill_value,
-    open_image,
     roi_to_pixels,
     spacing_of,
 )
@@ -24,31 +31,32 @@ from fractal_tasks.storage.plans import (
     snapshot_roi_tables,
 )
 from fractal_tasks.storage.publish import heal
+from fractal_tasks.storage.registered_tables import format_table_name, move_roi
 from fractal_tasks.storage.roi_tables import (
+    ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
     REASON_COLUMN,
     STATUS_COLUMN,
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
     RoiTableData,
-    check_same_rois,
     plain_meta,
-    read_roi_table,
-    read_translation,
     replace_roi_table,
 )
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.storage.well_tables import WellTables, read_well_tables
 from fractal_tasks.storage.wells import read_acquisition
-from fractal_tasks.task_io import InitArgsRegistrationConsensus
+from fractal_tasks.task_io import (
+    InitArgsRegistrationConsensus,
+    PlateEvidence,
+)
 from fractal_tasks.transforms import Translation, transform_to_json
-from fractal_tasks.transforms.boxes import AXES
-
-if TYPE_CHECKING:
-    from ngio import OmeZarrContainer, Roi
 
 logger = logging.getLogger(__name__)
 
-_REFERENCE = Verdict((0.0, 0.0, 0.0), "reference", "the reference acquisition")
+Rejected: TypeAlias = Literal["impute", "error", "exclude"]
+
+_REFERENCE = Verdict((0.0, 0.0, 0.0), "reference", "the reference acquisition", None)
 
 
 @validate_call
@@ -61,6 +69,8 @@ def find_registration_consensus(
     keep: Keep = "intersection",
     fill_value: float = 0.0,
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    outlier_tolerance_um: Annotated[float, Field(gt=0)] = 5.0,
+    rejected: Rejected = "impute",
 ) -> None:
     """Find the region of each ROI that all acquisitions of a well see.
 
@@ -81,23 +91,30 @@ def find_registration_consensus(
             see with `fill_value`.
         fill_value: Intensity of pixels an acquisition did not see, e.g. `0`. Only used
             with `keep="reference"`.
-        min_confidence: Estimates with a lower confidence (0 to 1) are not believed: the
-            ROI gets the median translation of the other ROIs of its well. Raise it,
-            e.g. to `0.8`, to trust fewer estimates; `0` trusts all.
+        min_confidence: An estimate is believed if it is at least this probable (0 to 1)
+            in view of its own images and of the other ROIs of the well. Raise it, e.g.
+            to `0.8`, to trust fewer estimates; `0` trusts all.
+        outlier_tolerance_um: An estimate this close (in micrometres) to what the well
+            agrees on is never rejected as an outlier, e.g. `5`. Raise it if your stage
+            is less exact; lower it if the sample is periodic with a shorter period.
+        rejected: What happens to a ROI whose estimate is not believed. `impute` uses
+            the movement of the other ROIs of the well, or else of the plate; `error`
+            stops; `exclude` leaves the ROI out of all acquisitions of the well.
 
     Raises:
         InvalidInputError: An argument does not fit the images.
-        InvalidDataError: ROI tables differ, or there is no common region.
+        InvalidDataError: ROI tables differ, there is no common region, or estimates are
+            not believed and cannot be replaced, or must not be.
         MissingStepError: "Calculate Registration (image-based)" has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """
     reference = parse_image_url(zarr_url)
     others = [parse_image_url(url) for url in init_args.zarr_url_list]
     images = [reference, *(image for image in others if image != reference)]
-    target_table = _format_table_name(registered_roi_table, input_roi_table)
+    target_table = format_table_name(registered_roi_table, input_roi_table)
     logger.info(
         "find_registration_consensus: %d acquisitions of well %s, %r -> %r, keep=%r, "
-        "fill_value=%s, min_confidence=%s",
+        "fill_value=%s, min_confidence=%s, outlier_tolerance_um=%s, rejected=%r",
         len(images),
         reference.well_url,
         input_roi_table,
@@ -105,16 +122,24 @@ def find_registration_consensus(
         keep,
         fill_value,
         min_confidence,
+        outlier_tolerance_um,
+        rejected,
     )
     acquisitions = {image: read_acquisition(image) for image in images}
     for image in images:
         with image_lock(image.path):
             heal(image.path)
-    well = _read_well(acquisitions, input_roi_table)
+    well = read_well_tables(acquisitions, input_roi_table)
     if keep == "reference":
         for image, container in well.containers.items():
             check_fill_value(container, image, fill_value)
-    verdicts = _judge_well(well, min_confidence)
+    judgements = _judge_well(well, min_confidence, outlier_tolerance_um)
+    if rejected == "error":
+        _refuse_rejected(well, judgements)
+    elif rejected == "exclude":
+        well = _without_rejected(well, judgements)
+    plate = _placements_for(init_args.plate, input_roi_table)
+    verdicts = _complete(well, judgements, plate, min_confidence)
     placements = {
         name: _place_roi(well, name, verdicts, keep)
         for name in well.tables[reference].rois
@@ -124,124 +149,144 @@ def find_registration_consensus(
         "keep": keep,
         "fill_value": fill_value,
         "min_confidence": min_confidence,
+        "outlier_tolerance_um": outlier_tolerance_um,
+        "rejected": rejected,
     }
     _write_tables(well, verdicts, placements, target_table, settings)
 
 
-@dataclass(frozen=True)
-class _Well:
-    """The images of a well, reference first."""
-
-    images: list[ImageUrl]
-    acquisitions: dict[ImageUrl, int]
-    containers: dict[ImageUrl, "OmeZarrContainer"]
-    tables: dict[ImageUrl, RoiTableData]
-
-    @property
-    def reference(self) -> ImageUrl:
-        return self.images[0]
-
-    def where(self, image: ImageUrl, name: str) -> str:
-        return (
-            f"ROI {name!r}, acquisition {self.acquisitions[image]} ({image.zarr_url})"
-        )
-
-
+Judgements = Mapping[ImageUrl, Judgement]
 Verdicts = Mapping[ImageUrl, Mapping[str, Verdict]]
 Placements = Mapping[str, Mapping[ImageUrl, Placement]]
 
 
-def _format_table_name(template: str, input_roi_table: str) -> str:
-    try:
-        name = template.format(input_roi_table=input_roi_table)
-    except (KeyError, IndexError, ValueError) as error:
-        raise InvalidInputError(
-            f"registered_roi_table={template!r}: the only placeholder is "
-            "'{input_roi_table}'. Correct the name."
-        ) from error
-    if name == input_roi_table:
-        raise InvalidInputError(
-            f"registered_roi_table={name!r} is also the input_roi_table, whose "
-            "translations it would overwrite. Choose another name."
+def _judge_well(
+    well: WellTables, min_confidence: float, outlier_tolerance_um: float
+) -> Judgements:
+    return {
+        image: judge_measurements(
+            _read_measurements(well, image),
+            min_confidence=min_confidence,
+            outlier_tolerance_um=outlier_tolerance_um,
         )
-    if not name or "/" in name or name.startswith("."):
-        raise InvalidInputError(
-            f"registered_roi_table={name!r}: needed is a plain table name without '/' "
-            "and not starting with '.'."
-        )
-    return name
-
-
-def _read_well(acquisitions: dict[ImageUrl, int], input_roi_table: str) -> _Well:
-    containers = {image: open_image(image) for image in acquisitions}
-    tables = {
-        image: read_roi_table(container, image, input_roi_table)
-        for image, container in containers.items()
+        for image in well.images[1:]
     }
-    check_same_rois(tables)
-    return _Well(
-        images=list(acquisitions),
-        acquisitions=acquisitions,
-        containers=containers,
-        tables=tables,
-    )
 
 
-def _judge_well(well: _Well, min_confidence: float) -> Verdicts:
+def _read_measurements(well: WellTables, image: ImageUrl) -> dict[str, Measurement]:
+    level = well.containers[image].get_image()
+    return {
+        name: Measurement(**vars(read_estimate(roi, level, well.where(image, name))))
+        for name, roi in well.tables[image].rois.items()
+    }
+
+
+def _refuse_rejected(well: WellTables, judgements: Judgements) -> None:
+    found = [
+        f"{well.where(image, name)}: {verdict.reason}"
+        for image, judgement in judgements.items()
+        for name, verdict in judgement.rejected.items()
+    ]
+    if found:
+        raise InvalidDataError(
+            f"Well {well.reference.well_url}: found {len(found)} estimates that are "
+            f"not believed; needed is none, with rejected='error'. {'; '.join(found)}. "
+            "Look at these ROIs, choose rejected='impute' or 'exclude', or lower "
+            "min_confidence."
+        )
+
+
+def _without_rejected(well: WellTables, judgements: Judgements) -> WellTables:
+    """Leave each ROI that is rejected in one acquisition out of all."""
+    excluded: set[str] = set()
+    for image, judgement in judgements.items():
+        excluded |= set(judgement.rejected)
+        for name, verdict in judgement.rejected.items():
+            logger.warning(
+                "%s: excluded from all acquisitions, %s",
+                well.where(image, name),
+                verdict.reason,
+            )
+    left = well.without(excluded)
+    if not left.tables[well.reference].rois:
+        raise InvalidDataError(
+            f"Well {well.reference.well_url}: found no ROI that is believed in all "
+            f"acquisitions; needed is at least one, with rejected='exclude'. Choose "
+            "rejected='impute' or another wavelength_id, leave an acquisition or the "
+            "well out, or lower min_confidence."
+        )
+    return left
+
+
+def _placements_for(
+    plate: PlateEvidence | None, input_roi_table: str
+) -> dict[int, PlatePlacement]:
+    if plate is None:
+        return {}
+    if plate.input_roi_table != input_roi_table:
+        logger.warning(
+            "Other wells are not asked: the init task read their table %r, not %r. "
+            "Give both the same input_roi_table.",
+            plate.input_roi_table,
+            input_roi_table,
+        )
+        return {}
+    return {
+        acquisition: PlatePlacement(placement.translation_um, placement.wells)
+        for acquisition, placement in plate.placements.items()
+    }
+
+
+def _complete(
+    well: WellTables,
+    judgements: Judgements,
+    plate: Mapping[int, PlatePlacement],
+    min_confidence: float,
+) -> Verdicts:
+    """Give a translation for every ROI that is left, and log what was found."""
     verdicts: dict[ImageUrl, Mapping[str, Verdict]] = {
         well.reference: dict.fromkeys(well.tables[well.reference].rois, _REFERENCE)
     }
-    for image in well.images[1:]:
-        measurements = {
-            name: _read_measurement(roi, well.where(image, name))
-            for name, roi in well.tables[image].rois.items()
-        }
-        judged = judge_measurements(measurements, min_confidence)
-        if judged is None:
-            best = max(item.confidence or 0.0 for item in measurements.values())
+    for image, judgement in judgements.items():
+        complete = impute_rejected(judgement, plate.get(well.acquisitions[image]))
+        if complete is None:
+            best = max(item.confidence or 0.0 for item in judgement.verdicts.values())
             raise InvalidDataError(
                 f"Acquisition {well.acquisitions[image]} ({image.zarr_url}): none of "
-                f"its {len(measurements)} ROIs could be registered with the needed "
-                f"min_confidence={min_confidence}; the highest confidence is "
-                f"{best:.2f}. Choose another wavelength_id, leave this acquisition or "
-                "well out, or lower min_confidence."
+                f"its {len(judgement.verdicts)} ROIs could be registered with the "
+                f"needed min_confidence={min_confidence}; the highest confidence is "
+                f"{best:.2f}, and no other well of the plate tells how this "
+                "acquisition moved. Choose another wavelength_id, leave this "
+                "acquisition or well out, or lower min_confidence."
             )
-        verdicts[image] = judged
-        _log_verdicts(well, image, judged)
+        verdicts[image] = {name: complete[name] for name in well.tables[image].rois}
+        _log_acquisition(well, image, judgement, verdicts[image])
     return verdicts
 
 
-def _read_measurement(roi: "Roi", where: str) -> Measurement:
-    translation = read_translation(roi, where)
-    if translation is None:
-        raise MissingStepError(
-            f"{where}: found no translation in the ROI table. Run 'Calculate "
-            "Registration (image-based)' for this acquisition first."
-        )
-    confidence = (roi.model_extra or {}).get(CONFIDENCE_COLUMN)
-    return Measurement(translation, None if confidence is None else float(confidence))
-
-
-def _log_verdicts(
-    well: _Well, image: ImageUrl, verdicts: Mapping[str, Verdict]
+def _log_acquisition(
+    well: WellTables,
+    image: ImageUrl,
+    judgement: Judgement,
+    verdicts: Mapping[str, Verdict],
 ) -> None:
-    imputed = {
-        name: verdict
-        for name, verdict in verdicts.items()
-        if verdict.status == "imputed"
-    }
-    for name, verdict in imputed.items():
-        logger.warning("%s: imputed, %s", well.where(image, name), verdict.reason)
+    counts = Counter(verdict.status for verdict in verdicts.values())
+    for name, verdict in verdicts.items():
+        if verdict.status == "imputed":
+            logger.warning("%s: imputed, %s", well.where(image, name), verdict.reason)
     logger.info(
-        "Acquisition %s: %d ROIs measured, %d imputed",
+        "Acquisition %d: %s; %d ROIs measured, %d chosen, %d imputed, %d excluded",
         well.acquisitions[image],
-        len(verdicts) - len(imputed),
-        len(imputed),
+        "no ROI is believed" if judgement.stage is None else judgement.stage.describe(),
+        counts["measured"],
+        counts["chosen"],
+        counts["imputed"],
+        len(judgement.verdicts) - len(verdicts),
     )
 
 
 def _place_roi(
-    well: _Well, name: str, verdicts: Verdicts, keep: Keep
+    well: WellTables, name: str, verdicts: Verdicts, keep: Keep
 ) -> dict[ImageUrl, Placement]:
     views = {}
     for image in well.images:
@@ -277,7 +322,7 @@ def _place_roi(
 
 
 def _write_tables(
-    well: _Well,
+    well: WellTables,
     verdicts: Verdicts,
     placements: Placements,
     target_table: str,
@@ -285,11 +330,11 @@ def _write_tables(
 ) -> None:
     registered = {
         image: [
-            _registered_roi(
+            move_roi(
                 roi,
-                verdicts[image][name],
-                placements[name][image],
+                placements[name][image].region_source,
                 spacing_of(well.containers[image].get_image()),
+                _columns(verdicts[image][name]),
             )
             for name, roi in well.tables[image].rois.items()
         ]
@@ -336,34 +381,20 @@ def _write_tables(
     )
 
 
+def _columns(verdict: Verdict) -> dict[str, object]:
+    return {
+        **dict(zip(TRANSLATION_COLUMNS, verdict.translation_um, strict=True)),
+        CONFIDENCE_COLUMN: verdict.confidence,
+        STATUS_COLUMN: verdict.status,
+        REASON_COLUMN: verdict.reason,
+        TRANSFORM_COLUMN: _transform_json(verdict),
+        # They were candidates for the input table's translation, not for this one.
+        ALTERNATIVES_COLUMN: None,
+    }
+
+
 def _transform_json(verdict: Verdict) -> str:
     return transform_to_json(Translation(verdict.translation_um))
-
-
-def _registered_roi(
-    roi: "Roi",
-    verdict: Verdict,
-    placement: Placement,
-    spacing_um: tuple[float, float, float],
-) -> "Roi":
-    region = placement.region_source
-    slices = {
-        axis: (start * step, length * step)
-        for axis, start, length, step in zip(
-            AXES, region.start, region.shape, spacing_um, strict=True
-        )
-    }
-    for axis in AXES:
-        if roi.get(axis) is not None:
-            roi = roi.update_slice(name=axis, new_slice=slices[axis])
-    return roi.model_copy(
-        update={
-            **dict(zip(TRANSLATION_COLUMNS, verdict.translation_um, strict=True)),
-            STATUS_COLUMN: verdict.status,
-            REASON_COLUMN: verdict.reason,
-            TRANSFORM_COLUMN: _transform_json(verdict),
-        }
-    )
 
 
 if __name__ == "__main__":

@@ -1,33 +1,335 @@
-from fractal_tasks.qc.verdict import Measurement, judge_measurements
+"""Judging the ROIs of a well together."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fractal_tasks.qc.plate import PlatePlacement
+from fractal_tasks.qc.verdict import impute_rejected
+from tests.qc.wells import (
+    PITCH_UM,
+    PIXEL_UM,
+    SHIFT_UM,
+    grid,
+    judge,
+    measured,
+    measured_well,
+    moved_plate,
+    statuses,
+)
+
+NOISE_UM = 0.02 * PIXEL_UM
 
 
-def measured(y_um: float, confidence: float | None = 0.9) -> Measurement:
-    return Measurement((0.0, y_um, 0.0), confidence)
+def test_confident_roi_far_from_the_others_is_rejected_and_moves_nothing() -> None:
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    wrong = (0.0, SHIFT_UM[1] + 30, SHIFT_UM[2])
+    well["FOV_4"] = measured(wrong, places_um[3], confidence=0.99)
+    judgement = judge(well)
+    assert list(judgement.rejected) == ["FOV_4"]
+    assert "30.0 um away from what 5 ROIs" in judgement.rejected["FOV_4"].reason
+    complete = impute_rejected(judgement, None)
+    assert complete is not None
+    assert complete["FOV_4"].translation_um == pytest.approx(SHIFT_UM, abs=1e-9)
+    assert complete["FOV_4"].status == "imputed"
+    assert complete["FOV_4"].reason.endswith("imputed from 5 ROIs of the well")
 
 
-def test_unbelieved_roi_gets_the_median_of_the_others() -> None:
-    verdicts = judge_measurements(
-        {
-            "FOV_1": measured(1.0),
-            "FOV_2": measured(2.0),
-            "FOV_3": measured(50.0, confidence=0.1),
-            "FOV_4": measured(3.0),
-        },
-        min_confidence=0.5,
+@pytest.mark.parametrize("size", [(5, 5), (3, 3), (2, 2)], ids=str)
+@pytest.mark.parametrize("rotation_deg", [1.0, -1.0, 0.05])
+def test_no_roi_of_a_rotated_plate_is_an_outlier(
+    size: tuple[int, int], rotation_deg: float
+) -> None:
+    places_um = grid(*size)
+    rng = np.random.default_rng(0)
+    truth_um = moved_plate(places_um, rotation_deg, scale=1.0005)
+    noise_um = rng.normal(0, NOISE_UM, truth_um.shape) * [0, 1, 1]
+    judgement = judge(measured_well(places_um, truth_um + noise_um))
+    assert set(statuses(judgement).values()) == {"measured"}
+
+
+@pytest.mark.parametrize("rejected", ["unclear", "confident and wrong"])
+@pytest.mark.parametrize("size", [(5, 5), (2, 2)], ids=str)
+def test_imputed_roi_of_a_rotated_plate_is_exact(
+    size: tuple[int, int], rejected: str
+) -> None:
+    """Tolerance: the prediction at a corner has the error of a measurement at most.
+
+    Its variance is that of one field times ``1 / n + d^2 / S`` with the distance d
+    from the centre and the sum S of all squared distances: 1 for the corner of 2 x 2 of
+    which 3 are known, less for more fields. 5 standard deviations are 0.1 px.
+    """
+    places_um = grid(*size)
+    rng = np.random.default_rng(1)
+    truth_um = moved_plate(places_um, rotation_deg=1.0)
+    well = measured_well(
+        places_um, truth_um + rng.normal(0, NOISE_UM, truth_um.shape) * [0, 1, 1]
     )
-    assert verdicts is not None
-    assert verdicts["FOV_3"].translation_um == (0.0, 2.0, 0.0)
-    assert verdicts["FOV_3"].status == "imputed"
-    assert "confidence 0.10" in verdicts["FOV_3"].reason
-    assert verdicts["FOV_4"].translation_um == (0.0, 3.0, 0.0)
-    assert verdicts["FOV_4"].status == "measured"
+    confidence = 0.1 if rejected == "unclear" else 0.99
+    well["FOV_1"] = measured((0, 150, 90), places_um[0], confidence)
+    if rejected == "confident and wrong" and size == (2, 2):
+        # Three others are too few to say that it is wrong.
+        assert statuses(judge(well))["FOV_1"] == "measured"
+        return
+    complete = impute_rejected(judge(well), None)
+    assert complete is not None
+    assert complete["FOV_1"].status == "imputed"
+    error_px = np.abs(complete["FOV_1"].translation_um - truth_um[0]).max() / PIXEL_UM
+    assert error_px < 0.1
 
 
-def test_estimates_without_confidence_are_believed() -> None:
-    verdicts = judge_measurements({"FOV_1": measured(1.0, None)}, min_confidence=0.5)
-    assert verdicts is not None
-    assert verdicts["FOV_1"].status == "measured"
+@pytest.mark.parametrize("confidence", [0.3, 0.95])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_fifths_of_wrong_estimates_do_no_harm(seed: int, confidence: float) -> None:
+    """As above; the fit on the right ones has a larger error by 1 / sqrt(0.6)."""
+    places_um = grid(5, 5)
+    rng = np.random.default_rng(seed)
+    truth_um = moved_plate(places_um, rotation_deg=1.0)
+    well = measured_well(
+        places_um, truth_um + rng.normal(0, NOISE_UM, truth_um.shape) * [0, 1, 1]
+    )
+    wrong = [f"FOV_{index}" for index in rng.permutation(25)[:10] + 1]
+    for name in wrong:
+        y_um, x_um = rng.uniform(-300, 300, 2)
+        well[name] = measured((0, y_um, x_um), well[name].place_um, confidence)
+    judgement = judge(well)
+    assert sorted(judgement.rejected) == sorted(wrong)
+    complete = impute_rejected(judgement, None)
+    assert complete is not None
+    found_um = np.array([verdict.translation_um for verdict in complete.values()])
+    assert np.abs(found_um - truth_um).max() / PIXEL_UM < 0.1 / np.sqrt(0.6)
 
 
-def test_nothing_believable_gives_no_verdict() -> None:
-    assert judge_measurements({"FOV_1": measured(1.0, 0.2)}, min_confidence=0.5) is None
+def test_alternative_that_agrees_with_the_well_is_chosen() -> None:
+    places_um = grid(3, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    well["FOV_5"] = measured(
+        (0, 100, 100), places_um[4], 0.6, [((0, -80, 5), 0.2), (SHIFT_UM, 0.1)]
+    )
+    verdict = judge(well).verdicts["FOV_5"]
+    assert verdict.status == "chosen"
+    assert verdict.translation_um == SHIFT_UM
+    # 2 c / (1 - all c + 2 c) of the only candidate that is not far away.
+    assert verdict.confidence == pytest.approx(0.2 / 0.3, abs=0.01)
+    assert "candidate 3, confidence 0.10" in verdict.reason
+    assert "157.0 um away" in verdict.reason  # hypot(100 - 12, 100 + 30)
+
+
+@pytest.mark.parametrize("rotation_deg", [0.0, 1.0])
+@pytest.mark.parametrize("shift_um", [(0, 0, 0), SHIFT_UM], ids=["in place", "moved"])
+def test_periodic_samples_are_resolved_by_the_rois_together(
+    rotation_deg: float, shift_um: tuple[float, float, float]
+) -> None:
+    """Each field has five equal candidates, one period apart, in any order."""
+    places_um = grid(4, 4)
+    rng = np.random.default_rng(2)
+    truth_um = moved_plate(places_um, rotation_deg) - SHIFT_UM + shift_um
+    well = {}
+    for index, (place_um, truth) in enumerate(zip(places_um, truth_um, strict=True)):
+        period_um = rng.uniform(9, 15, 2)
+        steps = np.array([(0, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])
+        vectors = truth + rng.permutation(steps) * [0, *period_um]
+        others = [((0.0, float(y), float(x)), 0.19) for _, y, x in vectors[1:]]
+        well[f"FOV_{index}"] = measured(vectors[0], place_um, 0.19, others)
+    judgement = judge(well)
+    assert set(statuses(judgement).values()) <= {"measured", "chosen"}
+    found_um = [verdict.translation_um for verdict in judgement.verdicts.values()]
+    np.testing.assert_allclose(found_um, truth_um, atol=1e-9)
+
+
+def test_well_that_is_periodic_as_a_whole_is_not_believed() -> None:
+    """All fields would agree as well one period further: nobody can know."""
+    well = {}
+    for index, place_um in enumerate(grid(4, 4)):
+        others = [((0.0, 12.0 + 11 * step, -30.0), 0.19) for step in (-2, -1, 1, 2)]
+        well[f"FOV_{index}"] = measured(SHIFT_UM, place_um, 0.19, others)
+    judgement = judge(well)
+    assert set(statuses(judgement).values()) == {"rejected"}
+    assert judgement.stage is None
+
+
+def test_two_rois_that_disagree_are_both_kept() -> None:
+    well = {
+        "FOV_1": measured((0, 10, 0)),
+        "FOV_2": measured((0, 60, 0), (0, PITCH_UM), confidence=0.9),
+    }
+    judgement = judge(well)
+    assert set(statuses(judgement).values()) == {"measured"}
+    assert judgement.verdicts["FOV_2"].confidence == 0.9
+
+
+@pytest.mark.parametrize("confidence", [0.49, 0.5])
+def test_one_roi_counts_by_its_own_confidence(confidence: float) -> None:
+    judgement = judge({"well_1": measured((0, 3, 4), confidence=confidence)})
+    expected = "measured" if confidence >= 0.5 else "rejected"
+    assert judgement.verdicts["well_1"].status == expected
+    assert judgement.verdicts["well_1"].confidence == confidence
+
+
+def test_two_groups_of_the_same_size_are_both_kept() -> None:
+    """Two sections on one slide may have moved apart: neither is the outlier."""
+    well = {
+        f"FOV_{index}": measured((0, 10 if index % 2 else 80, 0), place_um)
+        for index, place_um in enumerate(grid(3, 4))
+    }
+    assert set(statuses(judge(well)).values()) == {"measured"}
+
+
+def test_rois_that_scatter_without_any_agreement_are_all_kept() -> None:
+    rng = np.random.default_rng(4)
+    places_um = grid(5, 5)
+    anywhere_um = rng.uniform(-300, 300, (25, 3)) * [0, 1, 1]
+    judgement = judge(measured_well(places_um, anywhere_um))
+    assert set(statuses(judgement).values()) == {"measured"}
+
+
+@pytest.mark.parametrize("tolerance_um", [5.0, 20.0])
+def test_nothing_within_the_tolerance_is_rejected(tolerance_um: float) -> None:
+    places_um = grid(4, 4)
+    well = measured_well(places_um, moved_plate(places_um))
+    for name, share in (("FOV_1", 0.98), ("FOV_2", 1.5)):
+        y_um = SHIFT_UM[1] + share * tolerance_um
+        well[name] = replace(well[name], translation_um=(0.0, y_um, SHIFT_UM[2]))
+    judgement = judge(well, outlier_tolerance_um=tolerance_um)
+    assert list(judgement.rejected) == ["FOV_2"]
+
+
+def test_tolerance_grows_with_the_scatter_of_the_stage() -> None:
+    """Uniform jitter of 5 um each way: some fields are 7 um from the centre."""
+    places_um = grid(6, 6)
+    rng = np.random.default_rng(5)
+    jitter_um = rng.uniform(-5, 5, (36, 3)) * [0, 1, 1]
+    judgement = judge(measured_well(places_um, moved_plate(places_um) + jitter_um))
+    assert np.linalg.norm(jitter_um, axis=1).max() > 6
+    assert set(statuses(judgement).values()) == {"measured"}
+
+
+@pytest.mark.parametrize(
+    ("confidence", "y_um", "status"),
+    [(0.4, 0.1, "rejected"), (0.4, 10, "measured"), (0.3, 10, "rejected")],
+    ids=["unmoved", "moved", "moved and unclear"],
+)
+def test_agreement_at_most_doubles_the_odds_and_adds_nothing_at_zero(
+    confidence: float, y_um: float, status: str
+) -> None:
+    """What is fixed in the camera makes all empty fields agree that nothing moved.
+
+    Odds of 0.4 : 0.6 doubled are more than even, odds of 0.3 : 0.7 are not.
+    """
+    well = {
+        f"FOV_{index}": measured((0, y_um, 0), place_um, confidence)
+        for index, place_um in enumerate(grid(5, 5))
+    }
+    assert set(statuses(judge(well)).values()) == {status}
+
+
+def test_confident_rois_that_did_not_move_are_believed() -> None:
+    places_um = grid(3, 3)
+    well = measured_well(places_um, np.zeros((9, 3)))
+    well["FOV_9"] = measured((0, 40, 0), places_um[8])
+    assert list(judge(well).rejected) == ["FOV_9"]
+
+
+def test_certain_estimate_can_still_be_rejected() -> None:
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    well = {name: replace(item, confidence=1.0) for name, item in well.items()}
+    well["FOV_1"] = measured((0, 42, -30), places_um[0], confidence=1.0)
+    assert list(judge(well).rejected) == ["FOV_1"]
+
+
+def test_well_without_any_confidence_at_all_is_rejected() -> None:
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    judgement = judge({name: replace(m, confidence=0.0) for name, m in well.items()})
+    assert set(statuses(judgement).values()) == {"rejected"}
+
+
+def test_estimates_without_confidence_are_believed_unless_they_are_outliers() -> None:
+    places_um = grid(3, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    well = {name: replace(item, confidence=None) for name, item in well.items()}
+    well["FOV_1"] = measured((0, 90, 0), places_um[0], confidence=None)
+    judgement = judge(well)
+    assert list(judgement.rejected) == ["FOV_1"]
+    assert "no confidence was recorded" in judgement.verdicts["FOV_2"].reason
+    alone = judge({"FOV_1": well["FOV_1"]})
+    assert alone.verdicts["FOV_1"].status == "measured"
+    assert alone.verdicts["FOV_1"].confidence is None
+
+
+def test_zero_min_confidence_keeps_every_estimate_as_measured() -> None:
+    places_um = grid(3, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    well["FOV_1"] = measured((0, 90, 0), places_um[0], 0.0, [(SHIFT_UM, 0.2)])
+    judgement = judge(well, min_confidence=0.0)
+    assert set(statuses(judgement).values()) == {"measured"}
+    assert judgement.verdicts["FOV_1"].translation_um == (0, 90, 0)
+
+
+def test_shift_along_z_is_judged_and_imputed() -> None:
+    places_um = grid(3, 3)
+    truth_um = moved_plate(places_um) + np.array([4.0, 0, 0])
+    well = measured_well(places_um, truth_um)
+    well["FOV_2"] = measured((44.0, *truth_um[1, 1:]), places_um[1])
+    well["FOV_3"] = measured((0, 0, 0), places_um[2], 0.01)
+    complete = impute_rejected(judge(well), None)
+    assert complete is not None
+    assert Counter(v.status for v in complete.values())["imputed"] == 2
+    for index in (1, 2):
+        found_um = complete[f"FOV_{index + 1}"].translation_um
+        np.testing.assert_allclose(found_um, truth_um[index], atol=1e-9)
+
+
+def test_rois_at_the_same_place_are_judged() -> None:
+    """All ROIs overlap: no rotation can be seen, and none is needed."""
+    well = {f"nucleus_{i}": measured(SHIFT_UM, (50, 50)) for i in range(6)}
+    well["nucleus_3"] = measured((0, 70, 0), (50, 50))
+    assert list(judge(well).rejected) == ["nucleus_3"]
+
+
+def test_order_of_the_rois_makes_no_difference() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(10):
+        places_um = grid(4, 4)
+        truth_um = moved_plate(places_um, rng.uniform(-1, 1))
+        well = measured_well(places_um, truth_um + rng.normal(0, 1, truth_um.shape))
+        for name in rng.choice(list(well), 8, replace=False):
+            others = [((0.0, *rng.uniform(-90, 90, 2).tolist()), 0.1) for _ in range(3)]
+            y_um, x_um = rng.uniform(-90, 90, 2)
+            own = measured((0, y_um, x_um), well[name].place_um, rng.random())
+            well[name] = replace(own, alternatives=tuple(others))
+        expected = judge(well).verdicts
+        names = rng.permutation(list(well))
+        found = judge({name: well[name] for name in names}).verdicts
+        assert list(found) == list(names)
+        assert found == expected
+
+
+def test_plate_speaks_for_a_well_in_which_nothing_is_believed() -> None:
+    places_um = grid(2, 2)
+    well = measured_well(places_um, moved_plate(places_um))
+    judgement = judge({name: replace(m, confidence=0.01) for name, m in well.items()})
+    plate = PlatePlacement((0.0, 7.0, 8.0), wells=11)
+    complete = impute_rejected(judgement, plate)
+    assert complete is not None
+    for verdict in complete.values():
+        assert verdict.translation_um == (0, 7, 8)
+        assert verdict.confidence == 0.01
+        assert "imputed from 11 other wells of the plate" in verdict.reason
+    assert impute_rejected(judgement, None) is None
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_wells_of_any_size_can_be_judged(count: int) -> None:
+    places_um = grid(40, 25)[:count]
+    rng = np.random.default_rng(8)
+    well = measured_well(places_um, moved_plate(places_um, rotation_deg=0.5))
+    for name in [f"FOV_{index}" for index in range(3, count, 3)]:
+        y_um, x_um = rng.uniform(-300, 300, 2)
+        well[name] = measured((0, y_um, x_um), well[name].place_um)
+    judgement = judge(well)
+    assert len(judgement.rejected) == len(range(3, count, 3))
