@@ -1,4 +1,4 @@
-"""From light to camera counts: illumination, hot pixels, noise and pixel type."""
+"""From light to camera counts: illumination, faults, noise and pixel type."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,8 @@ import numpy.typing as npt
 from fractal_tasks.synthetic.options import PlateOptions
 
 _HOT_PIXEL_STREAM = 6
+_HOT_CLUSTER_STREAM = 8
+_DUST_STREAM = 9
 _UINT8_COUNTS_PER_VALUE = 16
 
 
@@ -17,7 +19,7 @@ class Camera:
 
     options: PlateOptions
     illumination: npt.NDArray[np.float32]
-    """Fraction of the light that arrives, shape ``(y, x)``."""
+    """Fraction of the light that arrives past vignetting and dust, shape ``(y, x)``."""
     offset_counts: npt.NDArray[np.float32]
     """Counts without light: the background and the hot pixels, shape ``(y, x)``."""
 
@@ -48,19 +50,45 @@ class Camera:
 
 
 def build_camera(options: PlateOptions) -> Camera:
-    """Choose the hot pixels and the illumination."""
+    """Choose the hot pixels, the dust and the illumination."""
     size = options.field_size_px
     across = np.linspace(-1, 1, size)
     radius_squared = (across[:, None] ** 2 + across**2) / 2
+    illumination = (1 - options.vignetting * radius_squared) * _draw_dust(options)
     rng = np.random.default_rng([options.seed, _HOT_PIXEL_STREAM])
     offset_counts = np.full(size * size, options.background_counts, dtype=np.float32)
     hot = rng.choice(size * size, options.hot_pixels, replace=False)
     offset_counts[hot] += rng.uniform(1, 4, options.hot_pixels) * options.signal_counts
     return Camera(
         options=options,
-        illumination=(1 - options.vignetting * radius_squared).astype(np.float32),
-        offset_counts=offset_counts.reshape(size, size),
+        illumination=illumination.astype(np.float32),
+        offset_counts=offset_counts.reshape(size, size) + _draw_clusters(options),
     )
+
+
+def _draw_clusters(options: PlateOptions) -> npt.NDArray[np.float32]:
+    """Draw the counts of the groups of hot pixels, shape ``(y, x)``."""
+    size = options.field_size_px
+    rng = np.random.default_rng([options.seed, _HOT_CLUSTER_STREAM])
+    counts = np.zeros((size, size), dtype=np.float32)
+    for _ in range(options.hot_clusters):
+        width = int(rng.integers(2, 5))
+        y, x = rng.integers(0, size - width + 1, 2).tolist()
+        counts[y : y + width, x : x + width] = rng.uniform(1, 4) * options.signal_counts
+    return counts
+
+
+def _draw_dust(options: PlateOptions) -> npt.NDArray[np.floating]:
+    """Draw the fraction of the light that passes the dust, shape ``(y, x)``."""
+    rng = np.random.default_rng([options.seed, _DUST_STREAM])
+    pixel = np.arange(options.field_size_px)
+    passes = np.ones((options.field_size_px, options.field_size_px))
+    for _ in range(options.dust_specks):
+        centre = rng.uniform(0, options.field_size_px, 2)
+        width, depth = rng.uniform(4, 25), rng.uniform(0.05, 0.3)
+        along_y, along_x = np.exp(-0.5 * ((pixel - centre[:, None]) / width) ** 2)
+        passes *= 1 - depth * np.outer(along_y, along_x)
+    return passes
 
 
 def _digitise(counts: npt.NDArray[np.float32], dtype: str) -> npt.NDArray[np.generic]:

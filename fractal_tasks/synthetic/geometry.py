@@ -5,7 +5,7 @@ well's corner, pixel ``i`` centred at ``(i + 1/2) * spacing``. `Placement` state
 direction: a point seen at ``x`` in an acquisition sits at ``A x + b`` in acquisition 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,15 @@ class Window:
     planes: int
     pixel_size_um: float
     z_spacing_um: float
+
+    def padded(self, margin_px: int) -> "Window":
+        """Give the window with more pixels on all four sides."""
+        y_um, x_um = (
+            start_um - margin_px * self.pixel_size_um for start_um in self.origin_um
+        )
+        return replace(
+            self, origin_um=(y_um, x_um), size_px=self.size_px + 2 * margin_px
+        )
 
     @property
     def z_um(self) -> FloatArray:

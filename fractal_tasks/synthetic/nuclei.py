@@ -29,6 +29,8 @@ _WAVES = 20
 _SPOTS = 12
 REACH = 1.7
 """A nucleus, its cytoplasm and its glow end within this many mean diameters."""
+BLUR_REACH = 4
+"""Blurred light is seen as far as this many standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def draw_nuclei(options: PlateOptions, well: int) -> Nuclei:
     lost_in = np.full(n, options.acquisitions)
     if options.lost_cells > 0:
         lost_in = rng.geometric(options.lost_cells, n)
-    return Nuclei(
+    nuclei = Nuclei(
         label=np.arange(1, n + 1),
         lost_in=lost_in,
         centre_um=centre_um,
@@ -132,6 +134,7 @@ def draw_nuclei(options: PlateOptions, well: int) -> Nuclei:
         ),
         stain=brightness[:, None],
     )
+    return _alike(nuclei) if options.identical_nuclei else nuclei
 
 
 def stain_markers(
@@ -165,19 +168,58 @@ def remove_from_fields(
 
 def reach_um(options: PlateOptions) -> float:
     """Give the distance from its centre at which a nucleus can no longer be seen."""
-    return REACH * options.nucleus_diameter_um
+    return REACH * options.nucleus_diameter_um + BLUR_REACH * options.defocus_um
+
+
+def _alike(nuclei: Nuclei) -> Nuclei:
+    """Make all nuclei copies of the first, each where it is."""
+    return replace(
+        nuclei.select(np.zeros(len(nuclei), dtype=np.int64)),
+        label=nuclei.label,
+        lost_in=nuclei.lost_in,
+        centre_um=nuclei.centre_um,
+    )
 
 
 def _draw_centres(options: PlateOptions, rng: np.random.Generator) -> FloatArray:
-    """Draw centres one after the other, dropping those too near to an earlier one.
+    """Draw where the nuclei are, shape ``(n, 3)``, as far outside as can be seen."""
+    margin_um = largest_displacement_um(options) + reach_um(options)
+    depth_um = well_size_um(options)[0]
+    low_um, size_um = np.full(2, -margin_um), well_size_um(options)[1:] + 2 * margin_um
+    if options.lattice_um > 0:
+        points_um = _draw_lattice(low_um, size_um, options.lattice_um, rng)
+    else:
+        points_um = _draw_points(low_um, size_um, options, rng)
+    z_um = rng.normal(depth_um / 2, min(depth_um / 10, 1.5), len(points_um))
+    return np.column_stack([z_um, points_um])
+
+
+def _draw_lattice(
+    low_um: FloatArray, size_um: FloatArray, pitch_um: float, rng: np.random.Generator
+) -> FloatArray:
+    """Draw a square lattice along y and x, shape ``(n, 2)``."""
+    origin_um = low_um + rng.uniform(0, pitch_um, 2)
+    y_um, x_um = (
+        np.arange(start, stop, pitch_um)
+        for start, stop in zip(origin_um, low_um + size_um, strict=True)
+    )
+    y_um, x_um = np.meshgrid(y_um, x_um, indexing="ij")
+    return np.column_stack([y_um.ravel(), x_um.ravel()])
+
+
+def _draw_points(
+    low_um: FloatArray,
+    size_um: FloatArray,
+    options: PlateOptions,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Draw points one after the other, dropping those too near to an earlier one.
 
     Random sequential adsorption, with a density that varies over the well as in a
     culture that is not yet confluent.
     """
-    margin_um = largest_displacement_um(options) + reach_um(options)
-    size_um = well_size_um(options) + 2 * margin_um * np.array([0, 1, 1])
-    wanted = rng.poisson(options.nuclei_per_mm2 * size_um[1] * size_um[2] * 1e-6)
-    points_um = rng.uniform(-margin_um, size_um[1:] - margin_um, (12 * wanted, 2))
+    wanted = rng.poisson(options.nuclei_per_mm2 * size_um[0] * size_um[1] * 1e-6)
+    points_um = rng.uniform(low_um, low_um + size_um, (12 * wanted, 2))
     wave = rng.normal(0, 2 * np.pi / 300, (8, 2))
     density = np.cos(points_um @ wave.T + rng.uniform(0, 2 * np.pi, 8)).sum(axis=1)
     points_um = points_um[rng.random(len(points_um)) < np.exp((density - 6) / 4)]
@@ -190,9 +232,8 @@ def _draw_centres(options: PlateOptions, rng: np.random.Generator) -> FloatArray
         if not blocked[index] and len(accepted) < wanted:
             accepted.append(index)
             blocked[near[index]] = True
-    depth_um = size_um[0]
-    z_um = rng.normal(depth_um / 2, min(depth_um / 10, 1.5), len(accepted))
-    return np.column_stack([z_um, points_um[accepted]])
+    chosen: FloatArray = points_um[accepted]
+    return chosen
 
 
 def _directions(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:

@@ -63,6 +63,11 @@ class PlateOptions(BaseModel):
     of them find a place."""
     nucleus_diameter_um: float = Field(default=12.0, gt=0)
     """Typical diameter of a nucleus in micrometres."""
+    lattice_um: float = Field(default=0.0, ge=0)
+    """Put the nuclei on a square lattice of this pitch in micrometres instead of
+    drawing `nuclei_per_mm2`; 0 for none."""
+    identical_nuclei: bool = False
+    """Give all nuclei of a well the same shape, texture and brightness."""
     lost_cells: float = Field(default=0.02, ge=0, lt=1)
     """Fraction of the cells that is washed off before each later acquisition."""
     debris_per_field: float = Field(default=2.0, ge=0)
@@ -88,6 +93,15 @@ class PlateOptions(BaseModel):
     """Camera counts of a typical nucleus above the background, in acquisition 0."""
     gain_spread: float = Field(default=0.2, ge=0, lt=1)
     """Largest relative change of brightness between acquisitions."""
+    defocus_um: float = Field(default=0.0, ge=0, le=5)
+    """Further blur of the nuclei in the later acquisitions: standard deviation in
+    micrometres. The microscope's own is 0.35."""
+    inverted: bool = False
+    """Show dark nuclei on bright ground in the later acquisitions, as a stain that
+    absorbs."""
+    haze: float = Field(default=0.0, ge=0)
+    """Even light from everywhere, relative to a typical nucleus; shows vignetting and
+    dust where there are no cells."""
     bleaching: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of the brightness lost from each acquisition to the next."""
     background_counts: float = Field(default=100.0, ge=0)
@@ -100,6 +114,11 @@ class PlateOptions(BaseModel):
     """Fraction of the light lost in the corners of a field."""
     hot_pixels: int = Field(default=20, ge=0)
     """Camera pixels that are always bright, the same in every image of the plate."""
+    hot_clusters: int = Field(default=0, ge=0)
+    """Groups of 2 x 2 to 4 x 4 such pixels."""
+    dust_specks: int = Field(default=0, ge=0)
+    """Shadows of dust on the camera, the same in every image of the plate: 4 to 25
+    pixels wide (standard deviation), each takes 5 to 30 percent of the light."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -113,6 +132,12 @@ class PlateOptions(BaseModel):
         if self.z_shift_um > 0 and self.planes == 1:
             raise ValueError(
                 f"z_shift_um={self.z_shift_um} needs planes > 1, got planes=1."
+            )
+        if 0 < self.lattice_um < self.nucleus_diameter_um:
+            raise ValueError(
+                f"lattice_um={self.lattice_um} is less than nucleus_diameter_um="
+                f"{self.nucleus_diameter_um}: the nuclei would overlap. Raise "
+                "lattice_um, or set it to 0 for a random sample."
             )
         if self.shards and self.ngff_version != "0.5":
             raise ValueError(

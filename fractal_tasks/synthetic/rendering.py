@@ -6,14 +6,16 @@ softens edges, widens spots and damps waves. Sampling what is so blurred moves a
 nucleus by the true shift to better than 0.01 px.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
 from scipy.special import expit
 
 from fractal_tasks.synthetic.geometry import FloatArray, Window
-from fractal_tasks.synthetic.nuclei import REACH, Nuclei
+from fractal_tasks.synthetic.nuclei import BLUR_REACH, REACH, Nuclei
 
 _PSF_UM = (1.0, 0.35, 0.35)
 """Standard deviation of the point spread function, z, y, x."""
@@ -34,16 +36,35 @@ class Rendering:
     """Shape ``(z, y, x)``; 0 outside of nuclei."""
 
 
-def render_field(nuclei: Nuclei, window: Window) -> Rendering:
+def render_field(
+    nuclei: Nuclei, window: Window, *, defocus_um: float = 0.0
+) -> Rendering:
     """Draw the nuclei that reach into a field.
 
     Args:
         nuclei: Nuclei in the coordinates of the acquisition.
         window: The field.
+        defocus_um: Standard deviation of a further blur in the plane.
 
     Returns:
         Additive light of all nuclei; where labels overlap, the later nucleus wins.
     """
+    # What lies beyond the field is blurred into it.
+    margin_px = math.ceil(BLUR_REACH * defocus_um / window.pixel_size_um)
+    sharp = _render_sharp(nuclei, window.padded(margin_px))
+    if margin_px == 0:
+        return sharp
+    signal = gaussian_filter(
+        sharp.signal,
+        defocus_um / window.pixel_size_um,
+        axes=(-2, -1),
+        truncate=BLUR_REACH,
+    )
+    inner = slice(margin_px, -margin_px)
+    return Rendering(signal[..., inner, inner], sharp.labels[..., inner, inner])
+
+
+def _render_sharp(nuclei: Nuclei, window: Window) -> Rendering:
     grid = _grid_of(window)
     channels = nuclei.stain.shape[1]
     glow_um = 2 / 3 * REACH * np.sqrt(nuclei.radii_um[:, 1:].prod(axis=1))

@@ -175,10 +175,14 @@ def _write_field(
     rng = np.random.default_rng(
         [options.seed, _NOISE_STREAM, source.well, source.acquisition, field]
     )
+    later = source.acquisition > 0
     nuclei = source.nuclei.moved(placement)
     nuclei = nuclei.select(window.within(nuclei.centre_um, reach_um(options)))
-    rendering = render_field(nuclei, window)
+    rendering = render_field(nuclei, window, defocus_um=options.defocus_um * later)
     signal = rendering.signal + render_debris(options.debris_per_field, window, rng)
+    if options.inverted and later:
+        signal = np.exp(-signal)
+    signal += np.float32(options.haze)
     for timepoint in range(options.timepoints):
         picture = source.camera.expose(signal, source.gain, rng)
         target.write(picture, rendering.labels, window, timepoint)

@@ -229,6 +229,44 @@ def test_hot_pixels_stay_in_place_in_all_fields_and_acquisitions(
     assert len(places.pop()) == 7
 
 
+@pytest.mark.parametrize("inverted", [False, True], ids=["fluorescent", "absorbing"])
+def test_haze_and_inversion_change_the_light_as_they_say(
+    tmp_path: Path, inverted: bool
+) -> None:
+    """The signal is added to the haze, or exp(-signal) is; rounded to counts."""
+    path = make(
+        tmp_path,
+        channels=1,
+        plate_shift_um=0,
+        stage_jitter_um=0,
+        haze=0.5,
+        inverted=inverted,
+        **CLEAN,
+    )
+
+    reference, acquisition = (
+        (pixels(path, f"A/01/{image}")[0, 0] - 100) / 1000 for image in "01"
+    )
+    signal = reference - 0.5
+    expected = (np.exp(-signal) if inverted else signal) + 0.5
+    # Half a count of each picture.
+    np.testing.assert_allclose(acquisition, expected, atol=1.1e-3)
+    assert signal.max() > 0.5
+
+
+def test_only_later_acquisitions_are_out_of_focus(tmp_path: Path) -> None:
+    for name, defocus_um in (("sharp", 0), ("blurred", 2)):
+        make(tmp_path / name, channels=1, defocus_um=defocus_um, seed=1, **CLEAN)
+
+    sharp, blurred = (
+        pixels(tmp_path / "blurred/plate.zarr", f"A/01/{image}").astype(float)
+        for image in "01"
+    )
+    steepest = [np.abs(np.diff(image, axis=-1)).max() for image in (sharp, blurred)]
+    # The microscope's own blur of 0.35 um against 2 um: 5.8 times as wide an edge.
+    assert steepest[1] < steepest[0] / 3
+
+
 def test_empty_fields_show_nothing_in_any_acquisition(tmp_path: Path) -> None:
     path = make(
         tmp_path,
@@ -342,6 +380,7 @@ def test_an_unknown_field_is_an_error_that_names_the_known_ones(tmp_path: Path) 
         ({"axes": "cyx", "planes": 3}, "no z axis, but planes=3"),
         ({"timepoints": 2}, "no t axis, but timepoints=2"),
         ({"z_shift_um": 1.0}, "needs planes > 1"),
+        ({"lattice_um": 8.0}, "less than nucleus_diameter_um=12"),
         ({"shards": True}, "need ngff_version='0.5'"),
         ({"empty_fields": 5}, "only 4 fields"),
         ({"hot_pixels": 2000, "field_size_px": 32}, "only 1024 pixels"),

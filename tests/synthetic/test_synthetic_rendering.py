@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import find_objects, label
 
 from fractal_tasks.synthetic import PlateOptions
 from fractal_tasks.synthetic.camera import build_camera
@@ -227,3 +228,80 @@ def test_light_falls_off_towards_the_corners_only_by_the_vignetting() -> None:
 
     assert illumination[0, 0] == pytest.approx(0.7)
     assert illumination[255:257, 255:257] == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("defocus_um", [0.5, 2.5])
+def test_defocus_blurs_by_its_standard_deviation_also_across_the_border(
+    defocus_um: float,
+) -> None:
+    """A window cut out of a wider one, blurred there: nothing is invented outside."""
+    wide, window = window_of(1, 256), window_of(1, 256).padded(-64)
+    nuclei = draw_nuclei(PlateOptions(channels=1, seed=5), well=0)
+
+    sharp = render_field(nuclei, wide).signal[0, 0]
+    blurred = render_field(nuclei, window, defocus_um=defocus_um)
+    kernel = np.exp(-0.5 * (np.arange(-60, 61) * PIXEL_UM / defocus_um) ** 2)
+    kernel /= kernel.sum()
+    along_y = np.apply_along_axis(np.convolve, 0, sharp, kernel, mode="same")
+    expected = np.apply_along_axis(np.convolve, 1, along_y, kernel, mode="same")
+    # The package cuts the kernel at 4 standard deviations, which leaves out 6e-5.
+    np.testing.assert_allclose(
+        blurred.signal[0, 0], expected[64:-64, 64:-64], atol=1e-3
+    )
+    np.testing.assert_array_equal(
+        blurred.labels[0], render_field(nuclei, wide).labels[0, 64:-64, 64:-64]
+    )
+
+
+def test_identical_nuclei_on_a_lattice_repeat_after_its_pitch() -> None:
+    pitch_px = 48
+    options = PlateOptions(
+        channels=1, lattice_um=pitch_px * PIXEL_UM, identical_nuclei=True, lost_cells=0
+    )
+    nuclei = draw_nuclei(options, well=0)
+
+    image = render_field(nuclei, window_of(1)).signal[0, 0]
+    assert np.ptp(image) > 0.5
+    # The light far from a nucleus ends where the package no longer draws it.
+    np.testing.assert_allclose(image[:, pitch_px:], image[:, :-pitch_px], atol=0.01)
+    np.testing.assert_allclose(image[pitch_px:], image[:-pitch_px], atol=0.01)
+    half = pitch_px // 2
+    assert np.abs(image[half:] - image[:-half]).max() > 0.5
+
+
+def test_nuclei_on_a_lattice_differ_if_not_told_otherwise() -> None:
+    nuclei = draw_nuclei(PlateOptions(lattice_um=20), well=0)
+
+    steps_um = np.diff(np.unique(nuclei.centre_um[:, 1].round(6)))
+    np.testing.assert_allclose(steps_um, 20)
+    assert len(np.unique(nuclei.radii_um[:, 0])) == len(nuclei)
+
+
+def test_dust_takes_its_share_of_the_light_everywhere_the_same() -> None:
+    quiet = {"vignetting": 0, "hot_pixels": 0, "photons_per_count": 0}
+    options = PlateOptions(dust_specks=5, read_noise_counts=0, dtype="float32", **quiet)
+    camera = build_camera(options)
+    rng = np.random.default_rng(0)
+    light = np.ones((1, 512, 512), dtype=np.float32)
+
+    bright, dim = (camera.expose(light, gain, rng)[0] for gain in (1.0, 0.25))
+    passes = (bright - 100) / 1000
+    np.testing.assert_allclose((dim - 100) / 250, passes, atol=1e-5)
+    # Specks may overlap: five of 30 % at one place leave 0.7 ** 5.
+    assert 0.7**5 <= passes.min() <= 0.95
+    # The share of the light that a Gaussian speck takes, at most 30 % x 2 pi 25^2.
+    assert 0 < (1 - passes).sum() <= 5 * 0.3 * 2 * np.pi * 25**2
+    assert np.median(passes) > 0.99
+
+
+def test_hot_clusters_are_small_squares_of_equal_counts() -> None:
+    options = PlateOptions(hot_pixels=0, hot_clusters=3, field_size_px=128)
+    offset = build_camera(options).offset_counts
+
+    hot, count = label(offset > 100)
+    assert count == 3
+    for box in find_objects(hot):
+        counts = offset[box]
+        assert counts.shape in {(2, 2), (3, 3), (4, 4)}
+        assert np.ptp(counts) == 0
+        assert 1100 <= counts[0, 0] <= 4100
