@@ -25,7 +25,11 @@ class Candidates:
     """Shape ``(n, k, 3)``, order z, y, x."""
 
     probabilities: FloatArray
-    """Shape ``(n, k)``; those of a ROI sum to less than 1."""
+    """That a candidate is not altogether wrong, shape ``(n, k)``; those of a ROI sum to
+    less than 1."""
+
+    precisions: FloatArray
+    """That it is then right within a pixel, shape ``(n, k)``."""
 
     search_area_um2: FloatArray
     """Shape ``(n,)``."""
@@ -46,33 +50,43 @@ class Candidates:
             self.places_um[chosen],
             self.translations_um[chosen],
             self.probabilities[chosen],
+            self.precisions[chosen],
             self.search_area_um2[chosen],
         )
 
 
 def arrange_candidates(
     places_um: Sequence[tuple[float, float]],
-    candidates: Sequence[Sequence[tuple[Vector, float]]],
+    candidates: Sequence[Sequence[tuple[Vector, float, float]]],
     sizes_um: Sequence[tuple[float, float]],
 ) -> Candidates:
     """Bring candidates of ROIs into arrays.
 
     Args:
         places_um: Centre of each ROI, y and x.
-        candidates: Translation (z, y, x; um) and probability of each candidate.
+        candidates: Translation (z, y, x; um), confidence and precision of each: the
+            probability that it is right within a pixel, and that it is so if it is
+            not altogether wrong.
         sizes_um: Size of each ROI, y and x. Shifts are searched up to it either way.
     """
     most = max(len(own) for own in candidates)
     translations_um = np.zeros((len(candidates), most, 3))
     probabilities = np.zeros((len(candidates), most))
+    precisions = np.ones((len(candidates), most))
     for index, own in enumerate(candidates):
-        translations_um[index, : len(own)] = [vector for vector, _ in own]
-        probabilities[index, : len(own)] = [probability for _, probability in own]
+        vectors, confidences, precision = zip(*own, strict=True)
+        translations_um[index, : len(own)] = vectors
+        probabilities[index, : len(own)] = np.divide(
+            confidences, np.maximum(precision, 1e-12)
+        )
+        precisions[index, : len(own)] = precision
+    np.clip(probabilities, 0, 1, out=probabilities)
     total = probabilities.sum(axis=1, keepdims=True)
     probabilities *= np.minimum(1.0, (1 - _MIN_NONE_RIGHT) / np.maximum(total, 1e-300))
     return Candidates(
         np.array(places_um, dtype=float),
         translations_um,
         probabilities,
+        precisions,
         4 * np.prod(np.array(sizes_um, dtype=float), axis=1),
     )

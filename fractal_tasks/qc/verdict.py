@@ -34,14 +34,17 @@ class Measurement:
     size_um: tuple[float, float]
     """Size of the ROI, y and x."""
 
-    alternatives: tuple[tuple[Vector, float], ...] = ()
-    """The next best translations with their confidence."""
+    precision: float = 1.0
+    """Probability that it is right within a pixel, unless it is altogether wrong."""
+
+    alternatives: tuple[tuple[Vector, float, float], ...] = ()
+    """The next best translations with their confidence and precision."""
 
     @property
-    def candidates(self) -> tuple[tuple[Vector, float], ...]:
-        """All translations with their probability, the measured one first."""
+    def candidates(self) -> tuple[tuple[Vector, float, float], ...]:
+        """All translations with confidence and precision, the measured one first."""
         own = _UNKNOWN_CONFIDENCE if self.confidence is None else self.confidence
-        return ((self.translation_um, own), *self.alternatives)
+        return ((self.translation_um, own, self.precision), *self.alternatives)
 
     @property
     def evidence(self) -> str:
@@ -203,7 +206,7 @@ def _judge_together(
 ) -> Verdict:
     posteriors = agreement.posteriors[index]
     best = 0 if posteriors[0] >= min_confidence else int(np.argmax(posteriors))
-    translation_um, confidence = measurement.candidates[best]
+    translation_um, confidence, _ = measurement.candidates[best]
     distance_um = agreement.distances_um[index, 0]
     others = f"{agreement.count(min_confidence)} ROIs of the well agree on"
     in_all = f"{posteriors[best]:.2f} in view of what {others}"

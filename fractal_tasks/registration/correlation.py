@@ -1,5 +1,6 @@
 """Translation by correlation: search the whole ROI coarsely, measure it on windows."""
 
+import math
 from abc import abstractmethod
 
 import numpy as np
@@ -54,11 +55,45 @@ class CorrelationMethod(RegistrationMethod):
         with it, and the translation is that of the centre of `moving`. The accuracy is
         some hundredths of a pixel of level 0, whatever `start_level`.
         """
+        fits, before = self.fit_candidates(fixed, moving, start_level=start_level)
+        if not fits:
+            nothing = Translation((0.0, 0.0, 0.0))
+            error_um = math.hypot(*np.multiply(fixed[0].shape, fixed[0].spacing_um))
+            return Estimate(nothing, 0.0, error_um, before, before, 1.0)
+        best, *others = sorted(fits, key=lambda one: -one.evidence.confidence)
+        return Estimate(
+            transform=_translation(best),
+            confidence=best.evidence.confidence,
+            error_um=best.error_um,
+            similarity_before=before,
+            similarity_after=best.similarity,
+            overlap=best.overlap,
+            alternatives=tuple(
+                Alternative(
+                    _translation(other), other.evidence.confidence, other.error_um
+                )
+                for other in others
+            ),
+        )
+
+    def fit_candidates(
+        self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
+    ) -> tuple[list[Fit], float]:
+        """Measure the most probable shifts until one is convincing.
+
+        Args:
+            fixed: As for `estimate`.
+            moving: As for `estimate`.
+            start_level: As for `estimate`.
+
+        Returns:
+            The measured shifts in the order of the search, and the similarity at low
+            resolution without a shift.
+        """
         fixed = [VolumePatch(patch) for patch in fixed]
         moving = [VolumePatch(patch) for patch in moving]
         _check_pyramids(fixed, moving, start_level)
         search = search_coarsely(fixed, moving, start_level, self._limits)
-        before = search.shifts.similarity_at(np.zeros(3))
         fits: list[Fit] = []
         for guess in search.find_peaks(_CANDIDATES):
             fit = measure(fixed[0], moving[0], search, guess, self._weigh)
@@ -67,20 +102,7 @@ class CorrelationMethod(RegistrationMethod):
             fits.append(fit)
             if fit.evidence.confidence > _CONVINCING:
                 break
-        if not fits:
-            return Estimate(Translation((0.0, 0.0, 0.0)), 0.0, before, before, 1.0)
-        best, *others = sorted(fits, key=lambda one: -one.evidence.confidence)
-        return Estimate(
-            transform=_translation(best),
-            confidence=best.evidence.confidence,
-            similarity_before=before,
-            similarity_after=best.similarity,
-            overlap=best.overlap,
-            alternatives=tuple(
-                Alternative(_translation(other), other.evidence.confidence)
-                for other in others
-            ),
-        )
+        return fits, search.shifts.similarity_at(np.zeros(3))
 
     @property
     def _limits(self) -> SearchLimits:

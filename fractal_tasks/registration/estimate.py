@@ -11,7 +11,8 @@ class Alternative:
 
     transform: Transform
     confidence: float
-    """0 to 1, as that of an estimate."""
+    error_um: float
+    """Both as those of an estimate."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,11 @@ class Estimate:
     """Moving to fixed, relative to the first corner of the two patches."""
 
     confidence: float
-    """0 (the images cannot tell) to 1; unrelated images score below 0.5."""
+    """Probability (0 to 1) that the shift of the centre is right within a pixel of
+    level 0 in y and x."""
+
+    error_um: float
+    """Standard error of that shift in y and x, if it is not altogether wrong."""
 
     similarity_before: float
     """Normalised cross-correlation (-1 to 1) of the prepared images as they lie."""

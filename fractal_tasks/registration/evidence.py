@@ -51,7 +51,7 @@ class Evidence:
     shift."""
 
     error_px: float
-    """Standard error of the shift."""
+    """Standard error of the shift, if the peak is the right one."""
 
     @property
     def confidence(self) -> float:
@@ -61,7 +61,7 @@ class Evidence:
             for value in (self.ratio, self.lead)
         ]
         score = _INTERCEPT + _PER_LOG_RATIO * logs[0] + _PER_LOG_LEAD * logs[1]
-        precise = -math.expm1(-0.5 / max(self.error_px, 1e-3) ** 2)
+        precise = -math.expm1(-0.5 / self.error_px**2)
         return (1 - self.dissent) ** 2 * precise / (1 + math.exp(-score))
 
 

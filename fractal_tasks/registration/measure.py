@@ -31,6 +31,9 @@ class Fit:
     """A measured shift and the evidence for it."""
 
     translation_um: npt.NDArray[np.float64]
+    error_um: float
+    """Standard error in y and x."""
+
     similarity: float
     """At low resolution; negative for inverted contrast."""
 
@@ -80,6 +83,7 @@ def measure(
     coarse_shift = translation_um / search.spacing_um
     return Fit(
         translation_um=translation_um,
+        error_um=likely.error_px * max(fixed.spacing_um[1:]),
         similarity=search.shifts.similarity_at(coarse_shift),
         overlap=_overlap(fixed.shape, moving.shape, shift_px),
         evidence=Evidence(

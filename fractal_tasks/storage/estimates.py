@@ -9,6 +9,7 @@ from fractal_tasks.storage.images import roi_extent_um
 from fractal_tasks.storage.roi_tables import (
     ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
+    ERROR_COLUMN,
     read_alternatives,
     read_translation,
 )
@@ -25,14 +26,18 @@ class StoredEstimate:
     confidence: float | None
     """None if the table holds none: another package made it."""
 
+    precision: float
+    """Probability that it is right within a pixel, unless it is altogether wrong; 1 if
+    the table says nothing."""
+
     place_um: tuple[float, float]
     """Centre of the ROI, y and x."""
 
     size_um: tuple[float, float]
     """Size of the ROI, y and x."""
 
-    alternatives: tuple[tuple[tuple[float, float, float], float], ...]
-    """The next best translations with their confidence."""
+    alternatives: tuple[tuple[tuple[float, float, float], float, float], ...]
+    """The next best translations with their confidence and precision."""
 
 
 def read_estimate(roi: "Roi", level: "Image", where: str) -> StoredEstimate:
@@ -54,17 +59,23 @@ def read_estimate(roi: "Roi", level: "Image", where: str) -> StoredEstimate:
             f"{where}: found no translation in the ROI table. Run 'Calculate "
             "Registration (image-based)' for this acquisition first."
         )
+    pixel_um = max(level.pixel_size.y, level.pixel_size.x)
     start_um, length_um = roi_extent_um(roi, level)
     _, y_um, x_um = (start_um + length_um / 2).tolist()
     _, height_um, width_um = length_um.tolist()
     return StoredEstimate(
         translation_um=translation_um,
         confidence=read_confidence(roi, where),
+        precision=_precision(_read_error(roi, where), pixel_um),
         place_um=(y_um, x_um),
         size_um=(height_um, width_um),
         alternatives=tuple(
-            (other, _checked_confidence(confidence, ALTERNATIVES_COLUMN, where))
-            for other, confidence in read_alternatives(roi, where)
+            (
+                other.translation_um,
+                _checked_confidence(other.confidence, ALTERNATIVES_COLUMN, where),
+                _precision(other.error_um, pixel_um),
+            )
+            for other in read_alternatives(roi, where)
         ),
     )
 
@@ -79,6 +90,29 @@ def read_confidence(roi: "Roi", where: str) -> float | None:
     if stored is None or stored != stored:  # NaN: a row without a value
         return None
     return _checked_confidence(stored, CONFIDENCE_COLUMN, where)
+
+
+def _read_error(roi: "Roi", where: str) -> float:
+    """Read the standard error in um; 0 if none is stored."""
+    stored = (roi.model_extra or {}).get(ERROR_COLUMN)
+    if stored is None or stored != stored:  # NaN: a row without a value
+        return 0.0
+    try:
+        error_um = float(str(stored))
+    except ValueError:
+        error_um = -1.0
+    if error_um < 0:
+        raise InvalidDataError(
+            f"{where}: found {stored!r} in {ERROR_COLUMN!r}; needed is a standard "
+            "error in um, 0 or more. Run 'Calculate Registration (image-based)' again "
+            "for this acquisition."
+        )
+    return error_um
+
+
+def _precision(error_um: float, pixel_um: float) -> float:
+    """Give the probability that an error in y and x is below a pixel (Rayleigh)."""
+    return 1.0 if error_um == 0 else -math.expm1(-0.5 * (pixel_um / error_um) ** 2)
 
 
 def _checked_confidence(stored: object, column: str, where: str) -> float:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 RECORD_KEY = "registration"
 TRANSLATION_COLUMNS = ("translation_z", "translation_y", "translation_x")
+ERROR_COLUMN = "registration_error"
 EVIDENCE_COLUMNS = (
+    ERROR_COLUMN,
     "registration_similarity_before",
     "registration_similarity_after",
     "registration_overlap",
@@ -37,7 +39,7 @@ STATUS_COLUMN = "registration_status"
 REASON_COLUMN = "registration_reason"
 TRANSFORM_COLUMN = "transform"
 ALTERNATIVES_COLUMN = "registration_alternatives"
-"""JSON text: a list of ``[z, y, x, confidence]``, best first, in um."""
+"""JSON text: a list of ``[z, y, x, confidence, error]``, best first, in um."""
 OWN_COLUMNS = (
     *EVIDENCE_COLUMNS,
     CONFIDENCE_COLUMN,
@@ -234,19 +236,27 @@ def read_translation(roi: "Roi", where: str) -> tuple[float, float, float] | Non
     return z, y, x
 
 
-def alternatives_to_json(
-    alternatives: Iterable[tuple[tuple[float, float, float], float]],
-) -> str:
-    """Write translations (z, y, x; um) and confidences for `ALTERNATIVES_COLUMN`."""
+@dataclass(frozen=True)
+class StoredAlternative:
+    """Another translation that a ROI may have."""
+
+    translation_um: tuple[float, float, float]
+    confidence: float
+    error_um: float
+
+
+def alternatives_to_json(alternatives: Iterable[StoredAlternative]) -> str:
+    """Write other translations (z, y, x; um) for `ALTERNATIVES_COLUMN`."""
     return json.dumps(
-        [[*translation_um, confidence] for translation_um, confidence in alternatives]
+        [
+            [*other.translation_um, other.confidence, other.error_um]
+            for other in alternatives
+        ]
     )
 
 
-def read_alternatives(
-    roi: "Roi", where: str
-) -> list[tuple[tuple[float, float, float], float]]:
-    """Read the other translations a ROI may have, with their confidence, best first.
+def read_alternatives(roi: "Roi", where: str) -> list[StoredAlternative]:
+    """Read the other translations a ROI may have, best first.
 
     Raises:
         InvalidDataError: The column is there, but does not hold them.
@@ -258,11 +268,14 @@ def read_alternatives(
         rows = [[float(value) for value in row] for row in json.loads(str(text))]
         if not all(map(math.isfinite, itertools.chain.from_iterable(rows))):
             raise ValueError("a value is not finite")
-        return [((z, y, x), confidence) for z, y, x, confidence in rows]
+        return [
+            StoredAlternative((z, y, x), confidence, error)
+            for z, y, x, confidence, error in rows
+        ]
     except (TypeError, ValueError) as error:
         raise InvalidDataError(
             f"{where}: found {ALTERNATIVES_COLUMN}={text!r}; needed is a JSON list of "
-            f"[z, y, x, confidence] ({error}). Run 'Calculate Registration "
+            f"[z, y, x, confidence, error] ({error}). Run 'Calculate Registration "
             "(image-based)' again for this acquisition."
         ) from error
 

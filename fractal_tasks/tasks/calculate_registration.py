@@ -46,6 +46,7 @@ from fractal_tasks.storage.roi_tables import (
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
     RoiTableData,
+    StoredAlternative,
     alternatives_to_json,
     check_same_rois,
     read_roi_table,
@@ -364,6 +365,7 @@ def _translation_of(transform: Transform) -> tuple[float, float, float]:
 
 def _updated_roi(roi: "Roi", estimate: "Estimate") -> "Roi":
     evidence = (
+        estimate.error_um,
         estimate.similarity_before,
         estimate.similarity_after,
         estimate.overlap,
@@ -382,7 +384,9 @@ def _updated_roi(roi: "Roi", estimate: "Estimate") -> "Roi":
             STATUS_COLUMN: "measured",
             TRANSFORM_COLUMN: transform_to_json(estimate.transform),
             ALTERNATIVES_COLUMN: alternatives_to_json(
-                (_translation_of(other.transform), other.confidence)
+                StoredAlternative(
+                    _translation_of(other.transform), other.confidence, other.error_um
+                )
                 for other in estimate.alternatives
             ),
         }

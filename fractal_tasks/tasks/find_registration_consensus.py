@@ -68,7 +68,7 @@ def find_registration_consensus(
     registered_roi_table: str = "{input_roi_table}_registered",
     keep: Keep = "intersection",
     fill_value: float = 0.0,
-    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.9,
     outlier_tolerance_um: Annotated[float, Field(gt=0)] = 5.0,
     rejected: Rejected = "impute",
 ) -> None:
@@ -92,8 +92,8 @@ def find_registration_consensus(
         fill_value: Intensity of pixels an acquisition did not see, e.g. `0`. Only used
             with `keep="reference"`.
         min_confidence: An estimate is believed if it is at least this probable (0 to 1)
-            in view of its own images and of the other ROIs of the well. Raise it, e.g.
-            to `0.8`, to trust fewer estimates; `0` trusts all.
+            in view of its own images and of the other ROIs of the well. Lower it,
+            e.g. to `0.7`, if good ROIs are rejected; `0` trusts all.
         outlier_tolerance_um: An estimate this close (in micrometres) to what the well
             agrees on is never rejected as an outlier, e.g. `5`. Raise it if your stage
             is less exact; lower it if the sample is periodic with a shorter period.

@@ -112,8 +112,8 @@ def test_alternative_that_agrees_with_the_well_is_chosen() -> None:
     verdict = judge(well).verdicts["FOV_5"]
     assert verdict.status == "chosen"
     assert verdict.translation_um == SHIFT_UM
-    # 2 c / (1 - all c + 2 c) of the only candidate that is not far away.
-    assert verdict.confidence == pytest.approx(0.2 / 0.3, abs=0.01)
+    # 20 c / (1 - all c + 20 c) of the only candidate that is not far away.
+    assert verdict.confidence == pytest.approx(2 / 2.1, abs=0.01)
     assert "candidate 3, confidence 0.10" in verdict.reason
     assert "157.0 um away" in verdict.reason  # hypot(100 - 12, 100 + 30)
 
@@ -209,15 +209,15 @@ def test_tolerance_grows_with_the_scatter_of_the_stage() -> None:
 
 @pytest.mark.parametrize(
     ("confidence", "y_um", "status"),
-    [(0.4, 0.1, "rejected"), (0.4, 10, "measured"), (0.3, 10, "rejected")],
+    [(0.4, 0.1, "rejected"), (0.06, 10, "measured"), (0.04, 10, "rejected")],
     ids=["unmoved", "moved", "moved and unclear"],
 )
-def test_agreement_at_most_doubles_the_odds_and_adds_nothing_at_zero(
+def test_agreement_raises_the_odds_20_times_at_most_and_not_at_zero(
     confidence: float, y_um: float, status: str
 ) -> None:
     """What is fixed in the camera makes all empty fields agree that nothing moved.
 
-    Odds of 0.4 : 0.6 doubled are more than even, odds of 0.3 : 0.7 are not.
+    20 times the odds of 0.06 : 0.94 are more than even, of 0.04 : 0.96 they are not.
     """
     well = {
         f"FOV_{index}": measured((0, y_um, 0), place_um, confidence)
@@ -298,7 +298,9 @@ def test_order_of_the_rois_makes_no_difference() -> None:
         truth_um = moved_plate(places_um, rng.uniform(-1, 1))
         well = measured_well(places_um, truth_um + rng.normal(0, 1, truth_um.shape))
         for name in rng.choice(list(well), 8, replace=False):
-            others = [((0.0, *rng.uniform(-90, 90, 2).tolist()), 0.1) for _ in range(3)]
+            others = [
+                ((0.0, *rng.uniform(-90, 90, 2).tolist()), 0.1, 1.0) for _ in range(3)
+            ]
             y_um, x_um = rng.uniform(-90, 90, 2)
             own = measured((0, y_um, x_um), well[name].place_um, rng.random())
             well[name] = replace(own, alternatives=tuple(others))

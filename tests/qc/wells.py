@@ -47,7 +47,7 @@ def measured(
         confidence=confidence,
         place_um=(float(place_um[0]), float(place_um[1])),
         size_um=(size_um, size_um),
-        alternatives=tuple(alternatives),
+        alternatives=tuple((*one, 1.0) for one in alternatives),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.storage.roi_tables import alternatives_to_json
+from fractal_tasks.storage.roi_tables import StoredAlternative, alternatives_to_json
 from fractal_tasks.task_io import InitArgsRegistrationConsensus
 from fractal_tasks.tasks.find_registration_consensus import find_registration_consensus
 from fractal_tasks.tasks.init_find_registration_consensus import (
@@ -102,7 +102,7 @@ def plate(make_plate: MakePlate) -> Path:
     ("row", "reason"),
     [
         (FAR, r"confidence 0\.95, but 30\.0 um away .* 5\.0 um are tolerated"),
-        (UNCLEAR, r"confidence 0\.10.*below 0\.50"),
+        (UNCLEAR, r"confidence 0\.10.*below 0\.90"),
     ],
     ids=["far", "unclear"],
 )
@@ -135,7 +135,10 @@ def test_wrong_estimate_is_imputed_from_its_well(
 
 def test_alternative_that_the_well_agrees_on_is_chosen(plate: Path) -> None:
     urls = urls_of(plate)
-    alternatives = [((0.0, -14.0, 10.0), 0.2), (SHIFT_UM, 0.2)]
+    alternatives = [
+        StoredAlternative((0.0, -14.0, 10.0), 0.2, 0.01),
+        StoredAlternative(SHIFT_UM, 0.2, 0.01),
+    ]
     row = {
         "translation_x": 20.0,
         "registration_confidence": 0.4,
@@ -146,8 +149,8 @@ def test_alternative_that_the_well_agrees_on_is_chosen(plate: Path) -> None:
     found = found_in(urls[2], "FOV_4")
     assert found["registration_status"] == "chosen"
     assert "candidate 3" in found["registration_reason"]
-    # Odds of 0.2 : (1 - 0.4 - 0.2 - 0.2), doubled; the other two are far away.
-    assert found["registration_confidence"] == pytest.approx(2 / 3, abs=0.01)
+    # Odds of 0.2 : (1 - 0.4 - 0.2 - 0.2), times 20; the other two are far away.
+    assert found["registration_confidence"] == pytest.approx(20 / 21, abs=0.01)
     assert translation_in(urls[2], "FOV_4") == list(SHIFT_UM)
     assert "registration_alternatives" not in found
 
@@ -160,7 +163,7 @@ def test_rejected_estimates_can_be_an_error(plate: Path) -> None:
     with pytest.raises(
         InvalidDataError,
         match=rf"found 2 .*'FOV_3', acquisition 1 \({urls[1]}\): .*30\.0 um.*"
-        r"'FOV_5', acquisition 2 .*below 0\.50.*rejected='impute'",
+        r"'FOV_5', acquisition 2 .*below 0\.90.*rejected='impute'",
     ):
         run_consensus(urls, rejected="error")
     assert tree_of(plate) == before
