@@ -23,7 +23,11 @@ _MAX_SHIFTS = 2**21
 """Limit of the shifts to try: 724 x 724 px, or 10 planes of 166 x 166 px."""
 
 _ENOUGH_SHIFTS, _ENOUGH_UM = 2**18, 2.5
-"""Images are not binned beyond 256 x 256 px, nor pixels of 1/4 of a small nucleus."""
+"""Images are not binned beyond 256 x 256 px, nor pixels of 1/4 of a small nucleus..."""
+
+_TOO_FINE_UM, _LEAST_PX = 1.2, 64
+"""... unless the pixels are smaller than 1/8 of a nucleus, and as many would be left:
+then the band-pass would keep texture, and not cells."""
 
 _PEAK_RADIUS_PX = 4
 """Shifts around a peak that belong to it: the larger sigma of the band-pass."""
@@ -172,7 +176,8 @@ def _choose_bins(
         depth_um, *pixel_um = np.multiply(spacing_um, factors)
         shifts = math.prod(2 * n - 1 for n in sizes)
         enough = shifts <= _ENOUGH_SHIFTS or min(pixel_um) >= _ENOUGH_UM
-        if enough and shifts <= _MAX_SHIFTS:
+        fine = min(pixel_um) < _TOO_FINE_UM and min(sizes[1:]) >= 2 * _LEAST_PX
+        if enough and not fine and shifts <= _MAX_SHIFTS:
             return factors
         z, y, x = factors
         thin = planes >= 8 and depth_um < min(pixel_um)

@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +24,9 @@ _CANDIDATES = 5
 
 _CONVINCING = 0.95
 """Confidence that ends the search."""
+
+_APART_UM = 2.5
+"""Fits that are nearer, a quarter of a nucleus, measure the same peak."""
 
 _BLUR_PX = 0.5
 """From here on, undoing a rotation makes the peak sharper."""
@@ -60,7 +64,7 @@ class CorrelationMethod(RegistrationMethod):
             nothing = Translation((0.0, 0.0, 0.0))
             error_um = math.hypot(*np.multiply(fixed[0].shape, fixed[0].spacing_um))
             return Estimate(nothing, 0.0, error_um, before, before, 1.0)
-        best, *others = sorted(fits, key=lambda one: -one.evidence.confidence)
+        best, *others = _without_repeats(fits)
         return Estimate(
             transform=_translation(best),
             confidence=best.evidence.confidence,
@@ -122,6 +126,16 @@ class CorrelationMethod(RegistrationMethod):
         again = measure(fixed[0], turned[0], search, tuple(guess.tolist()), self._weigh)
         sharper = again.evidence.ratio > _SHARPER * fit.evidence.ratio
         return again if sharper else fit
+
+
+def _without_repeats(fits: Sequence[Fit]) -> list[Fit]:
+    """Sort fits, best first, and leave out those that are near a better one."""
+    kept: list[Fit] = []
+    for fit in sorted(fits, key=lambda one: -one.evidence.confidence):
+        distances_um = [fit.translation_um - other.translation_um for other in kept]
+        if all(np.abs(apart).max() > _APART_UM for apart in distances_um):
+            kept.append(fit)
+    return kept
 
 
 def _translation(fit: Fit) -> Translation:

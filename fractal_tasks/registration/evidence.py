@@ -26,7 +26,7 @@ _CLEAR_SDS = 8.0
 the common one to contradict it."""
 
 _INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -4.2, 1.55, 3.05
-"""Logistic regression of "right within 1 px"; see docs/methods.md for its data."""
+"""Logistic regression of "right within 1 px", by benchmarks/accuracy/calibrate.py."""
 
 _WEAKEST, _STRONGEST = 0.1, 30.0
 """Ratios beyond these say no more."""
@@ -54,15 +54,25 @@ class Evidence:
     """Standard error of the shift, if the peak is the right one."""
 
     @property
-    def confidence(self) -> float:
-        """Probability (0 to 1) that the shift is right within a pixel in y and x."""
-        logs = [
+    def logs(self) -> tuple[float, float]:
+        """Natural logarithms of ratio and lead, within the limits of what they say."""
+        ratio, lead = (
             math.log(min(max(value, _WEAKEST), _STRONGEST))
             for value in (self.ratio, self.lead)
-        ]
-        score = _INTERCEPT + _PER_LOG_RATIO * logs[0] + _PER_LOG_LEAD * logs[1]
-        precise = -math.expm1(-0.5 / self.error_px**2)
-        return (1 - self.dissent) ** 2 * precise / (1 + math.exp(-score))
+        )
+        return ratio, lead
+
+    @property
+    def certainty(self) -> float:
+        """Probability of an error below a pixel, less what the windows deny."""
+        return (1 - self.dissent) ** 2 * -math.expm1(-0.5 / self.error_px**2)
+
+    @property
+    def confidence(self) -> float:
+        """Probability (0 to 1) that the shift is right within a pixel in y and x."""
+        log_ratio, log_lead = self.logs
+        score = _INTERCEPT + _PER_LOG_RATIO * log_ratio + _PER_LOG_LEAD * log_lead
+        return self.certainty / (1 + math.exp(-score))
 
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:

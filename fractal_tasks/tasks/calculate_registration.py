@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field, validate_call
+from threadpoolctl import threadpool_limits
 
 from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidInputError
@@ -141,21 +142,18 @@ def calculate_registration(
         moving = _open_side(image, wavelength_id, level_path, input_roi_table)
         fixed = _open_side(reference, wavelength_id, level_path, input_roi_table)
         check_same_rois({reference: fixed.table, image: moving.table})
-        boxes = [
-            (name, _side_box(fixed, name), _side_box(moving, name))
+        pairs = {
+            name: (_open_roi(fixed, name), _open_roi(moving, name))
             for name in moving.table.rois
-        ]
-        for name, fixed_box, moving_box in boxes:
-            _check_dimensions(method, dimensions, name, fixed_box, moving_box)
-        pattern = _find_pattern(
-            [_Roi(fixed, fixed_box) for _, fixed_box, _ in boxes],
-            [_Roi(moving, moving_box) for _, _, moving_box in boxes],
-        )
+        }
+        for name, (fixed_roi, moving_roi) in pairs.items():
+            _check_dimensions(method, dimensions, name, fixed_roi.box, moving_roi.box)
+        pattern = _find_pattern(list(pairs.values()))
         rois = []
-        for name, fixed_box, moving_box in boxes:
+        for name, (fixed_roi, moving_roi) in pairs.items():
             estimate = _register_roi(
-                _Roi(fixed, fixed_box),
-                _Roi(moving, moving_box),
+                fixed_roi,
+                moving_roi,
                 method=method,
                 dimensions=dimensions,
                 quantiles=(lower_rescale_quantile, upper_rescale_quantile),
@@ -229,10 +227,10 @@ def _open_side(
     )
 
 
-def _side_box(side: _Side, name: str) -> PixelBox:
-    """Give the level-0 pixels of a ROI, checked against the image."""
+def _open_roi(side: _Side, name: str) -> _Roi:
+    """Find the level-0 pixels of a ROI, checked against the image."""
     where = f"{side.url.zarr_url}: table {side.table.name!r}, ROI {name!r}"
-    return roi_to_pixels(side.table.rois[name], side.image, where)
+    return _Roi(side, roi_to_pixels(side.table.rois[name], side.image, where))
 
 
 def _check_dimensions(
@@ -256,10 +254,11 @@ def _check_dimensions(
         )
 
 
-def _find_pattern(fixed: Sequence[_Roi], moving: Sequence[_Roi]) -> FixedPattern | None:
+def _find_pattern(pairs: Sequence[tuple[_Roi, _Roi]]) -> FixedPattern | None:
     """Find what the camera shows in all ROIs, and say how much it is."""
     pattern = find_fixed_pattern(
-        [roi.start_patch for roi in fixed], [roi.start_patch for roi in moving]
+        [fixed.start_patch for fixed, _ in pairs],
+        [moving.start_patch for _, moving in pairs],
     )
     if pattern is not None and pattern.mask.any():
         logger.info(
@@ -282,11 +281,13 @@ def _register_roi(
     fixed_patches = _prepared(fixed, dimensions, quantiles, pattern)
     moving_patches = _prepared(moving, dimensions, quantiles, pattern)
     moving_patches = [_on_spacing(moving_patches, patch) for patch in fixed_patches]
-    estimate = method.estimate(
-        fixed_patches,
-        moving_patches,
-        start_level=min(fixed.side.start_level, len(fixed_patches) - 1),
-    )
+    # Tasks run side by side: more threads would only wait for each other, at full load.
+    with threadpool_limits(1, "blas"):
+        estimate = method.estimate(
+            fixed_patches,
+            moving_patches,
+            start_level=min(fixed.side.start_level, len(fixed_patches) - 1),
+        )
     if (
         pattern is not None
         and _is_still(estimate, pattern)
