@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint manifest bench docs clean
+.PHONY: help demo test lint manifest bench accuracy docs clean
 help:
-	@echo "make demo   register a synthetic plate and show the result"
-	@echo "make test   run the test suite"
-	@echo "make lint   run the linters and type checker"
-	@echo "make bench  measure against fractal-tasks-core"
-	@echo "make docs   build the documentation into site/"
-	@echo "make clean  remove all that these targets made"
+	@echo "make demo      register a synthetic plate and show the result"
+	@echo "make test      run the test suite"
+	@echo "make lint      run the linters and type checker"
+	@echo "make bench     measure against fractal-tasks-core"
+	@echo "make accuracy  compare the estimates with the truth and with other packages"
+	@echo "make docs      build the documentation into site/"
+	@echo "make clean     remove all that these targets made"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +26,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -45,6 +50,9 @@ manifest: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/run.py
+
+accuracy: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/accuracy/run.py
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
