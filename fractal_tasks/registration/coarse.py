@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+from scipy import fft, ndimage
 
 from fractal_tasks.registration.patch import PatchPyramid, Pixels
 from fractal_tasks.registration.prepare import band_pass, read_binned
@@ -31,6 +31,9 @@ then the band-pass would keep texture, and not cells."""
 
 _PEAK_RADIUS_PX = 4
 """Shifts around a peak that belong to it: the larger sigma of the band-pass."""
+
+_STRUCTURE_UM = 16.0
+"""Size of a structure, such as a nucleus or a heap of dirt."""
 
 _EMPTY = 1e-3
 """Energy per pixel, as a fraction of the image's mean, that counts as no signal."""
@@ -96,12 +99,34 @@ class CoarseSearch:
         return peaks
 
     def lead_of(self, shift: npt.NDArray[np.float64]) -> float:
-        """Give the score around a shift over the highest one elsewhere."""
+        """Give the score around a shift over the highest one elsewhere.
+
+        Only what remains of the score without the structure that adds most to it: one
+        speck of dirt in either image always matches the other.
+        """
         around = self._around(shift)
         elsewhere = self.scores.copy()
         elsewhere[around] = 0
         height = float(self.scores[around].max(initial=0))
-        return height / max(float(elsewhere.max()), 1e-6)
+        return self._rest(shift) * height / max(float(elsewhere.max()), 1e-6)
+
+    def _rest(self, shift: npt.NDArray[np.float64]) -> float:
+        """Give the part of the correlation that is not in its strongest place."""
+        offset = np.rint(shift).astype(int)
+        first = np.maximum(0, offset)
+        last = np.minimum(self.fixed.shape, self.moving.shape + offset)
+        if np.any(last <= first):
+            return 0.0
+        common = (
+            self.fixed[tuple(map(slice, first, last))]
+            * (self.moving[tuple(map(slice, first - offset, last - offset))])
+        )
+        total = float(common.sum(dtype=np.float64))
+        sides = (2 * np.rint(_STRUCTURE_UM / self.spacing_um / 2) + 1).astype(int)
+        sides[0] = 2 * common.shape[0] + 1  # all planes
+        local = ndimage.uniform_filter(common, tuple(sides), mode="constant")
+        largest = float((np.sign(total) * local).max()) * float(np.prod(sides))
+        return max(0.0, 1 - largest / max(abs(total), 1e-30))
 
     def _around(self, shift: npt.NDArray[np.float64]) -> tuple[slice, ...]:
         centre = np.rint(shift + self.shifts.zero).astype(int)

@@ -25,10 +25,10 @@ _CLEAR_SDS = 8.0
 """A window's own peak must be so many standard deviations of its surface higher than
 the common one to contradict it."""
 
-_INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -4.2, 1.55, 3.05
+_INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -3.6, 1.9, 4.0
 """Logistic regression of "right within 1 px", by benchmarks/accuracy/calibrate.py."""
 
-_WEAKEST, _STRONGEST = 0.1, 30.0
+_WEAKEST, _STRONGEST = 0.1, 12.0
 """Ratios beyond these say no more."""
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.special import stdtrit
 
+from fractal_tasks.registration.coarse import sum_runs
 from fractal_tasks.registration.patch import Box, Patch, Pixels
 from fractal_tasks.registration.prepare import band_pass, extract_detail, read_binned
 
@@ -34,8 +35,13 @@ _RINGING, _RING_BINS, _PASSES = 0.2, 13, 3
 """The filter rings around a bright bin: what is fainter and near waits for a pass in
 which that bin is left out."""
 
+_TOLERANCE_BINS = 1e-6
+
 _SURPRISING_SDS, _LEAST_SD = 5.0, 0.02
-"""Two views of one place must be so much more similar than those of two places."""
+"""Two views of one place must be so much more similar than those of two places..."""
+
+_CERTAIN = 0.9
+"""... or as similar as this."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def find_fixed_pattern(
         mask,
         factors,
         (spacing_um[-2] * bins[0], spacing_um[-1] * bins[1]),
-        float(chance.mean()) + _SURPRISING_SDS * spread,
+        min(float(chance.mean()) + _SURPRISING_SDS * spread, _CERTAIN),
     )
 
 
@@ -171,19 +177,14 @@ class MaskedPatch:
         return self.patch.spacing_um
 
     def read(self, box: Box) -> Pixels:
-        """Read the pixels of `box`."""
-        pixels = self.patch.read(box)
-        rows, columns = (
-            np.minimum(
-                (np.arange(axis.start, axis.stop) + 0.5) * spacing / size, bins - 1
-            ).astype(int)
-            for axis, spacing, size, bins in zip(
-                box[-2:],
-                self.spacing_um[-2:],
-                self.pattern.spacing_um,
-                self.pattern.mask.shape,
-                strict=True,
-            )
-        )
-        pixels[..., self.pattern.mask[np.ix_(rows, columns)]] = np.nan
-        return pixels
+        """Read the pixels of `box`; any that touches a masked bin is invalid."""
+        touched = self.pattern.mask.astype(np.float64)
+        for axis, span in enumerate(box[-2:]):
+            scale = self.spacing_um[axis - 2] / self.pattern.spacing_um[axis]
+            edges = np.arange(span.start, span.stop + 1) * scale
+            bins = touched.shape[axis]
+            first = np.minimum(edges[:-1] + _TOLERANCE_BINS, bins - 1).astype(int)
+            last = np.ceil(edges[1:] - _TOLERANCE_BINS).astype(int)
+            length = np.clip(last, first + 1, bins) - first
+            touched = sum_runs(touched, axis, first, length)
+        return np.where(touched > 0, np.float32(np.nan), self.patch.read(box))

@@ -6,7 +6,7 @@ The displacement of a window whose centre lies at ``p`` from the ROI's centre is
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -117,7 +117,7 @@ def search_motion(
     heights = []
     for rotation in _steps(_MAX_ROTATION, step):
         for scaling in _steps(_MAX_SCALING, step):
-            motion = Motion((0.0, 0.0), rotation, scaling)
+            motion = Motion((0.0, 0.0), float(rotation), float(scaling))
             moves = np.rint(centres_px @ motion.linear.T).astype(int) + margin
             if moves.min() < 0 or moves.max() > 2 * margin:
                 continue
@@ -136,7 +136,7 @@ def search_motion(
                 row, column = np.unravel_index(common.argmax(), common.shape)
                 y, x = float(row - reach), float(column - reach)
                 best_height = height
-                best = Motion((peak_px[0] + y, peak_px[1] + x), rotation, scaling)
+                best = replace(motion, shift_px=(peak_px[0] + y, peak_px[1] + x))
     clearly = max(_GAIN * plain_height, _CONTRAST * float(np.median(heights)))
     return best if best_height > clearly else plain
 

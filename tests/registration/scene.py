@@ -19,10 +19,13 @@ def draw_cells(
     translation_px: Sequence[float] | None = None,
     *,
     per_mm2: float = 4000,
+    rotation_deg: float = 0.0,
+    scaling: float = 0.0,
 ) -> Image:
     """Draw Gaussian cells with spots, in a world larger than the image.
 
-    With a translation it is the moving image: ``x_fixed = x_moving + translation``.
+    With a translation it is the moving image: ``x_fixed = x_moving + translation``;
+    rotation (from x towards y) and relative change of size are about its centre.
     """
     rng = np.random.default_rng(seed)
     ndim = len(shape)
@@ -43,6 +46,11 @@ def draw_cells(
     weights = np.concatenate([brightness, np.repeat(0.4 * brightness, 5)])
     if translation_px is not None:
         centres = centres - np.multiply(translation_px, spacing)
+    angle, middle = np.deg2rad(rotation_deg), size_um[-2:] / 2
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # Fixed is `turn` times moving, so rows are multiplied by its transposed inverse.
+    centres[:, -2:] = (centres[:, -2:] - middle) @ turn / (1 + scaling) + middle
+    widths[:, -2:] /= 1 + scaling
     profiles = [
         np.exp(
             -0.5
@@ -53,7 +61,9 @@ def draw_cells(
     profiles[0] = profiles[0] * weights[:, None]
     letters = "zyx"[-ndim:]
     terms = ",".join(f"n{letter}" for letter in letters)
-    return np.einsum(f"{terms}->{letters}", *profiles, optimize=True).astype(np.float32)
+    light = np.einsum(f"{terms}->{letters}", *profiles, optimize=True)
+    image: Image = light.astype(np.float32)
+    return image
 
 
 def photograph(

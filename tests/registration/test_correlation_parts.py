@@ -6,7 +6,13 @@ from scipy import ndimage
 
 from fractal_tasks.registration.coarse import map_similarity
 from fractal_tasks.registration.patch import ArrayPatch
-from fractal_tasks.registration.prepare import band_pass, read_binned, remove_outliers
+from fractal_tasks.registration.prepare import (
+    band_pass,
+    extract_detail,
+    fill_invalid,
+    read_binned,
+    remove_outliers,
+)
 
 
 def test_outliers_are_removed_by_the_median_of_a_cross() -> None:
@@ -54,3 +60,66 @@ def test_an_image_without_detail_has_nothing_left_after_the_band_pass(
 ) -> None:
     flat = np.full((1, 40, 50), value, np.float32)
     np.testing.assert_array_equal(band_pass(flat), 0)
+
+
+def holed_image() -> np.ndarray:
+    """Give two planes of noise with scattered holes and a large one in the first."""
+    rng = np.random.default_rng(3)
+    image = rng.normal(100, 10, (2, 90, 120)).astype(np.float32)
+    image[rng.random(image.shape) < 0.2] = np.nan
+    image[0, 10:80, 40:110] = np.nan
+    return image
+
+
+def test_an_invalid_pixel_gets_the_mean_of_the_valid_ones_around_it() -> None:
+    image = holed_image()
+    filled = fill_invalid(image)
+    valid = np.isfinite(image)
+    np.testing.assert_array_equal(filled[valid], image[valid])
+    interior = np.zeros_like(valid)
+    interior[:, 16:-16, 16:-16] = True
+    for plane, y, x in np.argwhere(~valid & interior)[::50]:
+        around = image[plane, y - 16 : y + 17, x - 16 : x + 17]
+        anywhere = around if np.isfinite(around).any() else image[plane]
+        expected = np.nanmean(anywhere, dtype=np.float64)
+        assert filled[plane, y, x] == pytest.approx(expected, abs=0.02)
+
+
+def test_filling_knows_images_without_and_with_only_invalid_pixels() -> None:
+    image = np.ones((2, 9, 9), np.float32)
+    assert fill_invalid(image) is image
+    image[0] = np.nan
+    filled = fill_invalid(image)
+    np.testing.assert_array_equal(filled[0], 0)
+    np.testing.assert_array_equal(filled[1], 1)
+
+
+def gaussian_mean(plane: np.ndarray, y: int, x: int, sigma: float) -> float:
+    """Weigh the valid pixels within 3 sigma of one pixel."""
+    radius = int(3 * sigma + 0.5)
+    steps = np.arange(-radius, radius + 1)
+    profile = np.exp(-0.5 * (steps / sigma) ** 2)
+    around = plane[y - radius : y + radius + 1, x - radius : x + radius + 1]
+    weights = np.outer(profile, profile) * np.isfinite(around)
+    return float((weights * np.nan_to_num(around)).sum() / weights.sum())
+
+
+def test_detail_is_the_difference_of_two_gaussian_means_of_valid_pixels() -> None:
+    image = holed_image()
+    detail = extract_detail(image)
+    valid = np.isfinite(image)
+    np.testing.assert_array_equal(detail[~valid], 0)
+    interior = np.zeros_like(valid)
+    interior[:, 12:-12, 12:-12] = True
+    for plane, y, x in np.argwhere(valid & interior)[::100]:
+        expected = gaussian_mean(image[plane], y, x, 1.0)
+        expected -= gaussian_mean(image[plane], y, x, 4.0)
+        assert detail[plane, y, x] == pytest.approx(expected, abs=1e-3)
+
+
+def test_even_light_and_its_slope_have_no_detail() -> None:
+    slope = np.linspace(50, 90, 100, dtype=np.float32)[:, None] * np.ones(80)
+    detail = extract_detail(slope[None].astype(np.float32))
+    np.testing.assert_allclose(detail[:, 16:-16, 16:-16], 0, atol=1e-3)
+    nothing = np.full((1, 20, 20), np.nan, np.float32)
+    np.testing.assert_array_equal(extract_detail(nothing), 0)

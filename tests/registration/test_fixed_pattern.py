@@ -1,0 +1,235 @@
+"""What the camera shows is left out, what the sample shows is not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import ndimage
+
+from fractal_tasks.registration.fixed_pattern import (
+    FixedPattern,
+    MaskedPatch,
+    find_fixed_pattern,
+)
+from fractal_tasks.registration.patch import ArrayPatch, Box, Patch
+from tests.registration.scene import (
+    SPACING_UM,
+    Image,
+    build_pyramid,
+    draw_cells,
+    photograph,
+)
+
+SHAPE = 256, 288
+BINS = 1, 2
+"""Pixels per bin: at most 256 bins along an axis."""
+
+SHIFT_PX = 13.4, -27.2
+HOT = [(30, 40), (77, 203), (120, 121), (200, 60), (233, 250)]
+DUST = [(60, 130, 5.0), (180, 190, 8.0)]
+"""Centre and standard deviation of a shadow, in pixels."""
+
+Camera = tuple[npt.NDArray[np.float64], Image]
+"""Gain and additional counts of every pixel."""
+
+
+def flawed_camera() -> Camera:
+    """Give a camera with clusters of 3 x 3 hot pixels and two shadows."""
+    counts = np.zeros(SHAPE, np.float32)
+    for y, x in HOT:
+        counts[y - 1 : y + 2, x - 1 : x + 2] = 3000
+    rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    gain = np.ones(SHAPE)
+    for y, x, sigma in DUST:
+        distance = ((rows - y) ** 2 + (columns - x) ** 2) / sigma**2
+        gain *= 1 - 0.4 * np.exp(-0.5 * distance)
+    return gain, counts
+
+
+def uneven_camera() -> Camera:
+    """Give a camera whose pixels differ weakly, in patches of some pixels."""
+    noise = np.random.default_rng(5).normal(size=SHAPE)
+    smooth = ndimage.gaussian_filter(noise, 2)
+    return 1 + 0.02 * smooth / smooth.std(), np.zeros(SHAPE, np.float32)
+
+
+def good_camera() -> Camera:
+    return np.ones(SHAPE), np.zeros(SHAPE, np.float32)
+
+
+@dataclass
+class Views:
+    """The same fields in two acquisitions."""
+
+    fixed: list[ArrayPatch]
+    moving: list[ArrayPatch]
+
+
+def view(
+    camera: Camera,
+    samples: Sequence[int | None],
+    shift_px: tuple[float, float] = SHIFT_PX,
+    haze: float = 1.0,
+) -> Views:
+    """Photograph fields; each is the seed of its cells, or None for no cells."""
+    gain, counts = camera
+    views = Views([], [])
+    seeds = iter(range(1000))
+    for sample in samples:
+        for side, shift in ((views.fixed, (0.0, 0.0)), (views.moving, shift_px)):
+            light = np.zeros(SHAPE, np.float32)
+            if sample is not None:
+                spacing_um = SPACING_UM[2]
+                light = draw_cells(sample, SHAPE, spacing_um, shift, per_mm2=1500)
+            image = photograph(next(seeds), light + np.float32(haze)) * gain + counts
+            side.append(ArrayPatch(image.astype(np.float32), (0.325, 0.325)))
+    return views
+
+
+def find(views: Views) -> FixedPattern:
+    pattern = find_fixed_pattern(views.fixed, views.moving)
+    assert pattern is not None
+    return pattern
+
+
+@pytest.fixture(scope="module")
+def flawed() -> FixedPattern:
+    return find(view(flawed_camera(), range(10)))
+
+
+def test_hot_clusters_and_dust_are_masked(flawed: FixedPattern) -> None:
+    assert flawed.factors == BINS
+    for y, x in HOT:
+        around = flawed.mask[y - 1 : y + 2, (x - 1) // 2 : (x + 1) // 2 + 1]
+        assert around.all(), (y, x)
+    for y, x, _ in DUST:
+        assert flawed.mask[y, x // 2], (y, x)
+
+
+def test_nearly_nothing_else_is_masked(flawed: FixedPattern) -> None:
+    """Beyond what the filter of 4 sigma can bring from a flaw."""
+    rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1] : 2]
+    flawless = np.ones_like(flawed.mask)
+    for y, x, radius in [*((y, x, 12.0) for y, x in HOT), *DUST]:
+        reach = max(radius, 3 * radius + 8)
+        flawless &= np.hypot(rows - y, columns - x) > reach
+    assert flawless.mean() > 0.5
+    assert flawed.mask[flawless].mean() < 0.001
+
+
+def test_without_flaws_nothing_is_masked() -> None:
+    assert not find(view(good_camera(), range(8))).mask.any()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_fewer_than_four_fields_mask_nothing(count: int) -> None:
+    assert not find(view(flawed_camera(), range(count))).mask.any()
+
+
+def test_one_field_cannot_tell() -> None:
+    views = view(flawed_camera(), [0])
+    assert find_fixed_pattern(views.fixed, views.moving) is None
+
+
+def test_fields_of_several_shapes_cannot_tell() -> None:
+    views = view(flawed_camera(), range(4))
+    views.moving[2] = ArrayPatch(views.moving[2].array[:-2], (0.325, 0.325))
+    assert find_fixed_pattern(views.fixed, views.moving) is None
+
+
+def test_cells_at_the_same_place_in_two_of_six_fields_are_not_masked() -> None:
+    assert not find(view(good_camera(), [0, 0, 2, 3, 4, 5])).mask.any()
+
+
+def test_planes_of_a_stack_are_judged_by_their_mean() -> None:
+    views = view(flawed_camera(), range(6))
+    flat = find(views)
+    for side in (views.fixed, views.moving):
+        # The outer planes differ from the middle one by what cancels in the mean.
+        side[:] = [
+            ArrayPatch(
+                np.multiply.outer((0.5, 1.0, 1.5), one.array),
+                (1.0, 0.325, 0.325),
+            )
+            for one in side
+        ]
+    deep = find(views)
+    np.testing.assert_array_equal(deep.mask, flat.mask)
+    assert deep.factors == (1, *BINS)
+
+
+@pytest.mark.parametrize("fields", [4, 8])
+def test_a_common_weak_pattern_explains_two_views_of_an_empty_field(
+    fields: int,
+) -> None:
+    samples = [None, *range(fields - 1)]
+    views = view(uneven_camera(), samples)
+    pattern = find(views)
+    assert pattern.explains(views.fixed[0], views.moving[0])
+
+
+@pytest.mark.parametrize("camera", [good_camera, flawed_camera, uneven_camera])
+def test_no_camera_explains_two_views_of_the_same_cells(
+    camera: Callable[[], Camera],
+) -> None:
+    pattern = find(view(camera(), range(6)))
+    still = view(camera(), range(20, 23), shift_px=(0.2, -0.3))
+    for fixed, moving in zip(still.fixed, still.moving, strict=True):
+        assert not pattern.explains(fixed, moving)
+        assert not pattern.explains(moving, fixed)
+
+
+def test_fields_without_any_signal_are_explained() -> None:
+    flat = [ArrayPatch(np.full(SHAPE, 100.0), (0.325, 0.325)) for _ in range(4)]
+    pattern = find(Views(flat, flat))
+    assert not pattern.mask.any()
+    assert pattern.explains(flat[0], flat[1])
+
+
+def read_box(patch: Patch, box: Box) -> Image:
+    return MaskedPatch(patch, MASK).read(box)
+
+
+MASK = FixedPattern(
+    mask=np.random.default_rng(0).random((64, 72)) < 0.1,
+    factors=(4, 4),
+    spacing_um=(1.3, 1.3),
+    limit=0.1,
+)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
+@pytest.mark.parametrize("planes", [None, 3])
+def test_every_level_masks_the_same_places(level: int, planes: int | None) -> None:
+    """A bin has 4 x 4 pixels of level 0; a pixel of level 3 has 2 x 2 bins.
+
+    The latter occurs: of a stack, a coarser level than `level_path` may be searched.
+    """
+    shape = SHAPE if planes is None else (planes, *SHAPE)
+    ones = np.ones(shape, np.float32)
+    patch = build_pyramid(ones, SPACING_UM[len(shape)], 4)[level]
+    whole = read_box(patch, tuple(slice(0, n) for n in patch.shape))
+    flawed = np.kron(MASK.mask, np.ones((4, 4), bool))
+    side = 2**level
+    blocks = flawed.reshape(SHAPE[0] // side, side, SHAPE[1] // side, side)
+    expected = np.broadcast_to(blocks.any(axis=(1, 3)), patch.shape)
+    np.testing.assert_array_equal(np.isnan(whole), expected)
+    box = (*(slice(1, 2),) * (len(shape) - 2), slice(5, 17), slice(9, 30))
+    np.testing.assert_array_equal(read_box(patch, box), whole[box])
+
+
+def test_an_incomplete_bin_at_the_border_is_judged_by_the_last_one() -> None:
+    patch = ArrayPatch(np.ones((259, 290), np.float32), (0.325, 0.325))
+    whole = read_box(patch, (slice(0, 259), slice(0, 290)))
+    for row in (256, 257, 258):
+        np.testing.assert_array_equal(whole[row], whole[255])
+    np.testing.assert_array_equal(whole[:, 289], whole[:, 287])
+
+
+def test_masking_leaves_the_pixels_of_the_patch_alone() -> None:
+    """An array in memory may be given out as it is, not as a copy."""
+    patch = ArrayPatch(np.ones(SHAPE, np.float32), (0.325, 0.325))
+    read_box(patch, (slice(0, 256), slice(0, 288)))
+    assert np.isfinite(patch.array).all()

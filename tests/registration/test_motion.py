@@ -1,0 +1,154 @@
+"""Rotation and scaling: of whole images, and of spectra that are shifted exactly."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import fft
+
+from fractal_tasks.registration.motion import (
+    Motion,
+    maximise_likelihood,
+    search_motion,
+)
+from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
+from fractal_tasks.registration.spectra import (
+    CrossSpectra,
+    correlate_windows,
+    sum_rings,
+)
+from tests.registration.scene import SPACING_UM, draw_cells, photograph
+from tests.registration.test_methods import register, translation_px
+
+SIZE = 256, 256
+GRID_PX = (-192.0, 0.0, 192.0)
+CENTRES_PX = np.array([(y, x) for y in GRID_PX for x in GRID_PX])
+
+
+@pytest.mark.parametrize(
+    ("rotation_deg", "scaling", "shift"),
+    [
+        (0.3, 0.0, (7.3, -11.6)),
+        (1.0, 0.0, (7.3, -11.6)),
+        (0.0, 0.005, (-30.4, 52.1)),
+        (-1.0, -0.005, (60.2, -81.3)),
+    ],
+    ids=["0.3 degrees", "1 degree", "0.5 %", "both and far"],
+)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_the_translation_is_that_of_the_centre(
+    rotation_deg: float, scaling: float, shift: tuple[float, float], seed: int
+) -> None:
+    spacing_um, shape = SPACING_UM[2], (512, 512)
+    fixed = photograph(1, draw_cells(seed, shape, spacing_um))
+    moved = draw_cells(
+        seed, shape, spacing_um, shift, rotation_deg=rotation_deg, scaling=scaling
+    )
+    estimate = register(PhaseCrossCorrelation(), fixed, photograph(2, moved))
+    assert translation_px(estimate, spacing_um)[1:] == pytest.approx(shift, abs=0.1)
+    assert estimate.confidence >= 0.9
+
+
+def spectra_shifted_by(
+    moves_px: npt.ArrayLike, noise: float = 0.2
+) -> list[CrossSpectra]:
+    """Give windows of blurred noise, shifted by phase ramps, with noise of their own.
+
+    `noise` is relative to the image at frequency 0, whose blur has 1.5 px.
+    """
+    rng = np.random.default_rng(0)
+    y, x = fft.fftfreq(SIZE[0])[:, None], fft.rfftfreq(SIZE[1])
+    blur = np.exp(-2 * (np.pi * 1.5) ** 2 * (y**2 + x**2))
+    windows = []
+    for move in np.asarray(moves_px, dtype=float):
+        image, *noises = (fft.rfft2(rng.normal(size=SIZE)) for _ in range(3))
+        ramp = np.exp(2j * np.pi * (y * move[0] + x * move[1]))
+        fixed = image * blur + noise * noises[0]
+        moving = image * blur * ramp + noise * noises[1]
+        cross = (fixed * moving.conj())[None].astype(np.complex64)
+        powers = [
+            sum_rings((np.abs(side) ** 2)[None].astype(np.float32), SIZE)
+            for side in (fixed, moving)
+        ]
+        planes = np.array([1])
+        windows.append(
+            CrossSpectra(cross, np.abs(cross), powers[0], powers[1], planes, SIZE)
+        )
+    return windows
+
+
+def moves_of(motion: Motion) -> npt.NDArray[np.float64]:
+    """Give ``t + L p`` for each window, written out."""
+    t_y, t_x = motion.shift_px
+    r, s = motion.rotation, motion.scaling
+    return np.array([(t_y + s * y - r * x, t_x + r * y + s * x) for y, x in CENTRES_PX])
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [
+        Motion((5.0, -8.0), np.deg2rad(1.3), 0.0),
+        Motion((0.0, 3.0), 0.0, -0.011),
+        Motion((-6.0, 1.0), np.deg2rad(-1.0), 0.008),
+    ],
+    ids=["rotation", "scaling", "both"],
+)
+def test_the_search_comes_near_and_the_likelihood_is_exact(motion: Motion) -> None:
+    windows = spectra_shifted_by(moves_of(motion))
+    found = search_motion(windows, CENTRES_PX, (0, 0), 10)
+    # A step of the search moves the outermost window by 2 px.
+    step = 2 / 192
+    assert found.rotation == pytest.approx(motion.rotation, abs=step)
+    assert found.scaling == pytest.approx(motion.scaling, abs=step)
+    assert found.shift_px == pytest.approx(motion.shift_px, abs=2)
+    fit = maximise_likelihood(windows, CENTRES_PX, found)
+    assert fit.motion.shift_px == pytest.approx(motion.shift_px, abs=0.02)
+    assert fit.motion.rotation == pytest.approx(motion.rotation, abs=1e-4)
+    assert fit.motion.scaling == pytest.approx(motion.scaling, abs=1e-4)
+    assert fit.error_px < 0.1
+
+
+def test_a_mere_shift_stays_one() -> None:
+    shift = Motion((4.0, -3.0))
+    found = search_motion(spectra_shifted_by(moves_of(shift)), CENTRES_PX, (4, -3), 10)
+    assert found == shift
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_windows_tell_nothing_about_rotation(count: int) -> None:
+    turned = Motion((0.0, 0.0), np.deg2rad(1.5))
+    windows = spectra_shifted_by(moves_of(turned)[:count])
+    found = search_motion(windows, CENTRES_PX[:count], (0, 0), 10)
+    assert found == Motion((0.0, 0.0))
+
+
+def test_noise_has_no_motion_and_a_large_error() -> None:
+    noise = spectra_shifted_by(np.zeros((9, 2)), noise=1e3)
+    found = search_motion(noise, CENTRES_PX, (2, 1), 10)
+    assert found == Motion((2.0, 1.0))
+    fit = maximise_likelihood(noise, CENTRES_PX, found)
+    assert fit.error_px > 10
+    assert np.isfinite(fit.motion.shift_px).all()
+
+
+@pytest.mark.parametrize("photons", [0.02, 0.1], ids=["weak", "bright"])
+def test_the_standard_error_has_the_size_of_the_spread(photons: float) -> None:
+    """Noise is all there is here, so the spread must not exceed the error.
+
+    The error allows for more than noise, 2.5 times: within a factor 2 of that.
+    """
+    spacing_um, shape, shift = SPACING_UM[2], (160, 160), (2.3, -1.6)
+    light = [
+        photons * draw_cells(5, shape, spacing_um, shift_px)
+        for shift_px in ((0.0, 0.0), shift)
+    ]
+    found, errors = [], []
+    for seed in range(40):
+        fixed, moving = (
+            photograph(2 * seed + index, one)[None] for index, one in enumerate(light)
+        )
+        windows = [correlate_windows(fixed, moving, np.array([0]))]
+        fit = maximise_likelihood(windows, np.zeros((1, 2)), Motion((2.0, -2.0)))
+        found.append(fit.motion.shift_px)
+        errors.append(fit.error_px)
+    spread = np.std(found, axis=0, ddof=1).max()
+    assert 2.5 / 2 < np.mean(errors) / spread < 2.5 * 2
