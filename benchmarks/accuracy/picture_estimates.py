@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from picture_pairs import START_LEVEL, FieldPair, draw_pairs, error_px, swap_fields
 from scipy import fft
+from scipy.stats import mannwhitneyu
 from skimage.registration import phase_cross_correlation
 
 from fractal_tasks.registration import evidence
@@ -52,7 +53,7 @@ class _View:
 
 def draw_correlation() -> Figure:
     """Draw the correlation of a pair that belongs together and of one that does not."""
-    options = _ONE_FIELD.model_copy(update={"fields_x": 2, "seed": 3})
+    options = _ONE_FIELD.model_copy(update={"fields_x": 2, "seed": 0})
     pairs = draw_pairs(options)
     figure, axes = plt.subplots(2, 2, figsize=(8, 7.4), layout="constrained")
     for row, pair, name in zip(
@@ -134,7 +135,7 @@ def _mark(
         (first, "#ffffff", "highest"),
         (second, VERMILION, "highest elsewhere"),
     ):
-        axes.plot(x, y, "o", ms=13, mfc="none", mec=colour, mew=2, label=label)
+        axes.plot(x, y, "o", ms=9, mfc="none", mec=colour, mew=2, label=label)
     legend = axes.legend(loc="lower left", fontsize=8, labelcolor="white")
     legend.get_frame().set(facecolor="#333333", alpha=1)
 
@@ -142,16 +143,30 @@ def _mark(
 @dataclass(frozen=True)
 class _Judged:
     kind: str
-    ratio: float
-    lead: float
+    fit: Fit
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What could tell right from wrong."""
+        found = self.fit.evidence
+        return {
+            "similarity": abs(self.fit.similarity),
+            "ratio": found.ratio,
+            "lead": found.lead,
+            "confidence": found.confidence,
+        }
 
 
+_RIGHT = "same field, right"
 _KINDS = {
-    "same field, right": (BLUE, "o"),
+    _RIGHT: (BLUE, "o"),
     "same field, wrong": (ORANGE, "D"),
     "different fields": (VERMILION, "^"),
     "empty field": ("#000000", "x"),
 }
+_RATIOS, _LEADS = (0.2, 500), (0.09, 12)
+_WEAKEST_LEAD = 0.1
+"""Less counts as this much."""
 
 
 def draw_null_distribution() -> Figure:
@@ -161,8 +176,8 @@ def draw_null_distribution() -> Figure:
     for kind, (colour, marker) in _KINDS.items():
         own = [one for one in found if one.kind == kind]
         axes.scatter(
-            [one.ratio for one in own],
-            [one.lead for one in own],
+            [one.fit.evidence.ratio for one in own],
+            [max(one.fit.evidence.lead, _WEAKEST_LEAD) for one in own],
             s=18,
             c=colour,
             marker=marker,
@@ -173,17 +188,18 @@ def draw_null_distribution() -> Figure:
     axes.set(
         xscale="log",
         yscale="log",
-        xlim=(0.1, 60),
-        ylim=(0.4, 20),
+        xlim=_RATIOS,
+        ylim=_LEADS,
         xlabel="ratio: height at full resolution / highest elsewhere",
         ylabel="lead: score at low resolution / highest elsewhere",
         title="What chance gives, and what a match gives",
     )
     _draw_contours(axes)
+    _write_areas(axes, found)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
     finish(axes)
-    axes.legend(loc="upper left", fontsize=9, frameon=True)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     return figure
 
 
@@ -200,14 +216,14 @@ def _judge_plate(index: int) -> Iterator[_Judged]:
         if pair.nuclei == 0:
             kind = "empty field"
         elif error_px(pair, _found_px(fit, pair)) <= 1:
-            kind = "same field, right"
+            kind = _RIGHT
         else:
             kind = "same field, wrong"
-        yield _Judged(kind, fit.evidence.ratio, fit.evidence.lead)
+        yield _Judged(kind, fit)
     for pair in swap_fields([pair for pair in pairs if pair.nuclei > 0]):
         fit = _best_fit(pair)
         if fit is not None:
-            yield _Judged("different fields", fit.evidence.ratio, fit.evidence.lead)
+            yield _Judged("different fields", fit)
 
 
 def _is_small_and_clean(condition: Condition) -> bool:
@@ -232,7 +248,7 @@ def _found_px(fit: Fit, pair: FieldPair) -> tuple[float, float]:
 
 def _draw_contours(axes: Axes) -> None:
     """Draw where a shift without dissent, and precise, has a certain confidence."""
-    ratios, leads = np.geomspace(0.1, 60, 200), np.geomspace(0.4, 20, 200)
+    ratios, leads = np.geomspace(*_RATIOS, 200), np.geomspace(*_LEADS, 200)
     confidence = [
         [evidence.Evidence(ratio, lead, 0.0, 0.01).confidence for ratio in ratios]
         for lead in leads
@@ -246,6 +262,17 @@ def _draw_contours(axes: Axes) -> None:
         linestyles=["--", "-"],
     )
     axes.clabel(lines, fmt={0.5: "confidence 0.5", 0.9: "0.9"}, fontsize=9)
+
+
+def _write_areas(axes: Axes, found: Sequence[_Judged]) -> None:
+    """Write the chance that a right estimate has a higher score than a wrong one."""
+    lines = ["area under the ROC curve,", "right against all others:"]
+    for name in found[0].scores:
+        right = [one.scores[name] for one in found if one.kind == _RIGHT]
+        wrong = [one.scores[name] for one in found if one.kind != _RIGHT]
+        area = mannwhitneyu(right, wrong).statistic / (len(right) * len(wrong))
+        lines.append(f"  {area:.3f}  {name}")
+    axes.text(25, 0.11, "\n".join(lines), fontsize=10, va="bottom")
 
 
 _ROTATIONS_DEG: Sequence[float] = (0.02, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 2.0)
@@ -284,7 +311,7 @@ def draw_rotation() -> Figure:
     )
     axes.yaxis.set_major_formatter("{x:g}")
     finish(axes)
-    axes.legend(loc="center right")
+    axes.legend(loc="upper left")
     return figure
 
 

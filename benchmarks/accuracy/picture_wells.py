@@ -11,11 +11,12 @@ import numpy.typing as npt
 from conditions import Condition
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from ours import make_pairs, read_pixels, run_ours
+from matplotlib.patches import Rectangle
+from ours import WELL, make_pairs, read_pixels, run_ours
 from rows import Row
 from scipy import ndimage
 
-from fractal_tasks.synthetic import PlateOptions, create_plate
+from fractal_tasks.synthetic import PlateOptions, create_plate, load_truth
 
 _TURNED = {
     "acquisitions": 2,
@@ -54,6 +55,7 @@ _PERIODIC = PlateOptions(
     **_TURNED,
 )
 _MAGNIFIED = 4
+_REJECTED = "0.6"
 _COLOURS = {
     "measured": "#0072b2",
     "chosen": "#009e73",
@@ -68,6 +70,7 @@ class _Well:
     fixed: npt.NDArray[np.generic]
     moving: npt.NDArray[np.generic]
     """Fields in the order of `rows`, shape ``(n, y, x)``."""
+    nuclei: list[int]
 
 
 def _register(options: PlateOptions) -> _Well:
@@ -76,13 +79,16 @@ def _register(options: PlateOptions) -> _Well:
         pairs = make_pairs(plate, Condition("picture", options))
         rows = list(run_ours(plate, pairs, ["2"]))
         pixels = read_pixels(plate, pairs)
-    return _Well(options, rows, pixels["fixed_0"][:, 0], pixels["moving_0"][:, 0])
+        truth = load_truth(plate)
+    nuclei = [truth.field(WELL, 1, pair.roi).nuclei for pair in pairs]
+    fixed, moving = (pixels[f"{side}_0"][:, 0] for side in ("fixed", "moving"))
+    return _Well(options, rows, fixed, moving, nuclei)
 
 
 def draw_rejected_field() -> Figure:
     """Draw a rejected field with each of its translations."""
     well = _register(_SPARSE)
-    index = _worst_with_cells(well.rows)
+    index = _choose_rejected(well)
     row = well.rows[index]
     figure, axes = plt.subplots(1, 3, figsize=(8, 3.3), layout="constrained")
     found, final = (px[1:] for px in (row.found_px, row.final_px or row.found_px))
@@ -114,13 +120,9 @@ def draw_wells() -> Figure:
         strict=True,
     ):
         _draw_map(panel, _register(options), title)
-    handles, labels = {}, []
-    for panel in axes:
-        handles |= dict(zip(*panel.get_legend_handles_labels()[::-1], strict=True))
-    labels = list(handles)
+    # The periodic well has every kind of arrow.
     figure.legend(
-        [handles[label] for label in labels],
-        labels,
+        *axes[1].get_legend_handles_labels(),
         loc="outside lower center",
         ncols=4,
         frameon=False,
@@ -128,12 +130,14 @@ def draw_wells() -> Figure:
     return figure
 
 
-def _worst_with_cells(rows: Sequence[Row]) -> int:
-    """Choose the imputed field that shows cells and was measured most wrongly."""
-    return max(
-        (i for i, row in enumerate(rows) if row.status == "imputed"),
-        key=lambda i: rows[i].error_px,
-    )
+def _choose_rejected(well: _Well) -> int:
+    """Choose the imputed field with most cells among those measured very wrongly."""
+    wrong = [
+        index
+        for index, row in enumerate(well.rows)
+        if row.status == "imputed" and row.error_px > 50
+    ]
+    return max(wrong, key=lambda index: well.nuclei[index])
 
 
 def _overlay(
@@ -149,7 +153,8 @@ def _overlay(
 
 def _stretch(image: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     low, high = np.nanpercentile(image, (1, 99.5))
-    return np.nan_to_num(np.clip((image - low) / (high - low), 0, 1))
+    stretched: npt.NDArray[np.floating] = np.clip((image - low) / (high - low), 0, 1)
+    return np.nan_to_num(stretched)
 
 
 def _draw_scale_bar(axes: Axes, length_px: float, label: str) -> None:
@@ -173,7 +178,7 @@ def _draw_map(axes: Axes, well: _Well, title: str) -> None:
     corners_um *= options.pixel_size_um
     for y, x in corners_um:
         axes.add_patch(
-            plt.Rectangle((x, y), size_um, size_um, fill=False, edgecolor="0.85")
+            Rectangle((x, y), size_um, size_um, fill=False, edgecolor="0.85")
         )
     centres_um = corners_um + size_um / 2
     replaced = [row.status != "measured" for row in well.rows]
@@ -182,7 +187,7 @@ def _draw_map(axes: Axes, well: _Well, title: str) -> None:
         centres_um[replaced],
         [row.found_px for row in well.rows if row.status != "measured"],
         options,
-        color="0.6",
+        color=_REJECTED,
         label="rejected estimate",
     )
     for status, colour in _COLOURS.items():

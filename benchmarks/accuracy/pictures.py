@@ -6,6 +6,7 @@ path is given. Needs matplotlib and scikit-image; takes three minutes.
 """
 
 import argparse
+import io
 import logging
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,7 +28,9 @@ from picture_estimates import (
     finish,
 )
 from picture_wells import draw_rejected_field, draw_wells
+from PIL import Image
 from rows import OURS, Row, load_rows
+from threadpoolctl import threadpool_limits
 
 mpl.use("agg")
 
@@ -54,11 +57,19 @@ def main() -> None:
     for name, draw in figures.items():
         if options.only in name:
             path = options.output / f"{name}.png"
-            figure = draw()
-            # Few colours: a third of the size.
-            figure.savefig(path, dpi=_DPI)
-            plt.close(figure)
+            with threadpool_limits(1, "blas"):
+                _save(draw(), path)
             print(f"written: {path}", flush=True)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Save with 256 colours, in a third of the bytes."""
+    with io.BytesIO() as drawn:
+        figure.savefig(drawn, dpi=_DPI)
+        picture = Image.open(drawn).convert("RGB")
+    few_colours = picture.quantize(method=Image.Quantize.MAXCOVERAGE)
+    few_colours.save(path, optimize=True)
+    plt.close(figure)
 
 
 def _parse_options() -> argparse.Namespace:
@@ -106,7 +117,7 @@ def _draw_acceptance(rows: Sequence[Row]) -> Figure:
     bottom.set(
         xscale="logit",
         xlim=(0.02, 0.995),
-        ylabel="of these wrong by > 1 px (%)",
+        ylabel="of these, wrong by > 1 px (%)",
         xlabel="min_confidence",
     )
     bottom.set_ylim(bottom=0)
