@@ -13,6 +13,9 @@ from fractal_tasks.qc.well import MAX_LINEAR, WellAgreement, find_agreement
 
 Status: TypeAlias = Literal["reference", "measured", "chosen", "rejected", "imputed"]
 
+MIN_CONFIDENCE = 0.9
+"""An estimate is believed from this probability on, if not told otherwise."""
+
 MIN_AGREEING = 4
 """So many ROIs have to agree before one is judged by its distance from them."""
 

@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.special import stdtrit
 
 from fractal_tasks.registration.coarse import sum_runs
-from fractal_tasks.registration.patch import Box, Patch, Pixels
+from fractal_tasks.registration.patch import Box, Patch, PatchView, Pixels
 from fractal_tasks.registration.prepare import band_pass, extract_detail, read_binned
 
 Mask = npt.NDArray[np.bool_]
@@ -160,21 +160,10 @@ def _find_shared(images: Pixels) -> Mask:
 
 
 @dataclass(frozen=True)
-class MaskedPatch:
+class MaskedPatch(PatchView):
     """A patch in which the pixels of a fixed pattern are invalid (NaN)."""
 
-    patch: Patch
     pattern: FixedPattern
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of pixels per axis."""
-        return self.patch.shape
-
-    @property
-    def spacing_um(self) -> tuple[float, ...]:
-        """Pixel size per axis, in micrometres."""
-        return self.patch.spacing_um
 
     def read(self, box: Box) -> Pixels:
         """Read the pixels of `box`; any that touches a masked bin is invalid."""

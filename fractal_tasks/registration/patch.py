@@ -167,7 +167,24 @@ class ResampledPatch:
 
 
 @dataclass(frozen=True)
-class TurnedPatch:
+class PatchView:
+    """A patch of the shape and pixel size of another one."""
+
+    patch: Patch
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of pixels per axis."""
+        return self.patch.shape
+
+    @property
+    def spacing_um(self) -> tuple[float, ...]:
+        """Pixel size per axis, in micrometres."""
+        return self.patch.spacing_um
+
+
+@dataclass(frozen=True)
+class TurnedPatch(PatchView):
     """A volume turned and scaled in the plane about its centre, interpolated linearly.
 
     A point at ``p`` from the centre comes to ``p + L p`` with
@@ -175,21 +192,10 @@ class TurnedPatch:
     does not have are NaN.
     """
 
-    patch: Patch
     rotation: float
     """Small angle in radians."""
 
     scaling: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of pixels per axis: z, y, x."""
-        return self.patch.shape
-
-    @property
-    def spacing_um(self) -> tuple[float, ...]:
-        """Pixel size per axis, in micrometres."""
-        return self.patch.spacing_um
 
     def read(self, box: Box) -> Pixels:
         """Read the pixels of `box` from where they were."""
@@ -221,22 +227,11 @@ class TurnedPatch:
 
 
 @dataclass(frozen=True)
-class ClippedPatch:
+class ClippedPatch(PatchView):
     """A patch with intensities below `lower` and above `upper` set to these."""
 
-    patch: Patch
     lower: float
     upper: float
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of pixels per axis."""
-        return self.patch.shape
-
-    @property
-    def spacing_um(self) -> tuple[float, ...]:
-        """Pixel size per axis, in micrometres."""
-        return self.patch.spacing_um
 
     def read(self, box: Box) -> Pixels:
         """Read and clip the pixels of `box`."""

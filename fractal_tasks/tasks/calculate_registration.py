@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.qc.verdict import MIN_CONFIDENCE
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.fixed_pattern import (
     FixedPattern,
@@ -419,12 +420,13 @@ def _log_summary(image: ImageUrl, acquisition: int, rois: Sequence["Roi"]) -> No
     ]
     confidences = [extra[CONFIDENCE_COLUMN] for extra in extras]
     logger.info(
-        "%s: acquisition %d, %d ROIs registered, %d with confidence below 0.5; "
+        "%s: acquisition %d, %d ROIs registered, %d with a confidence below %s; "
         "translation median %.2f um, maximum %.2f um",
         image.zarr_url,
         acquisition,
         len(rois),
-        sum(confidence < 0.5 for confidence in confidences),
+        sum(confidence < MIN_CONFIDENCE for confidence in confidences),
+        MIN_CONFIDENCE,
         float(np.median(lengths)),
         max(lengths),
     )

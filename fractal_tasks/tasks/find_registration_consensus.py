@@ -11,6 +11,7 @@ from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.qc.plate import PlatePlacement
 from fractal_tasks.qc.verdict import (
+    MIN_CONFIDENCE,
     Judgement,
     Measurement,
     Verdict,
@@ -68,7 +69,7 @@ def find_registration_consensus(
     registered_roi_table: str = "{input_roi_table}_registered",
     keep: Keep = "intersection",
     fill_value: float = 0.0,
-    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.9,
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = MIN_CONFIDENCE,
     outlier_tolerance_um: Annotated[float, Field(gt=0)] = 5.0,
     rejected: Rejected = "impute",
 ) -> None:
