@@ -78,7 +78,7 @@ def _describe(
             capture.get(),
             f"{len(measured)} of {len(results)} fields were measured, with errors up "
             f"to {worst:.3f} px. The others hold no cells, so nothing can be measured; "
-            "they got the median of their well (imputed).",
+            "they got the movement of their well (imputed).",
             "'off' is the distance of a field from where it should lie; after "
             "registration it includes rounding to whole pixels.",
             f"Plate:    {plate} (truth in {plate}.truth.json)",

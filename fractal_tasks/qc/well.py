@@ -36,6 +36,9 @@ MAX_LINEAR = 0.1
 
 # A distance of fewer standard deviations never speaks against a candidate.
 _TOLERANCE_SIGMAS = 5.0
+# Few ROIs may scatter less than their stage does. Half a usual pixel: what is pixels
+# off must not be called more probable by a stage that is exact.
+_LEAST_SIGMA_UM = 0.15
 # So many times agreement raises the odds at most: half of the fields of a well may be
 # wrong together in a way that no model knows.
 _MAX_GAIN = 20.0
@@ -118,7 +121,7 @@ def find_agreement(candidates: Candidates, tolerance_um: float) -> WellAgreement
     best = max(modes, key=lambda mode: mode.evidence)
     return WellAgreement(
         model=best.model,
-        tolerance_um=_TOLERANCE_SIGMAS * max(best.sigma_um),
+        tolerance_um=_tolerance(best.sigma_um, tolerance_um),
         distances_um=np.linalg.norm(_residuals(candidates, best.model), axis=2),
         posteriors=posteriors * candidates.precisions,
     )
@@ -201,9 +204,8 @@ def _run_em(candidates: Candidates, mode: Mode, tolerance_um: float) -> Mode:
 
 
 def _sigma(fit: StageFit, tolerance_um: float) -> Vector:
-    floor_um = tolerance_um / _TOLERANCE_SIGMAS
     z_um, in_plane_um = (
-        min(max(scatter_um, floor_um), tolerance_um / 2)
+        min(max(scatter_um, _LEAST_SIGMA_UM), tolerance_um / 2)
         for scatter_um in fit.scatter_um
     )
     return z_um, in_plane_um, in_plane_um
@@ -246,8 +248,15 @@ def _gain(
     residuals_um = _residuals(candidates, model)
     right = _bell(residuals_um, sigma_um)
     gain: FloatArray = right / _wrong(candidates, residuals_um, tolerance_um)
-    is_tolerated = ((residuals_um / sigma_um) ** 2).sum(axis=2) <= _TOLERANCE_SIGMAS**2
+    is_tolerated = np.linalg.norm(residuals_um, axis=2) <= _tolerance(
+        sigma_um, tolerance_um
+    )
     return np.where(is_tolerated, np.maximum(gain, 1.0), gain)
+
+
+def _tolerance(sigma_um: Vector, tolerance_um: float) -> float:
+    """Give the distance that never speaks against a candidate."""
+    return max(tolerance_um, _TOLERANCE_SIGMAS * max(sigma_um))
 
 
 def _wrong(
