@@ -32,8 +32,9 @@ then the band-pass would keep texture, and not cells."""
 _PEAK_RADIUS_PX = 4
 """Shifts around a peak that belong to it: the larger sigma of the band-pass."""
 
-_STRUCTURE_UM = 16.0
-"""Size of a structure, such as a nucleus or a heap of dirt."""
+_STRUCTURE_UM, _STRUCTURE_SHARE = 16.0, 0.2
+"""Size of a structure, such as a nucleus or a heap of dirt, and the most that it is of
+a ROI: in one that shows a single cell it is a part of the cell."""
 
 _EMPTY = 1e-3
 """Energy per pixel, as a fraction of the image's mean, that counts as no signal."""
@@ -117,12 +118,12 @@ class CoarseSearch:
         last = np.minimum(self.fixed.shape, self.moving.shape + offset)
         if np.any(last <= first):
             return 0.0
-        common = (
-            self.fixed[tuple(map(slice, first, last))]
-            * (self.moving[tuple(map(slice, first - offset, last - offset))])
-        )
+        ours = self.fixed[tuple(map(slice, first, last))]
+        common = ours * self.moving[tuple(map(slice, first - offset, last - offset))]
         total = float(common.sum(dtype=np.float64))
-        sides = (2 * np.rint(_STRUCTURE_UM / self.spacing_um / 2) + 1).astype(int)
+        extent_um = np.min(self.fixed.shape[1:] * self.spacing_um[1:])
+        structure_um = min(_STRUCTURE_UM, _STRUCTURE_SHARE * extent_um)
+        sides = (2 * np.rint(structure_um / self.spacing_um / 2) + 1).astype(int)
         sides[0] = 2 * common.shape[0] + 1  # all planes
         local = ndimage.uniform_filter(common, tuple(sides), mode="constant")
         largest = float((np.sign(total) * local).max()) * float(np.prod(sides))
