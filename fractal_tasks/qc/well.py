@@ -101,8 +101,9 @@ def find_agreement(candidates: Candidates, tolerance_um: float) -> WellAgreement
 
     References:
         Dempster, Laird & Rubin, J. R. Stat. Soc. B 39, 1 (1977),
-        doi:10.1111/j.2517-6161.1977.tb01600.x (EM). Fischler & Bolles, Commun. ACM 24,
-        381 (1981), doi:10.1145/358669.358692 (starts from random minimal samples).
+        doi:10.1111/j.2517-6161.1977.tb01600.x (EM). Fischler & Bolles, Communications
+        of the ACM 24, 381 (1981), doi:10.1145/358669.358692 (starts from random
+        minimal samples).
     """
     sample = candidates.sample(_MAX_ROIS)
     modes = _find_modes(sample, tolerance_um)
