@@ -144,7 +144,7 @@ def test_trailing_slashes_make_no_difference(
 ) -> None:
     trees = []
     for name, slash in (("plain.zarr", ""), ("slash.zarr", "/")):
-        plate = make_plate(name, **SIZE)
+        plate = make_plate(name, acquisitions=2)
         urls = [f"{url}{slash}" for url in image_urls(plate, 2)]
         for url in urls[1:]:
             calculate([urls[0], url])
