@@ -23,7 +23,7 @@ _CANDIDATES = 5
 """Shifts that are measured while none is convincing."""
 
 _CONVINCING = 0.95
-"""Confidence that ends the search."""
+"""Confidence in a peak that ends the search: no other shift could be better."""
 
 _APART_UM = 2.5
 """Fits that are nearer, a quarter of a nucleus, measure the same peak."""
@@ -104,7 +104,7 @@ class CorrelationMethod(RegistrationMethod):
             if fit.blur_px > _BLUR_PX:
                 fit = self._measure_turned(fixed, moving, start_level, fit)
             fits.append(fit)
-            if fit.evidence.confidence > _CONVINCING:
+            if fit.evidence.peak_confidence > _CONVINCING:
                 break
         return fits, search.shifts.similarity_at(np.zeros(3))
 

@@ -68,11 +68,16 @@ class Evidence:
         return (1 - self.dissent) ** 2 * -math.expm1(-0.5 / self.error_px**2)
 
     @property
-    def confidence(self) -> float:
-        """Probability (0 to 1) that the shift is right within a pixel in y and x."""
+    def peak_confidence(self) -> float:
+        """Probability (0 to 1) that the peak is the right one."""
         log_ratio, log_lead = self.logs
         score = _INTERCEPT + _PER_LOG_RATIO * log_ratio + _PER_LOG_LEAD * log_lead
-        return self.certainty / (1 + math.exp(-score))
+        return 1 / (1 + math.exp(-score))
+
+    @property
+    def confidence(self) -> float:
+        """Probability (0 to 1) that the shift is right within a pixel in y and x."""
+        return self.certainty * self.peak_confidence
 
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:
