@@ -13,7 +13,6 @@ from fractal_tasks.registration.patch import PatchPyramid, Pixels
 from fractal_tasks.registration.prepare import band_pass, read_binned
 
 Shift: TypeAlias = tuple[int, ...]
-Mask: TypeAlias = npt.NDArray[np.bool_]
 Indices: TypeAlias = npt.NDArray[np.intp]
 
 _MAX_READ_PX = 2**20

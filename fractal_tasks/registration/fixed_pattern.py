@@ -70,12 +70,10 @@ class FixedPattern:
             moving: The same.
         """
         one, two = (
-            self._prepare(_read(patch, self.factors)) for patch in (fixed, moving)
+            _normalise(_read(patch, self.factors), self.mask)
+            for patch in (fixed, moving)
         )
         return float(np.abs(one @ two)) < self.limit
-
-    def _prepare(self, image: Pixels) -> Pixels:
-        return _normalise(np.where(self.mask, np.float32(np.nan), image))
 
 
 def find_fixed_pattern(
@@ -103,10 +101,7 @@ def find_fixed_pattern(
         for side in (fixed, moving)
     ]
     mask = _find_mask(sides[0]) | _find_mask(sides[1])
-    one, two = (
-        np.stack([_normalise(np.where(mask, np.float32(np.nan), i)) for i in side])
-        for side in sides
-    )
+    one, two = (np.stack([_normalise(image, mask) for image in side]) for side in sides)
     similarity = np.abs(one @ two.T)
     chance = similarity[~np.eye(len(similarity), dtype=bool)]
     spread = max(float(chance.std()), _LEAST_SD)
@@ -123,9 +118,14 @@ def _read(patch: Patch, factors: tuple[int, ...]) -> Pixels:
     return image if image.ndim == 2 else image.mean(axis=0)
 
 
-def _normalise(image: Pixels) -> Pixels:
-    """Give the detail of an image as a vector of length 1; all 0 if there is none."""
-    detail = band_pass(image).ravel()
+def _leave_out(mask: Mask, images: Pixels) -> Pixels:
+    """Give images with masked bins invalid."""
+    return np.where(mask, np.float32(np.nan), images)
+
+
+def _normalise(image: Pixels, mask: Mask) -> Pixels:
+    """Give the unmasked detail as a vector of length 1; all 0 if there is none."""
+    detail = band_pass(_leave_out(mask, image)).ravel()
     length = float(np.linalg.norm(detail))
     return detail / np.float32(length) if length > 0 else detail
 
@@ -136,7 +136,7 @@ def _find_mask(images: Pixels) -> Mask:
     if len(images) < _MIN_FIELDS:
         return mask
     for _ in range(_PASSES):
-        found = _find_shared(np.where(mask, np.float32(np.nan), images))
+        found = _find_shared(_leave_out(mask, images))
         if not found.any():
             break
         mask |= found

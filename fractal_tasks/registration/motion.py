@@ -18,7 +18,6 @@ from fractal_tasks.registration.spectra import (
     CrossSpectra,
     Floats,
     Spectrum,
-    column_counts,
     evaluate,
     evaluate_around,
     ring_numbers,
@@ -221,16 +220,14 @@ def _weigh_by_coherence(
             np.exp(2j * np.pi * x * frequency_x).astype(np.complex64),
         )
         common += sum_rings((one.cross[0] * ramp).real[None], size)[0]
-    total = reduce(add, windows)
-    power = np.sqrt(total.fixed_power[0] * total.moving_power[0])
+    fixed_power = reduce(add, (one.fixed_power[0] for one in windows))
+    moving_power = reduce(add, (one.moving_power[0] for one in windows))
+    power = np.sqrt(fixed_power * moving_power)
     power = np.maximum(power, max(float(power.max()) * 1e-12, 1e-30))
     coherence = np.clip(common / power, 0, _MAX_COHERENCE)
-    ring_counts = np.bincount(
-        ring_numbers(size).ravel(),
-        np.broadcast_to(column_counts(size[1]), windows[0].cross.shape[1:]).ravel(),
-        RINGS + 1,
-    )[:RINGS]
-    frequencies = ring_counts * max(1, int(total.planes[0]))
+    ones = np.ones_like(windows[0].power)
+    planes = sum(int(one.planes[0]) for one in windows)
+    frequencies = sum_rings(ones, size)[0] * max(1, planes)
     # What independent noise would show; each frequency and its mirror are one.
     chance = np.sqrt(2 * TAPER_LOSS / np.maximum(frequencies, 1))
     coherence = np.where(coherence > 2 * chance, coherence, 0.0)

@@ -141,10 +141,16 @@ def whiten(spectra: CrossSpectra, among: CrossSpectra | None = None) -> Spectrum
         among: The sum of several, `spectra` being one of them: it then counts by its
             share of the power, so that a window without signal hardly counts.
     """
-    low_pass = np.exp(-2 * (np.pi * _SHARP_PX) ** 2 * _squared_frequency(spectra.size))
     power = (spectra if among is None else among).power
-    whitened: Spectrum = spectra.cross * (low_pass / (power + TINY))
+    whitened: Spectrum = spectra.cross * (_low_pass(spectra.size) / (power + TINY))
     return whitened
+
+
+@lru_cache(maxsize=8)
+def _low_pass(size: tuple[int, int]) -> Pixels:
+    """Give the gain of the Gaussian that cuts off noise, for a half spectrum."""
+    gain: Pixels = np.exp(-2 * (np.pi * _SHARP_PX) ** 2 * _squared_frequency(size))
+    return gain
 
 
 def band_pass_filter(size: tuple[int, int]) -> Pixels:

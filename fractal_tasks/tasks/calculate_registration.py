@@ -68,10 +68,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Dimensions = Literal["auto", "2d", "3d"]
+Quantile = Annotated[float, Field(ge=0, le=1)]
+
 _STILL_BINS = 1.5
 """A shift below this many bins of the fixed pattern may be the pattern itself."""
-
-Quantile = Annotated[float, Field(ge=0, le=1)]
 
 
 @validate_call
