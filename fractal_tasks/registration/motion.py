@@ -170,8 +170,9 @@ def maximise_likelihood(
     if not significance > _SIGNIFICANT:
         # Near the top the likelihood is normal: give up the turn, and what hangs on it.
         parameters[:2] = free[:2] - covariance[:2, 2:] @ np.linalg.solve(
-            covariance[2:, 2:], turn - parameters[2:]
+            covariance[2:, 2:], turn
         )
+        parameters[2:] = 0
         free, covariance = _climb(weighted, size, jacobians, parameters, _NO_MOTION)
     y, x, rotation, scaling = free.tolist()
     error = _OPTIMISM * float(np.sqrt(max(covariance[0, 0], covariance[1, 1])))

@@ -113,6 +113,15 @@ def test_a_mere_shift_stays_one() -> None:
     assert found == shift
 
 
+def test_a_rotation_of_the_search_that_proves_false_is_given_up() -> None:
+    shift = Motion((4.0, -3.0))
+    windows = spectra_shifted_by(moves_of(shift))
+    fit = maximise_likelihood(windows, CENTRES_PX, Motion((4.5, -2.5), 0.002, -0.001))
+    assert fit.motion.shift_px == pytest.approx(shift.shift_px, abs=0.02)
+    assert fit.motion.rotation == pytest.approx(0, abs=2e-5)
+    assert fit.motion.scaling == pytest.approx(0, abs=2e-5)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_too_few_windows_tell_nothing_about_rotation(count: int) -> None:
     turned = Motion((0.0, 0.0), np.deg2rad(1.5))
