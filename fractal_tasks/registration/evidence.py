@@ -17,6 +17,7 @@ from fractal_tasks.registration.spectra import (
     evaluate,
     whiten,
 )
+from fractal_tasks.transforms.precision import within_pixel
 
 _PEAK_RADIUS_PX = 8
 """Shifts around a whitened peak that belong to it: 4 sigma."""
@@ -25,11 +26,11 @@ _CLEAR_SDS = 8.0
 """A window's own peak must be so many standard deviations of its surface higher than
 the common one to contradict it."""
 
-_INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -3.6, 1.9, 4.0
+_INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -3.2, 1.75, 4.5
 """Logistic regression of "right within 1 px", by benchmarks/accuracy/calibrate.py."""
 
-_WEAKEST, _STRONGEST = 0.1, 12.0
-"""Ratios beyond these say no more."""
+_WEAKEST, _STRONGEST = 0.1, 15.0
+"""Ratios beyond these say no more: full resolution alone convinces nobody."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Evidence:
     @property
     def certainty(self) -> float:
         """Probability of an error below a pixel, less what the windows deny."""
-        return (1 - self.dissent) ** 2 * -math.expm1(-0.5 / self.error_px**2)
+        return (1 - self.dissent) ** 2 * within_pixel(self.error_px)
 
     @property
     def peak_confidence(self) -> float:

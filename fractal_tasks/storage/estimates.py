@@ -13,6 +13,7 @@ from fractal_tasks.storage.roi_tables import (
     read_alternatives,
     read_translation,
 )
+from fractal_tasks.transforms.precision import within_pixel
 
 if TYPE_CHECKING:
     from ngio import Image, Roi
@@ -66,14 +67,14 @@ def read_estimate(roi: "Roi", level: "Image", where: str) -> StoredEstimate:
     return StoredEstimate(
         translation_um=translation_um,
         confidence=read_confidence(roi, where),
-        precision=_precision(_read_error(roi, where), pixel_um),
+        precision=within_pixel(_read_error(roi, where) / pixel_um),
         place_um=(y_um, x_um),
         size_um=(height_um, width_um),
         alternatives=tuple(
             (
                 other.translation_um,
                 _checked_confidence(other.confidence, ALTERNATIVES_COLUMN, where),
-                _precision(other.error_um, pixel_um),
+                within_pixel(other.error_um / pixel_um),
             )
             for other in read_alternatives(roi, where)
         ),
@@ -101,18 +102,13 @@ def _read_error(roi: "Roi", where: str) -> float:
         error_um = float(str(stored))
     except ValueError:
         error_um = -1.0
-    if error_um < 0:
+    if not 0 <= error_um < math.inf:
         raise InvalidDataError(
             f"{where}: found {stored!r} in {ERROR_COLUMN!r}; needed is a standard "
             "error in um, 0 or more. Run 'Calculate Registration (image-based)' again "
             "for this acquisition."
         )
     return error_um
-
-
-def _precision(error_um: float, pixel_um: float) -> float:
-    """Give the probability that an error in y and x is below a pixel (Rayleigh)."""
-    return 1.0 if error_um == 0 else -math.expm1(-0.5 * (pixel_um / error_um) ** 2)
 
 
 def _checked_confidence(stored: object, column: str, where: str) -> float:

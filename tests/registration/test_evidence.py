@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from fractal_tasks.qc.verdict import MIN_CONFIDENCE
 from fractal_tasks.registration.evidence import Evidence, dissent, peak_ratio
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import CrossSpectra, correlate_windows
+from fractal_tasks.transforms.precision import within_pixel
 
-CLEAR = Evidence(ratio=5.0, lead=4.0, dissent=0.0, error_px=0.01)
+CLEAR = Evidence(ratio=5.0, lead=4.0, dissent=0.0, error_px=0.0)
 VALUES = [0.0, 0.05, 0.5, 1.0, 2.0, 10.0, 100.0, np.inf]
 
 
@@ -34,10 +36,12 @@ def test_confidence_is_logistic_in_the_logarithm(name: str) -> None:
 
 def test_no_precision_is_no_confidence() -> None:
     assert replace(CLEAR, error_px=np.inf).confidence == 0
-    # Within 1 px of the truth in y and x lies 1 - exp(-1/2) of a normal distribution
-    # with a standard deviation of 1 px.
     share = replace(CLEAR, error_px=1.0).confidence / CLEAR.confidence
-    assert share == pytest.approx(1 - np.exp(-0.5))
+    assert share == pytest.approx(within_pixel(1.0))
+
+
+def test_the_camera_at_full_resolution_alone_convinces_nobody() -> None:
+    assert replace(CLEAR, ratio=np.inf, lead=1.0).confidence < MIN_CONFIDENCE
 
 
 def test_dissent_lowers_the_confidence_by_its_square() -> None:
