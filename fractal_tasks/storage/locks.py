@@ -21,6 +21,9 @@ from fractal_tasks.errors import PublishError
 
 logger = logging.getLogger(__name__)
 
+_RETIRED_SIZE = 12_347
+"""Size in bytes of a lock file that its holder gave up; nobody else writes such ones."""
+
 
 @contextmanager
 def image_lock(image: Path) -> Iterator[None]:
@@ -79,7 +82,7 @@ def _lock(descriptor: int, path: Path) -> bool:
         if error.errno == errno.ESTALE:  # NFS: removed on the server
             return False
         raise
-    return status.st_nlink > 0 and status.st_size == 0
+    return status.st_nlink > 0 and status.st_size != _RETIRED_SIZE
 
 
 def _release(descriptor: int, path: Path) -> None:
@@ -87,7 +90,7 @@ def _release(descriptor: int, path: Path) -> None:
     with suppress(OSError):  # a lock file that stays does no harm
         path.unlink()
         # NFS only renames a file that is open somewhere, but all clients see its size.
-        os.ftruncate(descriptor, 1)
+        os.ftruncate(descriptor, _RETIRED_SIZE)
     # Closing would not do: a forked child may have inherited the descriptor.
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
