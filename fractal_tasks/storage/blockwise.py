@@ -18,6 +18,7 @@ from fractal_tasks.storage.grid import (
     split_box,
     to_slices,
 )
+from fractal_tasks.storage.pixels import read_pixels
 from fractal_tasks.storage.pyramid import new_block, usable_cores, write_pyramid
 
 # A shifted block touches four chunks, and shares each with three other blocks. Of
@@ -38,6 +39,9 @@ class BoxCopy:
 
     destination: tuple[slice, ...]
     """The box in the target array."""
+
+    roi: str = ""
+    """Names the box in errors."""
 
 
 def write_registered(
@@ -69,6 +73,7 @@ def write_registered(
     Raises:
         InvalidInputError: Source and target do not match, or a box does not lie in
             its array.
+        InvalidDataError: A chunk of the source is damaged or cannot be read.
     """
     boxes = _check_copies(source, levels[0], copies)
     workers = max_workers or usable_cores()
@@ -85,8 +90,8 @@ def write_registered(
 
 def _check_copies(
     source: ZarrArray, target: ZarrArray, copies: Sequence[BoxCopy]
-) -> list[tuple[Box, Box]]:
-    """Give source and destination of each copy, for all axes, without empty ones."""
+) -> list[tuple[Box, Box, str]]:
+    """Give source, destination and name of each copy, for all axes; no empty ones."""
     if (source.ndim, source.dtype) != (target.ndim, target.dtype):
         raise InvalidInputError(
             f"{target.store_path}: found {target.ndim} axes of {target.dtype}; needed "
@@ -94,10 +99,14 @@ def _check_copies(
             "the target from the source."
         )
     boxes = [
-        (_to_box(copy.source, source.shape), _to_box(copy.destination, target.shape))
+        (
+            _to_box(copy.source, source.shape),
+            _to_box(copy.destination, target.shape),
+            copy.roi,
+        )
         for copy in copies
     ]
-    for copy, pair in zip(copies, boxes, strict=True):
+    for copy, (*pair, _) in zip(copies, boxes, strict=True):
         shapes = [box_shape(box) for box in pair]
         if shapes[0] != shapes[1]:
             raise InvalidInputError(
@@ -113,7 +122,7 @@ def _check_copies(
                     f"{array.store_path}: {copy} reaches out of the array of "
                     f"{array.shape} pixels. Cut the box at the border."
                 )
-    return [pair for pair in boxes if math.prod(box_shape(pair[0]))]
+    return [checked for checked in boxes if math.prod(box_shape(checked[0]))]
 
 
 def _to_box(slices: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
@@ -140,7 +149,7 @@ class _Reader:
     def __init__(
         self,
         source: ZarrArray,
-        copies: Sequence[tuple[Box, Box]],
+        copies: Sequence[tuple[Box, Box, str]],
         fill_value: float,
         cached_chunks: int,
     ) -> None:
@@ -148,7 +157,7 @@ class _Reader:
         self._copies = copies
         self._fill_value = fill_value
         # An array: a well has hundreds of fields, each block touches few of them.
-        sides = [[(side.start, side.stop) for side in box] for _, box in copies]
+        sides = [[(side.start, side.stop) for side in box] for _, box, _ in copies]
         self._destinations = np.reshape(np.array(sides, int), (-1, source.ndim, 2))
         self._cached_chunks = cached_chunks
         self._chunks: dict[Box, _Chunk] = {}
@@ -159,10 +168,11 @@ class _Reader:
         block: Pixels | None = None
         chunk_shape, shape = self._source.chunks, self._source.shape
         for index in self._find_copies(box):
-            box_in_source, wanted = _to_source(box, *self._copies[index])
+            source_box, destination, roi = self._copies[index]
+            box_in_source, wanted = _to_source(box, source_box, destination)
             for part in split_box(wanted, chunk_shape):
                 chunk_box = cell_around(part, chunk_shape, shape)
-                chunk = self._get_chunk(chunk_box)
+                chunk = self._get_chunk(chunk_box, roi)
                 if block is None and chunk is not None:
                     block = new_block(box_shape(box), self._fill_value, chunk.dtype)
                 if block is not None:
@@ -181,7 +191,7 @@ class _Reader:
         )
         return [int(index) for index in np.flatnonzero(touching.all(axis=1))]
 
-    def _get_chunk(self, box: Box) -> Pixels | None:
+    def _get_chunk(self, box: Box, roi: str) -> Pixels | None:
         """Give a chunk of the source; None if all its pixels are the fill value."""
         with self._lock:
             chunk = self._chunks.pop(box, None) or _Chunk()
@@ -191,12 +201,12 @@ class _Reader:
                 del self._chunks[next(iter(self._chunks))]
         with chunk.lock:
             if not chunk.is_read:
-                chunk.pixels = self._read_chunk(box)
+                chunk.pixels = self._read_chunk(box, roi)
                 chunk.is_read = True
             return chunk.pixels
 
-    def _read_chunk(self, box: Box) -> Pixels | None:
-        chunk = np.asarray(self._source[to_slices(box)])
+    def _read_chunk(self, box: Box, roi: str) -> Pixels | None:
+        chunk = read_pixels(self._source, to_slices(box), f"ROI {roi!r}")
         fill_value = self._fill_value
         # Most chunks differ in their first pixel, and need no further look.
         if chunk.flat[0] == fill_value and np.all(chunk == fill_value):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.storage.pixels import read_pixels
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms.boxes import AXES, PixelBox, box_from_um
 
@@ -173,14 +174,20 @@ class RoiPatch:
 
     shape: tuple[int, ...]
     spacing_um: tuple[float, ...]
+    where: str = ""
+    """Names the ROI in errors."""
 
     def read(self, box: tuple[slice, ...]) -> npt.NDArray[np.float32]:
-        """Read the pixels of `box` as float32."""
+        """Read the pixels of `box` as float32.
+
+        Raises:
+            InvalidDataError: A chunk is damaged or cannot be read.
+        """
         slices = tuple(
             slice(first + part.start, first + part.stop)
             for first, part in zip(self.origin, box, strict=True)
         )
-        pixels = np.asarray(self.array[self.leading + slices])
+        pixels = read_pixels(self.array, self.leading + slices, self.where)
         return pixels.astype(np.float32, copy=False)
 
 
@@ -204,12 +211,15 @@ def _whole_level(level: "Image", channel: int) -> RoiPatch:
     )
 
 
-def roi_pyramid(levels: Sequence[RoiPatch], roi_px: PixelBox) -> list[RoiPatch]:
+def roi_pyramid(
+    levels: Sequence[RoiPatch], roi_px: PixelBox, where: str
+) -> list[RoiPatch]:
     """Give a ROI as patches of all levels, finest first.
 
     Args:
         levels: The whole image, from `channel_pyramid`.
         roi_px: The ROI in pixels of level 0.
+        where: Names the ROI in errors.
     """
     ndim = len(levels[0].shape)
     start_um = np.multiply(roi_px.start[-ndim:], levels[0].spacing_um)
@@ -223,7 +233,6 @@ def roi_pyramid(levels: Sequence[RoiPatch], roi_px: PixelBox) -> list[RoiPatch]:
         shape = np.minimum(length, np.subtract(level.shape, start))
         if shape.min() <= 0:
             break
-        patches.append(
-            replace(level, origin=tuple(start.tolist()), shape=tuple(shape.tolist()))
-        )
+        origin, size = tuple(start.tolist()), tuple(shape.tolist())
+        patches.append(replace(level, origin=origin, shape=size, where=where))
     return patches

@@ -94,6 +94,21 @@ def replace_directory(
         _settle(workspace, target)
 
 
+def check_replaceable(target: Path, *, image: Path) -> None:
+    """Find out before long work what would make `replace_directory` fail after it.
+
+    Args:
+        target: As for `replace_directory`.
+        image: As for `replace_directory`.
+
+    Raises:
+        InvalidInputError: `target` is not inside `image`, or is a symbolic link.
+        PublishError: A folder is missing, not writable, or on another file system.
+    """
+    image, target = _resolve(image, target)
+    _check_replaceable(target, image.parent)
+
+
 def heal(image: Path) -> None:
     """Finish or remove what interrupted runs left of an image.
 
@@ -105,11 +120,12 @@ def heal(image: Path) -> None:
 
     Raises:
         InvalidInputError: The image is a symbolic link, or its well does not exist.
-        PublishError: A version set aside cannot be put back without a decision.
+        PublishError: A version set aside cannot be put back without a decision, or
+            the well cannot be listed.
     """
     image, _ = _resolve(image, image)
     name = re.compile(rf"\.fractal-tasks-{re.escape(image.name)}-[0-9a-f]{{32}}")
-    for workspace in sorted(image.parent.iterdir()):
+    for workspace in _list_folder(image.parent):
         is_directory = workspace.is_dir() and not workspace.is_symlink()
         if not is_directory or not name.fullmatch(workspace.name):
             continue
@@ -124,6 +140,16 @@ def heal(image: Path) -> None:
             continue
         logger.info("Clearing %s: replacing %s was interrupted.", workspace, target)
         _settle(workspace, target)
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise PublishError(
+            f"{folder} cannot be searched for what interrupted runs left ({error}). "
+            "Check its permissions and the disk."
+        ) from error
 
 
 def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
@@ -190,10 +216,10 @@ def _create_workspace(workspace: Path, target: Path) -> None:
 
 def _read_target(workspace: Path, image: Path) -> Path | None:
     """The directory a workspace replaces; None unless its marker proves it ours."""
-    if {entry.name for entry in workspace.iterdir()} <= {_MARKER}:
-        # Killed while creating or removing it: there is nothing to lose.
-        return image
     try:
+        if {entry.name for entry in workspace.iterdir()} <= {_MARKER}:
+            # Killed while creating or removing it: there is nothing to lose.
+            return image
         marker = json.loads((workspace / _MARKER).read_text(encoding="utf-8"))
         _, target = _resolve(image, image.parent / marker["target"])
     except (OSError, ValueError, KeyError, TypeError):

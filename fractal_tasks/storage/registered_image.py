@@ -106,8 +106,8 @@ def _warn_overlaps(url: ImageUrl, plan: RegistrationPlan) -> None:
 def _copies(level: "Image | Label", plan: RegistrationPlan) -> list[BoxCopy]:
     ndim = 3 if "z" in level.axes else 2
     return [
-        BoxCopy(move.source.slices(ndim), move.destination.slices(ndim))
-        for move in plan.moves.values()
+        BoxCopy(move.source.slices(ndim), move.destination.slices(ndim), name)
+        for name, move in plan.moves.items()
     ]
 
 
@@ -129,15 +129,18 @@ def _write_label(
         new,
         [
             copy
-            for move in plan.moves.values()
-            if (copy := _label_copy(move, image_spacing_um, old)) is not None
+            for roi, move in plan.moves.items()
+            if (copy := _label_copy(roi, move, image_spacing_um, old)) is not None
         ],
         downsampling="nearest",
     )
 
 
 def _label_copy(
-    move: RoiMove, image_spacing_um: tuple[float, float, float], label: "Label"
+    roi: str,
+    move: RoiMove,
+    image_spacing_um: tuple[float, float, float],
+    label: "Label",
 ) -> BoxCopy | None:
     """Give the copy at the label's own pixel size: nearest neighbour.
 
@@ -157,7 +160,7 @@ def _label_copy(
         tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))[-ndim:]
         for first, last in ((start - shift, stop - shift), (start, stop))
     ]
-    return BoxCopy(source=boxes[0], destination=boxes[1])
+    return BoxCopy(source=boxes[0], destination=boxes[1], roi=roi)
 
 
 def validate_registered_image(source: SourceImage, build: Path) -> None:

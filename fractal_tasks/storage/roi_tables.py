@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError, PublishError
-from fractal_tasks.storage.publish import replace_directory
+from fractal_tasks.storage.pixels import UNREADABLE
+from fractal_tasks.storage.publish import check_replaceable, replace_directory
 from fractal_tasks.storage.urls import ImageUrl
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def read_roi_table(
             table = _open_table(container, name)
             names = [str(index) for index in table.load_as_pandas_df().index]
             rois = table.rois()
-    except (NgioError, OSError, KeyError, TypeError, ValueError) as error:
+    except (NgioError, KeyError, TypeError, *UNREADABLE) as error:
         raise InvalidDataError(
             f"{where} cannot be read as a ROI table: {error} Choose a table of type "
             "'roi_table' or 'masking_roi_table', or convert the plate again."
@@ -285,6 +286,15 @@ def plain_meta(backend: str) -> "BackendMeta":
     from ngio.tables.v1._roi_table import RoiTableV1Meta
 
     return RoiTableV1Meta(backend=backend)
+
+
+def check_table_replaceable(image: ImageUrl, name: str) -> None:
+    """Find out before long work whether `replace_roi_table` would be refused.
+
+    Raises:
+        PublishError: A folder is not writable, or on another file system.
+    """
+    check_replaceable(image.path / "tables" / name, image=image.path)
 
 
 def replace_roi_table(

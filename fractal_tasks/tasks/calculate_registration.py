@@ -51,6 +51,7 @@ from fractal_tasks.storage.roi_tables import (
     StoredAlternative,
     alternatives_to_json,
     check_same_rois,
+    check_table_replaceable,
     read_roi_table,
     replace_roi_table,
 )
@@ -143,6 +144,7 @@ def calculate_registration(
         moving = _open_side(image, wavelength_id, level_path, input_roi_table)
         fixed = _open_side(reference, wavelength_id, level_path, input_roi_table)
         check_same_rois({reference: fixed.table, image: moving.table})
+        check_table_replaceable(image, input_roi_table)
         pairs = {
             name: (_open_roi(fixed, name), _open_roi(moving, name))
             for name in moving.table.rois
@@ -201,11 +203,12 @@ class _Side:
 class _Roi:
     side: _Side
     box: PixelBox
+    where: str
 
     @property
     def patches(self) -> list[Patch]:
         """The ROI, finest level first."""
-        return list(roi_pyramid(self.side.levels, self.box))
+        return list(roi_pyramid(self.side.levels, self.box, self.where))
 
     @property
     def start_patch(self) -> Patch:
@@ -231,7 +234,8 @@ def _open_side(
 def _open_roi(side: _Side, name: str) -> _Roi:
     """Find the level-0 pixels of a ROI, checked against the image."""
     where = f"{side.url.zarr_url}: table {side.table.name!r}, ROI {name!r}"
-    return _Roi(side, roi_to_pixels(side.table.rois[name], side.image, where))
+    box = roi_to_pixels(side.table.rois[name], side.image, where)
+    return _Roi(side, box, where)
 
 
 def _check_dimensions(

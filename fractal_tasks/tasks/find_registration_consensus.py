@@ -41,6 +41,7 @@ from fractal_tasks.storage.roi_tables import (
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
     RoiTableData,
+    check_table_replaceable,
     plain_meta,
     replace_roi_table,
 )
@@ -131,6 +132,8 @@ def find_registration_consensus(
         with image_lock(image.path):
             heal(image.path)
     well = read_well_tables(acquisitions, input_roi_table)
+    for image in images:
+        check_table_replaceable(image, target_table)
     if keep == "reference":
         for image, container in well.containers.items():
             check_fill_value(container, image, fill_value)
