@@ -22,7 +22,7 @@ from fractal_tasks.errors import PublishError
 logger = logging.getLogger(__name__)
 
 _RETIRED_SIZE = 12_347
-"""Size in bytes of a lock file that its holder gave up; nobody else writes such ones."""
+"""Bytes of a lock file that its holder gave up; nobody else writes such a one."""
 
 
 @contextmanager

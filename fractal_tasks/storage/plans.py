@@ -312,6 +312,8 @@ def _plan_from_reference(
     check_same_rois({reference: reference_table, image: table})
     tables[table.name] = reference_table
     level = container.get_image()
+    for name, roi in table.rois.items():
+        _check_not_lost(roi, level, f"{image.zarr_url}: table {table.name!r}, {name!r}")
     return RegistrationPlan(
         version="unknown",
         registered_roi_table=table.name,
@@ -323,6 +325,17 @@ def _plan_from_reference(
         },
         reference_tables=tables,
     )
+
+
+def _check_not_lost(roi: "Roi", level: "Image", where: str) -> None:
+    """Refuse a ROI without size: all numbers of a table whose file is lost are 0."""
+    start_um, length_um = roi_extent_um(roi, level)
+    if box_from_um(start_um, length_um, spacing_of(level)).is_empty:
+        raise InvalidDataError(
+            f"{where}: found a ROI of {length_um.tolist()} um (z, y, x); needed is at "
+            "least one pixel. A file of the table may be lost: run 'Find Registration "
+            "Consensus' again."
+        )
 
 
 def _move_between(roi: "Roi", reference_roi: "Roi", level: "Image") -> RoiMove:
