@@ -319,6 +319,8 @@ def replace_roi_table(
     """
     import zarr
 
+    from fractal_tasks.storage.writes import finished_writes
+
     tables_path = image.path / "tables"
     zarr_format = zarr.open_group(tables_path, mode="r").metadata.zarr_format
     with (
@@ -328,6 +330,7 @@ def replace_roi_table(
             image=image.path,
             validate=lambda build: _validate_table(build, rois),
         ) as build,
+        finished_writes(),
     ):
         zarr.create_group(build, zarr_format=zarr_format)
         write_rois(build, rois, meta.model_copy(update={RECORD_KEY: record}))

@@ -136,6 +136,7 @@ def _write(
         build_registered_image,
         validate_registered_image,
     )
+    from fractal_tasks.storage.writes import finished_writes
 
     record = {
         **plan.applied_record(),
@@ -151,11 +152,14 @@ def _write(
             return
     source = SourceImage(image, container, tuple(labels))
     _log_plan(plan)
-    with replace_directory(
-        target.path,
-        image=target.path,
-        validate=lambda build: validate_registered_image(source, build),
-    ) as build:
+    with (
+        replace_directory(
+            target.path,
+            image=target.path,
+            validate=lambda build: validate_registered_image(source, build),
+        ) as build,
+        finished_writes(),
+    ):
         build_registered_image(source, build, plan, record)
     logger.info(
         "%s: %d ROIs registered, labels %s", target.zarr_url, len(plan.moves), labels
