@@ -2,9 +2,8 @@
 
 `python -m tests.tasks.disk_driver KIND FOLDER < CASES` with KIND `mounted` (needs the
 right to mount) or `plain`. CASES is a JSON list of pairs of a fault and a job. Each job
-meets its fault on a copy of a plate of its own, then runs again without it. Prints for
-each what the user read, whether anything had changed, and whether the second run made
-what an undisturbed one makes.
+meets its fault on a copy of a plate of its own. Prints for each what the user read, and
+whether anything had changed.
 """
 
 import json
@@ -169,13 +168,12 @@ def main() -> None:
         subprocess.run(mount, check=True)
     prepared, work = folder / "prepared", folder / "work"
     prepare(prepared)
-    undisturbed = {}
-    for name in JOBS:
-        shutil.copytree(prepared, work)
-        JOBS[name](image_urls(work / PLATE, 2))
-        undisturbed[name] = state_of(work)
-        shutil.rmtree(work)
     if kind == "plain":
+        # Nobody may not be able to import what the jobs need.
+        shutil.copytree(prepared, work)
+        for job in JOBS.values():
+            job(image_urls(work / PLATE, 2))
+        shutil.rmtree(work)
         become_nobody(folder)
     results: list[dict[str, Any]] = []
     for fault, name in cases:
@@ -184,10 +182,8 @@ def main() -> None:
         with FAULTS[fault](work):
             said = run_job(name, work)
         unchanged = state_of(work) == before
-        run_job(name, work)
-        rerun = state_of(work) == undisturbed[name]
         shutil.rmtree(work)
-        results.append({"said": said, "unchanged": unchanged, "rerun": rerun})
+        results.append({"said": said, "unchanged": unchanged})
     json.dump(results, sys.stdout)
 
 

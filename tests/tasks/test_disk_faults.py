@@ -1,6 +1,6 @@
 """A disk that is full, read-only or closed: what the user reads, and nothing is lost.
 
-What a run that fails leaves is compared byte by byte, and the rerun, too.
+What a run that fails leaves is compared byte by byte with what was there before.
 """
 
 import errno
@@ -50,7 +50,6 @@ def run_driver(command: list[str], kind: str, folder: Path, cases: Cases) -> Non
     for (case, expected), result in zip(cases.items(), results, strict=True):
         assert re.match(expected, result["said"]), (case, result["said"])
         assert result["unchanged"] or result["said"] == "done", case
-        assert result["rerun"], case
 
 
 @pytest.fixture
@@ -178,7 +177,7 @@ def test_a_quota_that_is_reached_at_any_instant_leaves_all_as_it_was(
     before = state_of(folder)
     with (
         faults.striking(folder, strike, CREATIONS),
-        pytest.raises(PublishError, match="quota exceeded.*[Cc]heck"),
+        pytest.raises(PublishError, match=r"quota exceeded.*[Cc]heck"),
     ):
         JOBS[job](image_urls(folder / "plate.zarr", 2))
     assert state_of(folder) == before
