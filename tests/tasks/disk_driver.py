@@ -170,10 +170,10 @@ def main() -> None:
     prepare(prepared)
     if kind == "plain":
         # Nobody may not be able to import what the jobs need.
-        shutil.copytree(prepared, work)
         for job in JOBS.values():
+            shutil.copytree(prepared, work)
             job(image_urls(work / PLATE, 2))
-        shutil.rmtree(work)
+            shutil.rmtree(work)
         become_nobody(folder)
     results: list[dict[str, Any]] = []
     for fault, name in cases:
