@@ -73,8 +73,8 @@ def test_a_disk_that_is_really_full_or_read_only(disk: Path) -> None:
         ): f"PublishError: .*{TARGETS[job]} .*No space left.*Check free space"
         for fault, jobs in (
             ("full 0", JOBS),
-            ("full 40", ["consensus", "apply"]),
-            ("full 90", ["apply", "apply keeping"]),
+            ("full 5", ["consensus", "apply"]),
+            ("full 25", ["apply", "apply keeping"]),
         )
         for job in jobs
     }
@@ -153,7 +153,7 @@ def refuse(*_: object) -> None:
 # What is there when the quota is reached; "*" is the workspace of the new version.
 INSTANTS = [
     ("calculate", "prepared"),
-    ("calculate", "*/new/obs"),
+    ("calculate", "*/new/table"),
     ("consensus", "*/new"),
     ("apply", "*/new/1"),
     ("apply", "*/new/0/0"),
