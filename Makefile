@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint manifest bench accuracy docs clean
+.PHONY: help demo test lint manifest bench accuracy stress docs clean
 help:
 	@echo "make demo      register a synthetic plate and show the result"
 	@echo "make test      run the test suite"
 	@echo "make lint      run the linters and type checker"
 	@echo "make bench     measure against fractal-tasks-core"
 	@echo "make accuracy  compare the estimates with the truth and with other packages"
+	@echo "make stress    run the tasks at once and kill them, for half an hour"
 	@echo "make docs      build the documentation into site/"
 	@echo "make clean     remove all that these targets made"
 
@@ -53,6 +54,11 @@ bench: $(VENV)/.installed
 
 accuracy: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/accuracy/run.py
+
+# On Linux STRESS_OPTIONS="--folder /dev/shm" works in memory.
+stress: $(VENV)/.installed-dev
+	$(BIN)/python -m stress.concurrency $(STRESS_OPTIONS)
+	$(BIN)/python -m stress.kills $(STRESS_OPTIONS)
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict

@@ -136,6 +136,6 @@ def _plane(image: ImageUrl) -> npt.NDArray[np.generic]:
 
 def clear_demo(folder: Path) -> None:
     """Remove the plate of an earlier demo, and nothing else, from `folder`."""
-    for name in ("plate.zarr", "plate.zarr.ngio-locks", "pictures"):
+    for name in ("plate.zarr", "pictures"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "plate.zarr.truth.json").unlink(missing_ok=True)

@@ -1,17 +1,17 @@
 """What a plate says about registered images: the record in them, the well's list."""
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import zarr
 
 from fractal_tasks.errors import InvalidDataError, PublishError
+from fractal_tasks.storage.attributes import edit_attributes
+from fractal_tasks.storage.locks import well_lock
 from fractal_tasks.storage.roi_tables import RECORD_KEY, read_roi_table
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.storage.wells import read_acquisitions
 
 if TYPE_CHECKING:
-    from ngio import OmeZarrContainer, OmeZarrPlate
+    from ngio import OmeZarrContainer
 
 
 def read_applied_record(image: ImageUrl) -> dict[str, Any] | None:
@@ -61,51 +61,40 @@ def _occupied(target: ImageUrl) -> InvalidDataError:
 
 
 def check_plate(image: ImageUrl) -> None:
-    """Check that the plate can be told about a new image.
+    """Check that there is a plate to which an image can be added.
 
     Raises:
         InvalidDataError: There is no plate metadata.
     """
-    _open_plate(image)
-
-
-def add_to_well(image: ImageUrl, acquisition: int) -> None:
-    """List an image in its well, under the plate's lock, if it is not listed yet.
-
-    Raises:
-        PublishError: The well could not be written.
-    """
-    if image.image_path in read_acquisitions(image.well_url):
-        return
-    plate = _open_plate(image)
-    try:
-        with warnings.catch_warnings():
-            # The '_' of '1_registered' is what Fractal's tasks have always written.
-            warnings.filterwarnings("ignore", message=".*alphanumeric")
-            plate.atomic_add_image(
-                row=image.row,
-                column=image.column,
-                image_path=image.image_path,
-                acquisition_id=acquisition,
-            )
-    except OSError as error:
-        raise PublishError(
-            f"{image.zarr_url} is in place, but could not be added to the images of "
-            f"its well ({error}). Check free space, quota and permissions, then run "
-            "the task again: it adds it."
-        ) from error
-
-
-def _open_plate(image: ImageUrl) -> "OmeZarrPlate":
     from ngio import open_ome_zarr_plate
     from ngio.utils import NgioError
 
     try:
-        plate = open_ome_zarr_plate(image.plate_url)
-        _ = plate.meta
+        _ = open_ome_zarr_plate(image.plate_url, mode="r").meta
     except (NgioError, OSError, ValueError) as error:
         raise InvalidDataError(
             f"{image.plate_url}: found no metadata of an OME-Zarr plate, which has to "
             "list the new image. Check the zarr_url, or use overwrite_input=True."
         ) from error
-    return plate
+
+
+def add_to_well(image: ImageUrl, acquisition: int) -> None:
+    """List an image in its well, under the well's lock, if it is not listed yet.
+
+    The caller holds the image's lock and has healed it.
+
+    Raises:
+        PublishError: The well could not be written.
+    """
+    well = image.path.parent
+    try:
+        with well_lock(well), edit_attributes(well, image=image.path) as attributes:
+            images = attributes.get("ome", attributes)["well"]["images"]
+            if all(entry["path"] != image.image_path for entry in images):
+                images.append({"path": image.image_path, "acquisition": acquisition})
+    except (OSError, PublishError) as error:
+        raise PublishError(
+            f"{image.zarr_url} is in place, but could not be added to the images of "
+            f"its well ({error}). Check free space, quota and permissions, then run "
+            "the task again: it adds it."
+        ) from error

@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from fractal_tasks.errors import PublishError
 
@@ -40,7 +41,31 @@ def image_lock(image: Path) -> Iterator[None]:
     image = image.resolve()
     plate = image.parents[2]
     directory = plate.with_name(f"{plate.name}.fractal-tasks-locks")
-    path = directory / ("_".join(image.parts[-3:]) + ".lock")
+    with _hold(directory / ("_".join(image.parts[-3:]) + ".lock")):
+        yield
+
+
+@contextmanager
+def well_lock(well: Path) -> Iterator[None]:
+    """Hold the lock under which software that uses ngio adds images to a well.
+
+    ngio itself polls it, gives up after 10 s and leaves the file behind.
+
+    Args:
+        well: `<plate>/<row>/<column>`.
+
+    Raises:
+        PublishError: No lock file can be created or locked beside the plate.
+    """
+    well = well.resolve()
+    plate = well.parents[1]
+    directory = plate.with_name(f"{plate.name}.ngio-locks")
+    with _hold(directory / (quote("/".join(well.parts[-2:]), safe="") + ".lock")):
+        yield
+
+
+@contextmanager
+def _hold(path: Path) -> Iterator[None]:
     descriptor = _acquire(path)
     try:
         yield

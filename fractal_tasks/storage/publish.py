@@ -1,11 +1,13 @@
 """Replace or add a directory of a plate so that no crash can lose or tear it.
 
-The only way a task replaces an image group or a table group. The new version is built
-in a hidden workspace in the well, `<well>/.fractal-tasks-<image>-<uuid>/`:
+The only way a task replaces an image group, a table group or a metadata file. The new
+version is built in a hidden workspace in the well,
+`<well>/.fractal-tasks-<image>-<uuid>/`:
 
     marker.json   proof that the workspace is ours, and which directory it replaces
     new           the version being built
     old           what was there before, only where the switch needs two renames
+    file          a metadata file being written; one rename puts it in place
 
 The switch is one atomic exchange of `new` with the directory, or one rename where there
 was none. A file system that cannot exchange (NFS) needs two renames, between which the
@@ -76,7 +78,7 @@ def replace_directory(
     """
     image, target = _resolve(image, target)
     _check_replaceable(target, image.parent)
-    workspace = image.parent / f".fractal-tasks-{image.name}-{uuid.uuid4().hex}"
+    workspace = _workspace_for(image)
     build = workspace / "new"
     try:
         _create_workspace(workspace, target)
@@ -107,6 +109,35 @@ def check_replaceable(target: Path, *, image: Path) -> None:
     """
     image, target = _resolve(image, target)
     _check_replaceable(target, image.parent)
+
+
+def replace_file(target: Path, content: bytes, *, image: Path) -> None:
+    """Write a file in one step; no crash can tear it or leave a part of it.
+
+    Args:
+        target: Metadata file of the image, of a group in it, or of its well.
+        content: What is to be in it.
+        image: Image directory of the plate; it may be missing, its well may not. The
+            caller holds its lock and has called `heal`.
+
+    Raises:
+        InvalidInputError: `target` is not in the well, or is a symbolic link.
+        OSError: Writing failed; the file is what it was.
+    """
+    image, _ = _resolve(image, image)
+    if not target.resolve().is_relative_to(image.parent) or target.is_symlink():
+        raise InvalidInputError(
+            f"{target} leads to {target.resolve()}: needed is a file in the well "
+            f"{image.parent}, not a symbolic link."
+        )
+    workspace = _workspace_for(image)
+    try:
+        _create_workspace(workspace, image)
+        _write_file(workspace / "file", content)
+        (workspace / "file").replace(target)
+        _flush_directory(target.parent)
+    finally:
+        _settle(workspace, image)
 
 
 def heal(image: Path) -> None:
@@ -197,6 +228,10 @@ def _check_replaceable(target: Path, well: Path) -> None:
             )
 
 
+def _workspace_for(image: Path) -> Path:
+    return image.parent / f".fractal-tasks-{image.name}-{uuid.uuid4().hex}"
+
+
 def _create_workspace(workspace: Path, target: Path) -> None:
     marker = {
         "target": target.relative_to(workspace.parent).as_posix(),
@@ -206,12 +241,16 @@ def _create_workspace(workspace: Path, target: Path) -> None:
         "version": __version__,
     }
     workspace.mkdir()
-    with (workspace / _MARKER).open("x", encoding="utf-8") as file:
-        json.dump(marker, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    _write_file(workspace / _MARKER, json.dumps(marker, indent=1).encode())
     # From here on no crash leaves a workspace that has content but no marker.
     _flush_directory(workspace)
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read_target(workspace: Path, image: Path) -> Path | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError, PublishError
+from fractal_tasks.storage.attributes import edit_attributes
 from fractal_tasks.storage.pixels import UNREADABLE
 from fractal_tasks.storage.publish import check_replaceable, replace_directory
 from fractal_tasks.storage.urls import ImageUrl
@@ -334,7 +335,7 @@ def replace_roi_table(
     ):
         zarr.create_group(build, zarr_format=zarr_format)
         write_rois(build, rois, meta.model_copy(update={RECORD_KEY: record}))
-    _list_table(tables_path, name)
+    _list_table(image, name)
 
 
 def write_rois(table_path: Path, rois: Sequence["Roi"], meta: "BackendMeta") -> None:
@@ -375,16 +376,14 @@ def _validate_table(build: Path, rois: Sequence["Roi"]) -> None:
         )
 
 
-def _list_table(tables_path: Path, name: str) -> None:
+def _list_table(image: ImageUrl, name: str) -> None:
     """Name a table in the attributes of the ``tables`` group (one atomic write)."""
-    import zarr
-
+    tables_path = image.path / "tables"
     try:
-        group = zarr.open_group(tables_path, mode="r+")
-        attributes: dict[str, Any] = group.attrs.asdict()
-        listed = list(attributes.get("tables", []))
-        if name not in listed:
-            group.attrs["tables"] = [*listed, name]
+        with edit_attributes(tables_path, image=image.path) as attributes:
+            listed = list(attributes.get("tables", []))
+            if name not in listed:
+                attributes["tables"] = [*listed, name]
     except OSError as error:
         raise PublishError(
             f"{tables_path}: table {name!r} is in place, but could not be added to the "

@@ -1,6 +1,7 @@
 """Write the registered version of an image with its labels and tables."""
 
 import logging
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pydantic import validate_call
@@ -81,8 +82,10 @@ def apply_registration_to_image(
     acquisition = read_acquisition(image)
     if not overwrite_input:
         check_plate(image)
-    with image_lock(image.path):
-        heal(image.path)
+    with ExitStack() as locks:
+        for path in dict.fromkeys([image.path, target.path]):
+            locks.enter_context(image_lock(path))
+            heal(path)
         container = open_image(image)
         if is_applied(container, image, registered_roi_table):
             logger.info(
@@ -96,9 +99,10 @@ def apply_registration_to_image(
             _refuse_to_lose_labels(container, image)
         labels = container.list_labels() if register_labels else []
         _write(container, image, target, plan, labels)
-    if overwrite_input:
+        if target != image:
+            add_to_well(target, acquisition)
+    if target == image:
         return {"image_list_updates": [{"zarr_url": image.zarr_url}]}
-    add_to_well(target, acquisition)
     return {
         "image_list_updates": [{"zarr_url": target.zarr_url, "origin": image.zarr_url}]
     }
@@ -145,11 +149,9 @@ def _write(
         "input_image": image.image_path,
         "labels": labels,
     }
-    if target != image:
-        heal(target.path)
-        if is_up_to_date(target, record):
-            logger.info("%s is up to date: nothing to do", target.zarr_url)
-            return
+    if target != image and is_up_to_date(target, record):
+        logger.info("%s is up to date: nothing to do", target.zarr_url)
+        return
     source = SourceImage(image, container, tuple(labels))
     _log_plan(plan)
     with (

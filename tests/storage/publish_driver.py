@@ -2,7 +2,8 @@
 
 `python publish_driver.py FAULT SWITCH TREE TARGET DIRECTORY` prints a JSON object for
 the tests to judge. FAULT is kill, fail once, fail from then on, or read; SWITCH is
-exchange or two renames; TREE is image or table; TARGET exists or is missing before.
+exchange or two renames; TREE is image, table or file; TARGET exists or is missing
+before.
 
 It forks a child per point, which is cheap here and not safe in pytest's own process. An
 audit hook counts the child's file system calls: no point depends on where somebody
@@ -29,11 +30,12 @@ from fractal_tasks.storage import publish
 TREES = {
     "image": (".", ["zarr.json", "0/c"]),
     "table": ("tables/FOV", ["zarr.json", "x/c"]),
+    "file": ("tables/zarr.json", []),
 }
 
 
 class Plate:
-    """A well with two images; the first, or a table of it, gets replaced."""
+    """A well with two images; the first, or a part of it, gets replaced."""
 
     def __init__(self, root: Path, tree: str, target: str) -> None:
         inner, self.files = TREES[tree]
@@ -41,6 +43,7 @@ class Plate:
         self.image = self.well / "1"
         self.target = self.image / inner
         self.target_exists = target == "exists"
+        self.is_file = not self.files
         self.bystanders = [self.well / "zarr.json", self.well / "2" / "zarr.json"]
         if self.target != self.image:
             self.bystanders.append(self.image / "zarr.json")
@@ -54,10 +57,15 @@ class Plate:
             self.build(self.target, "old")
 
     def build(self, path: Path, version: str) -> None:
+        if self.is_file:
+            _write(path, version)
         for name in self.files:
             _write(path / name, version)
 
     def replace(self, version: str = "new") -> None:
+        if self.is_file:
+            publish.replace_file(self.target, version.encode(), image=self.image)
+            return
         with publish.replace_directory(
             self.target, image=self.image, validate=lambda build: None
         ) as build:
@@ -70,6 +78,8 @@ class Plate:
         """The version of the target if it is one as a whole, 'missing' or 'broken'."""
         if not self.target.exists():
             return "missing"
+        if self.is_file:
+            return self.target.read_text()
         found = {
             path.relative_to(self.target).as_posix(): path.read_text()
             for path in self.target.rglob("*")

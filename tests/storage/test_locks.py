@@ -11,9 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
+import zarr
+from filelock import Timeout
+from ngio.utils import ZarrGroupHandler
 
 from fractal_tasks.errors import PublishError
-from fractal_tasks.storage.locks import image_lock
+from fractal_tasks.storage.locks import image_lock, well_lock
 
 DRIVER = Path(__file__).with_name("lock_driver.py")
 WORKERS, TURNS = 4, 150
@@ -67,6 +70,25 @@ def test_lock_files_lie_beside_the_plate_while_held_and_nowhere_after(
         names = sorted(path.name for path in directory.iterdir())
         assert names == ["B_03_0.lock", "B_03_1.lock"]
         assert [path.name for path in plate.rglob("*")] == ["B", "03", "1"]
+    assert list(plate.parent.iterdir()) == [plate]
+
+
+def test_the_lock_of_a_well_is_the_one_that_ngio_takes_and_leaves_nothing(
+    image: Path,
+) -> None:
+    plate, well = image.parents[2], image.parent
+    for group in (plate, well):
+        zarr.create_group(group)
+    ngio_lock = ZarrGroupHandler(plate).get_handler("B/03").lock
+    with well_lock(well), pytest.raises(Timeout):
+        ngio_lock.acquire(timeout=0)
+    with ngio_lock:
+        descriptor = os.open(ngio_lock.lock_file, os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+    with well_lock(well):
+        pass
     assert list(plate.parent.iterdir()) == [plate]
 
 

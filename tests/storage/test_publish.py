@@ -17,7 +17,7 @@ import pytest
 
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.storage import publish
-from fractal_tasks.storage.publish import heal, replace_directory
+from fractal_tasks.storage.publish import heal, replace_directory, replace_file
 
 DRIVER = Path(__file__).with_name("publish_driver.py")
 
@@ -120,6 +120,38 @@ def test_a_disk_that_fails_at_any_point_gives_an_error_unless_the_new_is_in_plac
     }
     assert result["clean"].keys() == {"True"}
     assert result["rerun"] == {"new": result["states"]}
+
+
+@pytest.mark.parametrize("fault", ["kill", "fail once"])
+@pytest.mark.parametrize("before", ["exists", "missing"])
+def test_a_file_is_written_as_a_whole_or_not_at_all_and_healing_clears_the_rest(
+    tmp_path: Path, fault: str, before: str
+) -> None:
+    old = "old" if before == "exists" else "missing"
+    result = run_driver(fault, "exchange", "file", before, directory=tmp_path)
+
+    assert result["struck"].keys() == {old, "new"}
+    assert result["healed"].keys() == {old, "new"}
+    assert result["clean"].keys() == {"True"}
+    assert result["rerun"] == {"new": result["states"]}
+
+
+def test_a_file_outside_the_well_or_behind_a_link_is_not_written(
+    image: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (image / "linked").symlink_to(outside)
+    (image / "link.json").symlink_to(image / "zarr.json")
+    for target in (
+        image.parents[1] / "zarr.json",
+        image / "linked" / "zarr.json",
+        image / "link.json",
+    ):
+        with pytest.raises(InvalidInputError, match="leads to"):
+            replace_file(target, b"new", image=image)
+    assert versions(image.parent) == OLD | {"1/link.json": "old"}
+    assert list(outside.iterdir()) == []
 
 
 def test_a_reader_of_a_directory_that_is_exchanged_sees_whole_versions_only(

@@ -1,5 +1,6 @@
 """Apply Registration to Image, against pixels moved by hand."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,27 @@ def test_keeping_the_input_writes_a_new_image_and_lists_it(
     }  # fmt: skip
     expected = moved_by_hand(read_pixels(urls[2]), 2, size=256)
     np.testing.assert_array_equal(read_pixels(f"{urls[2]}_registered"), expected)
+
+
+def test_the_output_is_locked_with_the_input_and_nothing_is_left_beside_the_plate(
+    make_plate: MakePlate, caplog: pytest.LogCaptureFixture
+) -> None:
+    plate = make_plate()
+    urls = prepare(plate)
+    before = set(plate.parent.iterdir())
+    locked: list[str] = []
+
+    def look(record: logging.LogRecord) -> bool:
+        if "moved by" in record.getMessage():
+            folder = plate.with_name("plate.zarr.fractal-tasks-locks")
+            locked[:] = sorted(path.name for path in folder.iterdir())
+        return True
+
+    caplog.handler.addFilter(look)
+    caplog.set_level(logging.INFO, "fractal_tasks")
+    run_apply(urls[1:2], overwrite_input=False)
+    assert locked == ["A_01_1.lock", "A_01_1_registered.lock"]
+    assert set(plate.parent.iterdir()) == before
 
 
 def test_channel_metadata_and_unknown_attributes_are_kept(

@@ -1,0 +1,1 @@
+"""Scripts that disturb the tasks for minutes: `make stress` runs them."""
