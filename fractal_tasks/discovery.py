@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
-from fractal_tasks.storage.urls import ImageUrl, normalise_url, parse_image_url
+from fractal_tasks.storage.reading import describe_cause, library_errors, reading
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    is_inner_path,
+    normalise_url,
+    parse_image_url,
+)
 from fractal_tasks.storage.wells import choose_reference, read_acquisitions
 
 
@@ -76,6 +82,11 @@ def _missing_references(
 
 
 def _absolute(url: str) -> str:
+    if not url:
+        raise InvalidInputError(
+            "zarr_url '': found an empty path, which would stand for the folder that "
+            "you are in. If that is meant, give '.'."
+        )
     if "://" in url:
         raise InvalidInputError(
             f"{url!r}: found a remote url; needed is a folder on this machine. Mount "
@@ -91,7 +102,7 @@ def _images_of(url: str) -> list[str]:
     if "well" in metadata:
         wells = [url]
     elif "plate" in metadata:
-        wells = [f"{url}/{well['path']}" for well in metadata["plate"]["wells"]]
+        wells = [f"{url}/{path}" for path in _well_paths(url, metadata["plate"])]
     else:
         raise InvalidInputError(
             f"{url}: found a Zarr group that is no plate, well or image of OME-Zarr. "
@@ -104,16 +115,32 @@ def _images_of(url: str) -> list[str]:
     return [image for image in images if not _is_registered(parse_image_url(image))]
 
 
+def _well_paths(url: str, plate: Any) -> list[str]:  # noqa: ANN401 - whatever JSON
+    with reading(f"{url}: found no list of wells", "Correct the plate's metadata."):
+        paths = [well["path"] for well in plate["wells"]]
+        odd = [path for path in paths if not _is_well_path(path)]
+    if odd:
+        raise InvalidDataError(
+            f"{url}: the plate lists wells at {odd}; needed are paths "
+            "'<row>/<column>'. Correct its metadata."
+        )
+    return paths
+
+
+def _is_well_path(path: str) -> bool:
+    return path.count("/") == 1 and is_inner_path(path)
+
+
 def _read_metadata(url: str) -> dict[str, Any]:
     """Read the OME-Zarr metadata of a group, of any version."""
     import zarr
 
     try:
         attributes = zarr.open_group(url, mode="r").attrs.asdict()
-    except (OSError, ValueError) as error:
+    except library_errors() as error:
         raise InvalidInputError(
-            f"{url}: found no Zarr group that can be opened ({error}). Needed is the "
-            "folder of an OME-Zarr plate, a well, or an image of a plate."
+            f"{url}: found no Zarr group that can be opened ({describe_cause(error)}). "
+            "Needed is the folder of an OME-Zarr plate, a well, or an image of a plate."
         ) from error
     ome = attributes.get("ome")
     return ome if isinstance(ome, dict) else attributes
@@ -122,10 +149,4 @@ def _read_metadata(url: str) -> dict[str, Any]:
 def _is_registered(image: ImageUrl) -> bool:
     from fractal_tasks.storage.applied import read_applied_record
 
-    try:
-        return read_applied_record(image) is not None
-    except (OSError, ValueError) as error:
-        raise InvalidDataError(
-            f"{image.zarr_url}: the well lists this image, and it cannot be opened "
-            f"({error}). Restore it, or leave the well out."
-        ) from error
+    return read_applied_record(image) is not None

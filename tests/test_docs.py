@@ -168,6 +168,41 @@ def test_errors_page_quotes_messages_that_exist() -> None:
                 assert any(part.strip() in text for text in texts), quote
 
 
+def raised_messages() -> Iterator[tuple[str, str]]:
+    """Give place and fixed text of every message of an error of ours."""
+    names = {name for name in vars(errors) if name.endswith("Error")} | {"reading"}
+    package = Path(fractal_tasks.__file__).parent
+    for module in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id in names and node.args:
+                yield f"{module.name}:{node.lineno}", fixed_text(node.args[0])
+
+
+def fixed_text(node: ast.expr) -> str:
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(
+        str(part.value) if isinstance(part, ast.Constant) else "\0" for part in parts
+    )
+
+
+def test_errors_page_has_every_message() -> None:
+    quotes = [
+        [part.strip() for part in quote.split("...")]
+        for first, *_ in table_rows(read_page("errors"))
+        for quote in re.findall(r"\*([^*]+)\*", first)
+    ]
+    missing = [
+        f"{place}: {text}"
+        for place, text in raised_messages()
+        # What has no words of its own repeats those of a library.
+        if re.search(r"\w{3}", text)
+        and not any(all(part in text for part in parts) for parts in quotes)
+    ]
+    assert not missing
+
+
 def slug(heading: str) -> str:
     plain = unicodedata.normalize("NFKD", heading).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^\w\s-]", "", plain).strip().lower()

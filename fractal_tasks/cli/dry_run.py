@@ -9,6 +9,7 @@ from fractal_tasks.storage.images import (
     check_level,
     check_single_timepoint,
     find_channel,
+    list_labels,
     open_image,
 )
 from fractal_tasks.storage.roi_tables import read_roi_table
@@ -108,7 +109,7 @@ def _plan_image(
         zarr_url=image.zarr_url,
         role="reference" if is_reference else f"registered to {reference.zarr_url}",
         rois=len(table.rois),
-        labels=container.list_labels() if settings["register_labels"] else [],
+        labels=list_labels(container, image) if settings["register_labels"] else [],
         size_bytes=_size_on_disk(image.path),
         writes=[url for url in changed if not Path(url).exists()],
         replaces=[url for url in changed if Path(url).exists()],

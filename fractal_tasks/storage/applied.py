@@ -6,7 +6,9 @@ import zarr
 
 from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.storage.attributes import edit_attributes
+from fractal_tasks.storage.images import list_tables
 from fractal_tasks.storage.locks import well_lock
+from fractal_tasks.storage.reading import reading
 from fractal_tasks.storage.roi_tables import RECORD_KEY, read_roi_table
 from fractal_tasks.storage.urls import ImageUrl
 
@@ -15,8 +17,16 @@ if TYPE_CHECKING:
 
 
 def read_applied_record(image: ImageUrl) -> dict[str, Any] | None:
-    """Read how an image was registered; None if this package did not register it."""
-    record = zarr.open_group(image.path, mode="r").attrs.get(RECORD_KEY)
+    """Read how an image was registered; None if this package did not register it.
+
+    Raises:
+        InvalidDataError: There is no image.
+    """
+    with reading(
+        f"{image.zarr_url}: found no image that can be opened",
+        "Restore it, or take it out of the metadata of its well.",
+    ):
+        record = zarr.open_group(image.path, mode="r").attrs.get(RECORD_KEY)
     return record if isinstance(record, dict) else None
 
 
@@ -31,7 +41,7 @@ def is_applied(
     record = read_applied_record(image)
     if record is None or record.get("registered_roi_table") != registered_roi_table:
         return False
-    if registered_roi_table not in container.list_tables():
+    if registered_roi_table not in list_tables(container, image):
         return False
     return read_roi_table(container, image, registered_roi_table).record is None
 
@@ -46,7 +56,7 @@ def is_up_to_date(target: ImageUrl, record: dict[str, Any]) -> bool:
         return False
     try:
         found = read_applied_record(target)
-    except (OSError, ValueError) as error:
+    except InvalidDataError as error:
         raise _occupied(target) from error
     if found is None or found.get("input_image") != record["input_image"]:
         raise _occupied(target)
@@ -67,15 +77,13 @@ def check_plate(image: ImageUrl) -> None:
         InvalidDataError: There is no plate metadata.
     """
     from ngio import open_ome_zarr_plate
-    from ngio.utils import NgioError
 
-    try:
+    with reading(
+        f"{image.plate_url}: found no metadata of an OME-Zarr plate, which has to list "
+        "the new image",
+        "Check the zarr_url, or use overwrite_input=True.",
+    ):
         _ = open_ome_zarr_plate(image.plate_url, mode="r").meta
-    except (NgioError, OSError, ValueError) as error:
-        raise InvalidDataError(
-            f"{image.plate_url}: found no metadata of an OME-Zarr plate, which has to "
-            "list the new image. Check the zarr_url, or use overwrite_input=True."
-        ) from error
 
 
 def add_to_well(image: ImageUrl, acquisition: int) -> None:

@@ -1,5 +1,6 @@
 """Opening images of a plate, and ROIs of them as patches that are read on demand."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,17 @@ import numpy.typing as npt
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.storage.pixels import read_pixels
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.reading import reading
+from fractal_tasks.storage.urls import ImageUrl, is_inner_path
 from fractal_tasks.transforms.boxes import AXES, PixelBox, box_from_um
 
 if TYPE_CHECKING:
     import zarr
     from ngio import Image, Label, OmeZarrContainer, Roi
+
+
+MIN_PIXEL_UM, MAX_PIXEL_UM = 1e-6, 1e6
+"""From a picometre to a metre: anything else is damaged metadata."""
 
 
 def open_image(image: ImageUrl) -> "OmeZarrContainer":
@@ -24,15 +30,115 @@ def open_image(image: ImageUrl) -> "OmeZarrContainer":
         InvalidDataError: There is no OME-Zarr image at the url.
     """
     from ngio import open_ome_zarr_container
-    from ngio.utils import NgioError
+
+    with reading(
+        f"{image.zarr_url}: found no OME-Zarr image that can be opened",
+        "Check the zarr_url, and convert the image again if it is damaged.",
+    ):
+        container = open_ome_zarr_container(image.zarr_url, mode="r", cache=True)
+        paths = container.level_paths
+        _check_inner_paths(image, "level", paths)
+        # They are kept: whoever asks for one later does not read it again.
+        for path in paths:
+            _check_level(image, container.get_image(path=path))
+    return container
+
+
+def list_tables(container: "OmeZarrContainer", image: ImageUrl) -> list[str]:
+    """List the tables of an image.
+
+    Raises:
+        InvalidDataError: The list cannot be read, or a name leads out of the image.
+    """
+    with reading(
+        f"{image.zarr_url}: the list of its tables cannot be read",
+        "Correct the attributes of its folder 'tables'.",
+    ):
+        names = _read_names(container, image, "tables")
+    _check_inner_paths(image, "table", names)
+    return names
+
+
+def list_labels(container: "OmeZarrContainer", image: ImageUrl) -> list[str]:
+    """List the labels of an image.
+
+    Raises:
+        InvalidDataError: The list cannot be read, or a name leads out of the image.
+    """
+    with reading(
+        f"{image.zarr_url}: the list of its labels cannot be read",
+        "Correct the attributes of its folder 'labels'.",
+    ):
+        names = _read_names(container, image, "labels")
+    _check_inner_paths(image, "label", names)
+    return names
+
+
+def _read_names(container: "OmeZarrContainer", image: ImageUrl, kind: str) -> list[str]:
+    """Read a list of names from a folder of the image.
+
+    ngio takes one that is damaged for one that is empty. What is in the folder would
+    then be lost when the image is replaced.
+    """
+    from ngio.utils import NgioFileNotFoundError
 
     try:
-        return open_ome_zarr_container(image.zarr_url, mode="r", cache=True)
-    except (NgioError, OSError, KeyError, ValueError) as error:
+        group = container._group_handler.get_handler(path=kind, create_mode=False)
+    except NgioFileNotFoundError:
+        if (image.path / kind).exists():
+            raise
+        return []
+    attributes = group.load_attrs()
+    names = attributes.get("ome", attributes).get(kind, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"found {names!r}, which is no list of names")
+    return list(dict.fromkeys(names))
+
+
+def open_labels(
+    container: "OmeZarrContainer", image: ImageUrl, names: Sequence[str]
+) -> None:
+    """Open all levels of labels, which are then known to be whole.
+
+    Raises:
+        InvalidDataError: One cannot be opened.
+    """
+    for name in names:
+        with reading(
+            f"{image.zarr_url}: label {name!r} cannot be opened",
+            "Remove it from the image, or segment again.",
+        ):
+            paths = container.get_label(name).meta.paths
+            _check_inner_paths(image, f"label {name!r}, level", paths)
+            for path in paths:
+                _check_level(image, container.get_label(name, path=path))
+
+
+def _check_level(image: ImageUrl, level: "Image | Label") -> None:
+    dtype = level.zarr_array.dtype
+    if not np.issubdtype(dtype, np.integer) and not np.issubdtype(dtype, np.floating):
         raise InvalidDataError(
-            f"{image.zarr_url}: found no OME-Zarr image that can be opened ({error}). "
-            "Check the zarr_url, and convert the image again if it is damaged."
-        ) from error
+            f"{image.zarr_url}: level {level.path!r} has pixels of type {dtype}; "
+            "needed are integers or real numbers. Convert the image again."
+        )
+    size_um = spacing_of(level)
+    if not all(MIN_PIXEL_UM <= value <= MAX_PIXEL_UM for value in size_um):
+        raise InvalidDataError(
+            f"{image.zarr_url}: level {level.path!r} has pixels of {size_um} um (z, y, "
+            f"x); needed are {MIN_PIXEL_UM} to {MAX_PIXEL_UM} um. Correct the scale in "
+            "the metadata."
+        )
+
+
+def _check_inner_paths(image: ImageUrl, what: str, paths: Sequence[str]) -> None:
+    """Refuse what an image's metadata name, but could not be inside the image."""
+    for path in paths:
+        if not is_inner_path(path):
+            raise InvalidDataError(
+                f"{image.zarr_url}: {what} {path!r} in the metadata; needed is a path "
+                "inside the image, without '..', '.' or empty parts. Correct the "
+                "metadata, and do not trust who made them."
+            )
 
 
 def check_level(container: "OmeZarrContainer", image: ImageUrl, level_path: str) -> int:
@@ -101,7 +207,7 @@ def check_fill_value(
 
 def _can_hold(dtype: np.dtype[Any], value: float) -> bool:
     if not np.issubdtype(dtype, np.integer):
-        return True
+        return not math.isfinite(value) or abs(value) <= np.finfo(dtype).max
     limits = np.iinfo(dtype)
     return value.is_integer() and limits.min <= value <= limits.max
 

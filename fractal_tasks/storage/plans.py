@@ -15,26 +15,34 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError
 from fractal_tasks.storage.images import (
+    check_fill_value,
+    list_tables,
     open_image,
     roi_extent_um,
     spacing_of,
     spatial_shape,
 )
 from fractal_tasks.storage.locks import image_lock
+from fractal_tasks.storage.reading import describe_cause, library_errors
 from fractal_tasks.storage.roi_tables import (
     RoiTableData,
+    check_rois,
     check_same_rois,
     plain_meta,
     read_roi_table,
     read_table_types,
 )
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.urls import ImageUrl, is_inner_path
 from fractal_tasks.storage.wells import (
     choose_reference,
     format_acquisitions,
     read_acquisitions,
 )
-from fractal_tasks.transforms import Translation, transform_to_json
+from fractal_tasks.transforms import (
+    Translation,
+    transform_from_json,
+    transform_to_json,
+)
 from fractal_tasks.transforms.boxes import PixelBox, as_triple, box_from_um
 
 if TYPE_CHECKING:
@@ -76,6 +84,7 @@ class RoiMove:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "RoiMove":
         """Build from the fields `to_record` gives."""
+        transform_from_json(record["transform"])
         return cls(
             source=PixelBox.from_lists(record["source_px"]),
             destination=PixelBox.from_lists(record["destination_px"]),
@@ -127,38 +136,51 @@ class RegistrationPlan:
         return {**self.applied_record(), "reference_tables": tables}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "RegistrationPlan":
+    def from_record(cls, record: Mapping[str, Any], where: str) -> "RegistrationPlan":
         """Build from the fields `to_record` gives.
+
+        Args:
+            record: The fields.
+            where: Names the table in errors.
 
         Raises:
             InvalidDataError: The fields are not those of a plan.
         """
-        from ngio import Roi
-
         try:
-            return cls(
-                version=record["version"],
-                registered_roi_table=record["registered_roi_table"],
-                reference_image=record["reference_image"],
+            plan = cls(
+                version=str(record["version"]),
+                registered_roi_table=str(record["registered_roi_table"]),
+                reference_image=str(record["reference_image"]),
                 settings=dict(record["settings"]),
                 moves={
                     name: RoiMove.from_record(move)
                     for name, move in record["rois"].items()
                 },
                 reference_tables={
-                    name: RoiTableData(
-                        name,
-                        {roi["name"]: Roi(**roi) for roi in table["rois"]},
-                        plain_meta(table["backend"]),
-                    )
+                    name: _table_from_record(name, table)
                     for name, table in record["reference_tables"].items()
                 },
             )
-        except (KeyError, TypeError, ValueError) as error:
+            _ = plan.fill_value
+        except library_errors() as error:
             raise InvalidDataError(
-                f"the plan stored beside a registered ROI table is damaged ({error!r})."
-                " Run 'Find Registration Consensus' again."
+                f"{where}: the plan stored beside it is damaged "
+                f"({describe_cause(error)}). Run 'Find Registration Consensus' again."
             ) from error
+        return plan
+
+
+def _table_from_record(name: str, record: Mapping[str, Any]) -> RoiTableData:
+    """Build a table of the reference from the fields of a plan."""
+    from ngio import Roi
+
+    if not is_inner_path(name):
+        raise ValueError(f"{name!r} is no name of a table")
+    rois = [Roi(**roi) for roi in record["rois"]]
+    names = [str(roi.name) for roi in rois]
+    check_rois(f"Table {name!r} of the reference", names, rois)
+    table = dict(zip(names, rois, strict=True))
+    return RoiTableData(name, table, plain_meta(record["backend"]))
 
 
 def _roi_to_json(roi: "Roi") -> dict[str, Any]:
@@ -207,19 +229,22 @@ def read_plan(
         MissingStepError: There is no such table: find consensus has not run.
         InvalidDataError: The table, or the reference's, does not fit the image.
     """
-    if registered_roi_table not in container.list_tables():
+    tables = list_tables(container, image)
+    if registered_roi_table not in tables:
         raise MissingStepError(
-            f"{image.zarr_url}: found the tables {container.list_tables()}; needed is "
+            f"{image.zarr_url}: found the tables {tables}; needed is "
             f"the registered ROI table {registered_roi_table!r}. Run 'Calculate "
             "Registration (image-based)' and 'Find Registration Consensus' first."
         )
     table = read_roi_table(container, image, registered_roi_table)
     level = container.get_image()
     if table.record is not None and "reference_tables" in table.record:
-        plan = RegistrationPlan.from_record(table.record)
+        where = f"{image.zarr_url}: table {registered_roi_table!r}"
+        plan = RegistrationPlan.from_record(table.record, where)
         if _agrees(plan, table, level):
             _check_reference(plan, image, reference_acquisition)
             _check_moves(plan, level, image)
+            check_fill_value(container, image, plan.fill_value)
             return plan
         logger.warning(
             "%s: table %r was changed after 'Find Registration Consensus'; its ROIs "
@@ -269,11 +294,16 @@ def _check_moves(plan: RegistrationPlan, level: "Image", image: ImageUrl) -> Non
     whole = PixelBox((0, 0, 0), spatial_shape(level))
     for name, move in plan.moves.items():
         for what, box in (("source", move.source), ("destination", move.destination)):
-            if box.is_empty or box.intersection(whole) != box:
+            if (
+                box.is_empty
+                or box.intersection(whole) != box
+                or box.shape != move.source.shape
+            ):
                 raise InvalidDataError(
                     f"{image.zarr_url}: table {plan.registered_roi_table!r}, ROI "
                     f"{name!r}: the {what} pixels {box.to_lists()} (z, y, x) are empty "
-                    f"or reach out of the image of {whole.stop} pixels. Run 'Find "
+                    f"or reach out of the image of {whole.stop} pixels, or are not as "
+                    f"many as the source pixels {move.source.to_lists()}. Run 'Find "
                     "Registration Consensus' again."
                 )
 

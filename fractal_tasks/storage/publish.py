@@ -76,8 +76,7 @@ def replace_directory(
             what it was. Other errors of the body or of `validate` pass unchanged, and
             leave `target` what it was, too.
     """
-    image, target = _resolve(image, target)
-    _check_replaceable(target, image.parent)
+    image, target = check_replaceable(target, image)
     workspace = _workspace_for(image)
     build = workspace / "new"
     try:
@@ -96,19 +95,23 @@ def replace_directory(
         _settle(workspace, target)
 
 
-def check_replaceable(target: Path, *, image: Path) -> None:
-    """Find out before long work what would make `replace_directory` fail after it.
+def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
+    """Find out what would make `replace_directory` fail, before any work.
 
     Args:
-        target: As for `replace_directory`.
-        image: As for `replace_directory`.
+        target: Directory to replace or to add.
+        image: Image directory of the plate it is in.
+
+    Returns:
+        Image and target without symbolic links above the plate.
 
     Raises:
         InvalidInputError: `target` is not inside `image`, or is a symbolic link.
-        PublishError: A folder is missing, not writable, or on another file system.
+        PublishError: A permission or folder is missing, or is on another file system.
     """
     image, target = _resolve(image, target)
     _check_replaceable(target, image.parent)
+    return image, target
 
 
 def replace_file(target: Path, content: bytes, *, image: Path) -> None:
@@ -184,14 +187,13 @@ def _list_folder(folder: Path) -> list[Path]:
 
 
 def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
-    """Absolute image and target; no symbolic link leads from the well to them."""
-    try:
-        well = image.parent.resolve(strict=True)
-    except FileNotFoundError as error:
+    """Absolute image and target; no symbolic link leads from the plate to them."""
+    plate = image.parents[2].resolve()
+    resolved = plate.joinpath(*image.parts[-3:])
+    if not resolved.parent.is_dir():
         raise InvalidInputError(
             f"{image}: its well directory does not exist. Check the zarr_url."
-        ) from error
-    resolved = well / image.name
+        )
     try:
         inner = resolved / target.relative_to(image)
     except ValueError as error:
@@ -205,7 +207,6 @@ def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
 
 
 def _check_replaceable(target: Path, well: Path) -> None:
-    """Find out before the work what would make the switch fail after it."""
     directories = [well, target.parent]
     if os.path.lexists(target):
         # Moving a directory to another parent writes its own `..`.

@@ -12,9 +12,15 @@ import zarr
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.blockwise import BoxCopy, write_registered
-from fractal_tasks.storage.images import spacing_of, spatial_shape
+from fractal_tasks.storage.images import (
+    list_labels,
+    list_tables,
+    spacing_of,
+    spatial_shape,
+)
 from fractal_tasks.storage.moved_tables import write_registered_tables
 from fractal_tasks.storage.plans import RegistrationPlan, RoiMove
+from fractal_tasks.storage.reading import reading
 from fractal_tasks.storage.roi_tables import RECORD_KEY, own_columns_known
 from fractal_tasks.storage.urls import ImageUrl
 
@@ -63,6 +69,8 @@ def build_registered_image(
     for name in source.labels:
         _write_label(source, target, build, name, plan)
     write_registered_tables(source.container, source.url, build, plan, source.labels)
+    _copy_unlisted(source.url, build, "labels", list_labels(image, source.url))
+    _copy_unlisted(source.url, build, "tables", list_tables(image, source.url))
 
 
 def _copy_attributes(source: Path, target: Path) -> None:
@@ -85,6 +93,26 @@ def _copy_foreign_folders(source: SourceImage, build: Path) -> None:
                 folder.name,
             )
             shutil.copytree(folder, build / folder.name, symlinks=True)
+
+
+def _copy_unlisted(
+    url: ImageUrl, build: Path, kind: str, listed: Sequence[str]
+) -> None:
+    """Carry over labels or tables that are there, but that no list names."""
+    known = {name.split("/")[0] for name in listed}
+    folder = url.path / kind
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+        target = build / kind / entry.name
+        if entry.is_dir() and entry.name not in known and not target.exists():
+            logger.warning(
+                "%s: %r is not listed in %r, and is carried over unchanged",
+                url.zarr_url,
+                entry.name,
+                kind,
+            )
+            zarr_format = zarr.open_group(build, mode="r").metadata.zarr_format
+            zarr.open_group(build / kind, mode="a", zarr_format=zarr_format)
+            shutil.copytree(entry, target, symlinks=True)
 
 
 def _warn_overlaps(url: ImageUrl, plan: RegistrationPlan) -> None:
@@ -179,8 +207,15 @@ def validate_registered_image(source: SourceImage, build: Path) -> None:
             f"{source.url.zarr_url}: the registered image in {build} has {found}; "
             f"needed is {needed}. The image itself is untouched."
         )
-    with own_columns_known():
-        for name in built.list_tables():
+    for name in built.list_tables():
+        # Most of them, and so their damage, come from the image.
+        with (
+            reading(
+                f"{source.url.zarr_url}: table {name!r} cannot be read",
+                "Remove it from the image, or make it again.",
+            ),
+            own_columns_known(),
+        ):
             built.get_table(name).set_table_data()
 
 

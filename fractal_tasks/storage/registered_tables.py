@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.storage.urls import MAX_NAME_BYTES, is_name
 from fractal_tasks.transforms.boxes import AXES, PixelBox
 
 if TYPE_CHECKING:
@@ -20,22 +21,22 @@ def format_table_name(template: str, input_roi_table: str) -> str:
     Raises:
         InvalidInputError: The name is that of the input, or no plain name.
     """
-    try:
-        name = template.format(input_roi_table=input_roi_table)
-    except (KeyError, IndexError, ValueError) as error:
+    # Not str.format: it would evaluate whatever else stands in braces.
+    name = template.replace("{input_roi_table}", input_roi_table)
+    if "{" in name or "}" in name:
         raise InvalidInputError(
             f"registered_roi_table={template!r}: the only placeholder is "
             "'{input_roi_table}'. Correct the name."
-        ) from error
+        )
     if name == input_roi_table:
         raise InvalidInputError(
             f"registered_roi_table={name!r} is also the input_roi_table, whose "
             "translations it would overwrite. Choose another name."
         )
-    if not name or "/" in name or name.startswith("."):
+    if name.startswith(".") or not is_name(name):
         raise InvalidInputError(
-            f"registered_roi_table={name!r}: needed is a plain table name without '/' "
-            "and not starting with '.'."
+            f"registered_roi_table={name!r}: needed is a plain table name of at most "
+            f"{MAX_NAME_BYTES} bytes, without '/' and not starting with '.'."
         )
     return name
 

@@ -7,6 +7,7 @@ it (`RECORD_KEY`), so that table and record are replaced together.
 
 import itertools
 import json
+import keyword
 import logging
 import math
 import warnings
@@ -18,14 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError, PublishError
 from fractal_tasks.storage.attributes import edit_attributes
-from fractal_tasks.storage.pixels import UNREADABLE
+from fractal_tasks.storage.images import list_tables
 from fractal_tasks.storage.publish import check_replaceable, replace_directory
+from fractal_tasks.storage.reading import describe_cause, library_errors, reading
 from fractal_tasks.storage.urls import ImageUrl
 
 if TYPE_CHECKING:
     from ngio import OmeZarrContainer, Roi
     from ngio.tables import GenericRoiTable
     from ngio.tables.backends import BackendMeta
+    from pandas import DataFrame
+
+MAX_LENGTH_UM = 1e9
+"""A kilometre. Positions and movements are smaller, or nonsense."""
 
 RECORD_KEY = "registration"
 TRANSLATION_COLUMNS = ("translation_z", "translation_y", "translation_x")
@@ -111,29 +117,42 @@ def read_roi_table(
         InvalidDataError: No such table, not a ROI table, without ROIs, or with ROIs
             that are unnamed, duplicated or not finite.
     """
-    from ngio.utils import NgioError
-
-    tables = container.list_tables()
+    tables = list_tables(container, image)
     where = f"{image.zarr_url}: table {name!r}"
     if name not in tables:
         raise InvalidDataError(
             f"{where} is needed, found are {tables}. Choose one of these, or run the "
             "task that makes it."
         )
-    try:
-        with own_columns_known():
-            table = _open_table(container, name)
-            names = [str(index) for index in table.load_as_pandas_df().index]
-            rois = table.rois()
-    except (NgioError, KeyError, TypeError, *UNREADABLE) as error:
-        raise InvalidDataError(
-            f"{where} cannot be read as a ROI table: {error} Choose a table of type "
-            "'roi_table' or 'masking_roi_table', or convert the plate again."
-        ) from error
-    _check_rois(where, names, rois)
+    with (
+        reading(
+            f"{where} cannot be read as a ROI table",
+            "Choose a table of type 'roi_table' or 'masking_roi_table', or convert "
+            "the plate again.",
+        ),
+        own_columns_known(),
+    ):
+        table = _open_table(container, name)
+        frame = table.load_as_pandas_df()
+        rois = table.rois()
+    check_rois(where, [str(index) for index in frame.index], rois)
+    rois = _with_lost_columns(rois, frame)
     return RoiTableData(
         name, {str(roi.name): roi for roi in rois}, table.meta.model_copy(deep=True)
     )
+
+
+def _with_lost_columns(rois: Sequence["Roi"], frame: "DataFrame") -> list["Roi"]:
+    """Add what ngio loses: values of columns that could not be Python attributes."""
+    lost = [
+        name
+        for name in map(str, frame.columns)
+        if not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name)
+    ]
+    if not lost:
+        return list(rois)
+    rows = frame[lost].to_dict("records")
+    return [roi.model_copy(update=row) for roi, row in zip(rois, rows, strict=True)]
 
 
 def _open_table(container: "OmeZarrContainer", name: str) -> "GenericRoiTable":
@@ -158,8 +177,12 @@ def read_table_types(container: "OmeZarrContainer", image: ImageUrl) -> dict[str
     A table without type metadata is a ROI table if it can be read as one.
     """
     types = {}
-    for name in container.list_tables():
-        table_type = _stored_type(container, name)
+    for name in list_tables(container, image):
+        with reading(
+            f"{image.zarr_url}: table {name!r} cannot be opened",
+            "Remove it from the image, or make it again.",
+        ):
+            table_type = _stored_type(container, name)
         if table_type is None:
             table_type = _guess_type(container, image, name)
         types[name] = table_type
@@ -174,7 +197,17 @@ def _guess_type(container: "OmeZarrContainer", image: ImageUrl, name: str) -> st
     return "roi_table"
 
 
-def _check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
+def check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
+    """Check that ROIs have names, all different, and lie somewhere.
+
+    Args:
+        where: Names the table in errors.
+        names: Names as they are stored.
+        rois: The ROIs.
+
+    Raises:
+        InvalidDataError: They have not.
+    """
     if not rois:
         raise InvalidDataError(
             f"{where} has no ROIs; needed is at least one. Choose another table."
@@ -190,12 +223,17 @@ def _check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
     for roi in rois:
         for axis in roi.slices:
             values = (axis.start, axis.length)
-            if any(value is not None and not math.isfinite(value) for value in values):
+            if any(value is not None and not _is_length(value) for value in values):
                 raise InvalidDataError(
                     f"{where}, ROI {roi.name!r}: found {axis.axis_name} from "
-                    f"{axis.start} with length {axis.length} um; needed are finite "
-                    "numbers. Correct the table."
+                    f"{axis.start} with length {axis.length} um; needed are numbers "
+                    f"below {MAX_LENGTH_UM:g}. Correct the table."
                 )
+
+
+def _is_length(value_um: float) -> bool:
+    """Whether a position or distance is not NaN, infinite or out of this world."""
+    return abs(value_um) < MAX_LENGTH_UM
 
 
 def check_same_rois(tables: Mapping[ImageUrl, RoiTableData]) -> None:
@@ -220,19 +258,19 @@ def read_translation(roi: "Roi", where: str) -> tuple[float, float, float] | Non
     """Read the translation columns of a ROI, in um (z, y, x); None if it has none.
 
     Raises:
-        MissingStepError: A column is missing or not a finite number.
+        MissingStepError: A column is missing or not a number below `MAX_LENGTH_UM`.
     """
     extra = roi.model_extra or {}
     if not any(column in extra for column in TRANSLATION_COLUMNS):
         return None
     try:
         z, y, x = (float(extra[column]) for column in TRANSLATION_COLUMNS)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         z = y = x = math.nan
-    if not all(map(math.isfinite, (z, y, x))):
+    if not all(map(_is_length, (z, y, x))):
         found = {column: extra.get(column) for column in TRANSLATION_COLUMNS}
         raise MissingStepError(
-            f"{where}: found {found}; needed are three finite numbers (um). Run "
+            f"{where}: found {found}; needed are three numbers (um). Run "
             "'Calculate Registration (image-based)' again for this acquisition."
         )
     return z, y, x
@@ -268,13 +306,13 @@ def read_alternatives(roi: "Roi", where: str) -> list[StoredAlternative]:
         return []
     try:
         rows = [[float(value) for value in row] for row in json.loads(str(text))]
-        if not all(map(math.isfinite, itertools.chain.from_iterable(rows))):
-            raise ValueError("a value is not finite")
+        if not all(map(_is_length, itertools.chain.from_iterable(rows))):
+            raise ValueError(f"a value is not a number below {MAX_LENGTH_UM:g}")
         return [
             StoredAlternative((z, y, x), confidence, error)
             for z, y, x, confidence, error in rows
         ]
-    except (TypeError, ValueError) as error:
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise InvalidDataError(
             f"{where}: found {ALTERNATIVES_COLUMN}={text!r}; needed is a JSON list of "
             f"[z, y, x, confidence, error] ({error}). Run 'Calculate Registration "
@@ -295,7 +333,7 @@ def check_table_replaceable(image: ImageUrl, name: str) -> None:
     Raises:
         PublishError: A folder is not writable, or on another file system.
     """
-    check_replaceable(image.path / "tables" / name, image=image.path)
+    check_replaceable(image.path / "tables" / name, image.path)
 
 
 def replace_roi_table(
@@ -342,8 +380,17 @@ def write_rois(table_path: Path, rois: Sequence["Roi"], meta: "BackendMeta") -> 
     """Write ROIs into an existing, empty zarr group."""
     from ngio.tables import write_table
 
-    with own_columns_known():
-        write_table(table_path, _new_table(rois, meta), backend=meta.backend)
+    try:
+        with own_columns_known():
+            write_table(table_path, _new_table(rois, meta), backend=meta.backend)
+    except OSError:
+        raise
+    except library_errors() as error:
+        raise InvalidDataError(
+            f"{table_path}: its ROIs cannot be stored in a table of backend "
+            f"{meta.backend!r} ({describe_cause(error)}). Correct or remove the column "
+            "that is named."
+        ) from error
 
 
 def _new_table(rois: Sequence["Roi"], meta: "BackendMeta") -> "GenericRoiTable":

@@ -1,9 +1,13 @@
 """Urls of images, wells and plates: ``<plate>/<row>/<column>/<image>``."""
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from fractal_tasks.errors import InvalidInputError
+
+MAX_NAME_BYTES = 200
+"""File systems take 255 bytes; hidden folders and locks add to the names."""
 
 
 def normalise_url(url: str) -> str:
@@ -14,10 +18,11 @@ def normalise_url(url: str) -> str:
     """
     scheme, separator, path = url.rpartition("://")
     parts = path.split("/")
-    if not any(parts) or any(part in {".", ".."} for part in parts):
+    if not any(parts) or not all(is_name(part) for part in parts if part):
         raise InvalidInputError(
-            f"zarr_url {url!r}: found an empty path or a '.' or '..' in it; needed is "
-            "the plain url of an image in a plate, e.g. '/data/plate.zarr/B/03/0'."
+            f"zarr_url {url!r}: found an empty path or a '.' or '..' in it, or what "
+            "cannot be the name of a folder; needed is the plain url of an image in a "
+            "plate, e.g. '/data/plate.zarr/B/03/0'."
         )
     root = "/" if path.startswith("/") and not separator else ""
     return scheme + separator + root + "/".join(part for part in parts if part)
@@ -51,6 +56,20 @@ class ImageUrl:
     def sibling(self, image_path: str) -> "ImageUrl":
         """Give the url of another image of the same well."""
         return parse_image_url(f"{self.well_url}/{image_path}")
+
+
+def is_inner_path(path: str) -> bool:
+    """Whether a relative path leads below the folder it is in, and can exist."""
+    return all(is_name(part) for part in path.split("/"))
+
+
+def is_name(text: str) -> bool:
+    """Whether a folder can have this name, and a line of the log can show it."""
+    odd = text in {"", ".", ".."} or "/" in text
+    # Control characters (zero, newline) and what is no character at all.
+    if odd or any(unicodedata.category(char) in {"Cc", "Cs"} for char in text):
+        return False
+    return len(text.encode()) <= MAX_NAME_BYTES
 
 
 def parse_image_url(zarr_url: str) -> ImageUrl:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.storage.reading import reading
+from fractal_tasks.storage.urls import ImageUrl, is_name, parse_image_url
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,21 @@ def read_acquisitions(well_url: str) -> dict[str, int | None]:
         InvalidDataError: There is no well at `well_url`.
     """
     from ngio import open_ome_zarr_well
-    from ngio.utils import NgioError
 
-    try:
+    with reading(
+        f"{well_url}: found no well of an OME-Zarr plate",
+        "Registration works on images of plates, '<plate>/<row>/<column>/<image>'; "
+        "check the zarr_url.",
+    ):
         well = open_ome_zarr_well(well_url, mode="r")
-        return {path: well.get_image_acquisition_id(path) for path in well.paths()}
-    except (NgioError, OSError) as error:
+        images = {path: well.get_image_acquisition_id(path) for path in well.paths()}
+    odd = [path for path in images if not is_name(path)]
+    if odd:
         raise InvalidDataError(
-            f"{well_url}: found no well of an OME-Zarr plate. Registration works on "
-            "images of plates, '<plate>/<row>/<column>/<image>'; check the zarr_url."
-        ) from error
+            f"{well_url}: the well lists images at {odd}; needed are the names of "
+            "folders in the well. Correct its metadata."
+        )
+    return images
 
 
 def read_acquisition(image: ImageUrl) -> int:

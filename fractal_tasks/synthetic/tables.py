@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd  # type: ignore[import-untyped]  # ships no types
+import pandas as pd
 from ngio import OmeZarrContainer, Roi
 from ngio.tables import FeatureTable, MaskingRoiTable, RoiTable
 from scipy.ndimage import find_objects

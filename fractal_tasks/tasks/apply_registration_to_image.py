@@ -14,11 +14,16 @@ from fractal_tasks.storage.applied import (
     is_applied,
     is_up_to_date,
 )
-from fractal_tasks.storage.images import open_image
+from fractal_tasks.storage.images import list_labels, open_image, open_labels
 from fractal_tasks.storage.locks import image_lock
 from fractal_tasks.storage.plans import RegistrationPlan, read_plan
 from fractal_tasks.storage.publish import heal, replace_directory
-from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.storage.urls import (
+    MAX_NAME_BYTES,
+    ImageUrl,
+    is_name,
+    parse_image_url,
+)
 from fractal_tasks.storage.wells import read_acquisition
 
 if TYPE_CHECKING:
@@ -97,7 +102,7 @@ def apply_registration_to_image(
         plan = read_plan(container, image, registered_roi_table, reference_acquisition)
         if overwrite_input and not register_labels and not discard_labels:
             _refuse_to_lose_labels(container, image)
-        labels = container.list_labels() if register_labels else []
+        labels = list_labels(container, image) if register_labels else []
         _write(container, image, target, plan, labels)
         if target != image:
             add_to_well(target, acquisition)
@@ -109,16 +114,17 @@ def apply_registration_to_image(
 
 
 def _output_image(image: ImageUrl, suffix: str) -> ImageUrl:
-    if not suffix.replace("_", "").isalnum():
+    name = f"{image.image_path}_{suffix}"
+    if not suffix.replace("_", "").isalnum() or not is_name(name):
         raise InvalidInputError(
             f"output_image_suffix={suffix!r}: needed are letters, digits and '_', e.g. "
-            "'registered'."
+            f"'registered', and at most {MAX_NAME_BYTES} bytes in the whole name."
         )
-    return image.sibling(f"{image.image_path}_{suffix}")
+    return image.sibling(name)
 
 
 def _refuse_to_lose_labels(container: "OmeZarrContainer", image: ImageUrl) -> None:
-    labels = container.list_labels()
+    labels = list_labels(container, image)
     if labels:
         raise InvalidInputError(
             f"{image.zarr_url}: register_labels=False with overwrite_input=True would "
@@ -152,6 +158,7 @@ def _write(
     if target != image and is_up_to_date(target, record):
         logger.info("%s is up to date: nothing to do", target.zarr_url)
         return
+    open_labels(container, image, labels)
     source = SourceImage(image, container, tuple(labels))
     _log_plan(plan)
     with (

@@ -2,13 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, validate_call
 
 from fractal_tasks import __version__
-from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.qc.plate import PlatePlacement
 from fractal_tasks.qc.verdict import (
     MIN_CONFIDENCE,
@@ -113,6 +113,7 @@ def find_registration_consensus(
     reference = parse_image_url(zarr_url)
     others = [parse_image_url(url) for url in init_args.zarr_url_list]
     images = [reference, *(image for image in others if image != reference)]
+    _check_one_well(images)
     target_table = format_table_name(registered_roi_table, input_roi_table)
     logger.info(
         "find_registration_consensus: %d acquisitions of well %s, %r -> %r, keep=%r, "
@@ -160,6 +161,15 @@ def find_registration_consensus(
         "rejected": rejected,
     }
     _write_tables(well, verdicts, placements, target_table, settings)
+
+
+def _check_one_well(images: Sequence[ImageUrl]) -> None:
+    wells = sorted({image.well_url for image in images})
+    if len(wells) > 1:
+        raise InvalidInputError(
+            f"init_args.zarr_url_list: found images of the wells {wells}; needed are "
+            "images of one. Run 'Find Registration Consensus' with its init task."
+        )
 
 
 Judgements = Mapping[ImageUrl, Judgement]

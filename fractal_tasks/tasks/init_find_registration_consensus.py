@@ -16,7 +16,7 @@ from fractal_tasks.qc.plate import (
     place_well,
 )
 from fractal_tasks.storage.estimates import read_confidence
-from fractal_tasks.storage.images import open_image
+from fractal_tasks.storage.images import list_tables, open_image
 from fractal_tasks.storage.roi_tables import read_roi_table, read_translation
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.storage.wells import (
@@ -123,7 +123,7 @@ def _read_centres(
 
 def _read_centre(image: ImageUrl, input_roi_table: str) -> Vector | None:
     container = open_image(image)
-    if input_roi_table not in container.list_tables():
+    if input_roi_table not in list_tables(container, image):
         return None
     rois = read_roi_table(container, image, input_roi_table).rois
     translations_um, confidences = [], []

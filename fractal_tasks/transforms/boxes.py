@@ -1,5 +1,6 @@
 """Boxes of whole pixels, and the one way micrometres become pixels."""
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,11 @@ class PixelBox:
     @classmethod
     def from_lists(cls, lists: list[list[int]]) -> "PixelBox":
         """Build from the lists `to_lists` gives."""
-        return cls(as_triple([a for a, _ in lists]), as_triple([b for _, b in lists]))
+        # index: a number with a fraction is no pixel.
+        return cls(
+            as_triple([operator.index(a) for a, _ in lists]),
+            as_triple([operator.index(b) for _, b in lists]),
+        )
 
 
 def as_triple(values: npt.ArrayLike) -> tuple[int, int, int]:

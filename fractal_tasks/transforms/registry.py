@@ -26,7 +26,7 @@ def transform_from_json(text: str) -> Transform:
     try:
         fields = json.loads(text)
         return TRANSFORM_TYPES[fields.pop("type")].from_dict(fields)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InvalidDataError(
             f"stored transform {text!r} cannot be read ({error!r}); known types: "
             f"{sorted(TRANSFORM_TYPES)}. Run 'Calculate Registration (image-based)' "

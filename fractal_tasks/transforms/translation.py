@@ -1,5 +1,6 @@
 """A shift by the same vector everywhere."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -40,4 +41,6 @@ class Translation:
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Build from the RFC-5 field ``translation``."""
         z, y, x = (float(value) for value in fields["translation"])
+        if not all(map(math.isfinite, (z, y, x))):
+            raise ValueError("a value is not finite")
         return cls((z, y, x))

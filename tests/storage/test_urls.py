@@ -18,8 +18,20 @@ def test_trailing_and_doubled_slashes_are_removed(url: str, expected: str) -> No
     assert normalise_url(url) == expected
 
 
-@pytest.mark.parametrize("url", ["", "/", "/data/p.zarr/B/../03/1", "./p.zarr/B/03/1"])
-def test_dots_and_empty_urls_are_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/",
+        "/data/p.zarr/B/../03/1",
+        "./p.zarr/B/03/1",
+        "/data/p.zarr/B/03/\0",
+        "/data/p.zarr/B/03/1\n",
+        "/data/p.zarr/B/03/\ud800",
+        f"/data/p.zarr/B/03/{'x' * 300}",
+    ],
+)
+def test_dots_and_impossible_names_are_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match="zarr_url"):
         normalise_url(url)
 

@@ -14,6 +14,7 @@ from fractal_tasks.storage.roi_tables import (
     replace_roi_table,
 )
 from fractal_tasks.storage.urls import parse_image_url
+from fractal_tasks.synthetic import PlateOptions, create_plate
 from fractal_tasks.tasks.apply_registration_to_image import apply_registration_to_image
 from fractal_tasks.tasks.calculate_registration import calculate_registration
 from fractal_tasks.tasks.find_registration_consensus import find_registration_consensus
@@ -26,11 +27,32 @@ WELL = "A/01"
 TABLE = "FOV_ROI_table"
 REGISTERED = "FOV_ROI_table_registered"
 
+TINY_ESTIMATE = {
+    "registration_confidence": 1.0,
+    "registration_error": 0.1,
+    "registration_alternatives": "[[0.0, 1.0, 1.0, 0.4, 0.1]]",
+    "transform": '{"type": "translation", "translation": [0.0, 0.65, 0.0]}',
+}
+
 Vector = tuple[float, float, float]
 
 
 def image_urls(plate: Path, acquisitions: int = 3) -> list[str]:
     return [f"{plate}/{WELL}/{acquisition}" for acquisition in range(acquisitions)]
+
+
+def make_registered_plate(plate: Path, **options: Any) -> Path:
+    """Make a tiny plate on which any of the three tasks can run next.
+
+    Two fields of 32 x 32 pixels; the acquisition is 2 px off along y.
+    """
+    size = {"fields_y": 1, "fields_x": 2, "field_size_px": 32, "levels": 3}
+    create_plate(plate, PlateOptions(**size, acquisitions=2, channels=1, **options))
+    urls = image_urls(plate, 2)
+    shifts_um = dict.fromkeys(["FOV_1", "FOV_2"], (0.0, 0.65, 0.0))
+    set_translations(urls[1], shifts_um, **TINY_ESTIMATE)
+    run_consensus(urls)
+    return plate
 
 
 def read_table(zarr_url: str, name: str = TABLE) -> RoiTableData:
