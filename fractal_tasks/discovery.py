@@ -4,18 +4,28 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.errors import (
+    FractalTasksError,
+    InvalidDataError,
+    InvalidInputError,
+)
 from fractal_tasks.storage.reading import describe_cause, library_errors, reading
+from fractal_tasks.storage.stores import open_group
 from fractal_tasks.storage.urls import (
     ImageUrl,
+    Location,
+    StorageOptions,
     is_inner_path,
+    is_remote_url,
     normalise_url,
     parse_image_url,
 )
 from fractal_tasks.storage.wells import choose_reference, read_acquisitions
 
 
-def discover_images(urls: Sequence[str]) -> list[str]:
+def discover_images(
+    urls: Sequence[str], storage_options: StorageOptions | None = None
+) -> list[str]:
     """List the images of plates, wells and images, each once, in the plate's order.
 
     An image of a plate or well that is the result of *Apply Registration to Image* is
@@ -23,7 +33,8 @@ def discover_images(urls: Sequence[str]) -> list[str]:
     `urls` is always taken.
 
     Args:
-        urls: Local folders of plates, wells or images of plates.
+        urls: Plates, wells or images of plates: folders, or urls of object stores.
+        storage_options: How to reach the object store they may be in.
 
     Returns:
         The absolute urls; empty if all images are registered already.
@@ -34,11 +45,15 @@ def discover_images(urls: Sequence[str]) -> list[str]:
     """
     found: list[str] = []
     for url in urls:
-        found.extend(_images_of(_absolute(url)))
+        found.extend(_images_of(Location(_absolute(url), storage_options or {})))
     return list(dict.fromkeys(found))
 
 
-def add_references(zarr_urls: Sequence[str], reference_acquisition: int) -> list[str]:
+def add_references(
+    zarr_urls: Sequence[str],
+    reference_acquisition: int,
+    storage_options: StorageOptions | None = None,
+) -> list[str]:
     """Add the reference image of every image whose well has none among `zarr_urls`.
 
     Raises:
@@ -47,7 +62,7 @@ def add_references(zarr_urls: Sequence[str], reference_acquisition: int) -> list
     """
     wells: dict[str, list[ImageUrl]] = {}
     for zarr_url in zarr_urls:
-        image = parse_image_url(zarr_url)
+        image = parse_image_url(zarr_url, storage_options)
         wells.setdefault(image.well_url, []).append(image)
     references = [
         reference.zarr_url
@@ -60,7 +75,7 @@ def add_references(zarr_urls: Sequence[str], reference_acquisition: int) -> list
 def _missing_references(
     images: list[ImageUrl], reference_acquisition: int
 ) -> list[ImageUrl]:
-    acquisitions = read_acquisitions(images[0].well_url)
+    acquisitions = read_acquisitions(images[0].well)
     if any(acquisitions.get(i.image_path) == reference_acquisition for i in images):
         return []
     candidates = [
@@ -87,41 +102,44 @@ def _absolute(url: str) -> str:
             "zarr_url '': found an empty path, which would stand for the folder that "
             "you are in. If that is meant, give '.'."
         )
-    if "://" in url:
-        raise InvalidInputError(
-            f"{url!r}: found a remote url; needed is a folder on this machine. Mount "
-            "or copy the plate first."
-        )
-    return normalise_url(os.path.abspath(url))
+    return normalise_url(url if is_remote_url(url) else os.path.abspath(url))
 
 
-def _images_of(url: str) -> list[str]:
-    metadata = _read_metadata(url)
+def _images_of(folder: Location) -> list[str]:
+    metadata = _read_metadata(folder)
     if "multiscales" in metadata:
-        return [parse_image_url(url).zarr_url]
+        return [parse_image_url(folder.url).zarr_url]
     if "well" in metadata:
-        wells = [url]
+        wells = [folder]
     elif "plate" in metadata:
-        wells = [f"{url}/{path}" for path in _well_paths(url, metadata["plate"])]
+        wells = [folder / path for path in _well_paths(folder, metadata["plate"])]
     else:
         raise InvalidInputError(
-            f"{url}: found a Zarr group that is no plate, well or image of OME-Zarr. "
-            "Give the folder of a plate, e.g. 'plate.zarr', of a well, e.g. "
+            f"{folder.url}: found a Zarr group that is no plate, well or image of "
+            "OME-Zarr. Give the folder of a plate, e.g. 'plate.zarr', of a well, e.g. "
             "'plate.zarr/B/03', or of images, e.g. 'plate.zarr/B/03/1'."
         )
-    images = [f"{well}/{path}" for well in wells for path in read_acquisitions(well)]
+    images = [
+        parse_image_url(f"{well.url}/{path}", well.storage_options)
+        for well in wells
+        for path in read_acquisitions(well)
+    ]
     if not images:
-        raise InvalidDataError(f"{url}: found no images. Check the plate's metadata.")
-    return [image for image in images if not _is_registered(parse_image_url(image))]
+        raise InvalidDataError(
+            f"{folder.url}: found no images. Check the plate's metadata."
+        )
+    return [image.zarr_url for image in images if not _is_registered(image)]
 
 
-def _well_paths(url: str, plate: Any) -> list[str]:  # noqa: ANN401 - whatever JSON
-    with reading(f"{url}: found no list of wells", "Correct the plate's metadata."):
+def _well_paths(folder: Location, plate: Any) -> list[str]:  # noqa: ANN401 - whatever JSON
+    with reading(
+        f"{folder.url}: found no list of wells", "Correct the plate's metadata."
+    ):
         paths = [well["path"] for well in plate["wells"]]
         odd = [path for path in paths if not _is_well_path(path)]
     if odd:
         raise InvalidDataError(
-            f"{url}: the plate lists wells at {odd}; needed are paths "
+            f"{folder.url}: the plate lists wells at {odd}; needed are paths "
             "'<row>/<column>'. Correct its metadata."
         )
     return paths
@@ -131,16 +149,17 @@ def _is_well_path(path: str) -> bool:
     return path.count("/") == 1 and is_inner_path(path)
 
 
-def _read_metadata(url: str) -> dict[str, Any]:
+def _read_metadata(folder: Location) -> dict[str, Any]:
     """Read the OME-Zarr metadata of a group, of any version."""
-    import zarr
-
     try:
-        attributes = zarr.open_group(url, mode="r").attrs.asdict()
+        attributes = open_group(folder).attrs.asdict()
+    except FractalTasksError:
+        raise
     except library_errors() as error:
         raise InvalidInputError(
-            f"{url}: found no Zarr group that can be opened ({describe_cause(error)}). "
-            "Needed is the folder of an OME-Zarr plate, a well, or an image of a plate."
+            f"{folder.url}: found no Zarr group that can be opened "
+            f"({describe_cause(error)}). Needed is the folder of an OME-Zarr plate, a "
+            "well, or an image of a plate."
         ) from error
     ome = attributes.get("ome")
     return ome if isinstance(ome, dict) else attributes

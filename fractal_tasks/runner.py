@@ -21,7 +21,6 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -262,7 +261,7 @@ def _list_calls(
 
 def _dataset_folder(zarr_urls: Sequence[str]) -> str:
     plates = [parse_image_url(zarr_url).plate_url for zarr_url in zarr_urls]
-    return str(Path(plates[0]).parent) if plates else ""
+    return plates[0].rpartition("/")[0] if plates else ""
 
 
 def _start_logging(log_level: int) -> None:

@@ -1,6 +1,24 @@
-"""Models that cross the line between an init task and its parallel units."""
+"""Types of task arguments, and models that go from an init task to its units."""
 
-from pydantic import BaseModel, ConfigDict
+import json
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+TASK_CONFIG = ConfigDict(hide_input_in_errors=True)
+"""For `validate_call` of the tasks: pydantic's errors would quote the arguments, and
+with them secrets in `storage_options`."""
+
+
+def _to_text(value: object) -> object:
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+StorageOptionsText: TypeAlias = Annotated[str | None, BeforeValidator(_to_text)]
+"""The task argument `storage_options`: the text of a JSON object, or the object.
+
+Text, as Fractal's web form has no field for an object of any content.
+"""
 
 
 class InitArgsRegistration(BaseModel):

@@ -66,7 +66,7 @@ def test_plate_that_is_registered_already_gives_no_images(plate: Path) -> None:
     [
         ("nowhere.zarr", "found no Zarr group"),
         ("plate.zarr/A/01/0/tables", "no plate, well or image"),
-        ("s3://bucket/plate.zarr", "remote"),
+        ("file:///plate.zarr", "give its path"),
     ],
 )
 def test_other_places_are_refused(

@@ -74,7 +74,7 @@ def test_only_tasks_lie_in_the_tasks_folder() -> None:
 def test_task_module_imports_without_the_heavy_libraries(task: str) -> None:
     code = (
         f"import fractal_tasks.tasks.{task}, sys; "
-        "print([m for m in ('ngio', 'anndata', 'dask', 'itk', 'pandas')"
+        "print([m for m in ('ngio', 'anndata', 'dask', 'itk', 'pandas', 'fsspec')"
         " if m in sys.modules])"
     )
     run = subprocess.run(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from fractal_tasks.storage.images import (
@@ -13,7 +12,8 @@ from fractal_tasks.storage.images import (
     open_image,
 )
 from fractal_tasks.storage.roi_tables import read_roi_table
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.stores import exists, size_bytes
+from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
 from fractal_tasks.storage.wells import group_images
 
 
@@ -54,7 +54,11 @@ def plan_registration(
     """
     return [
         _plan_image(image, group.reference, settings)
-        for group in group_images(zarr_urls, settings["reference_acquisition"])
+        for group in group_images(
+            zarr_urls,
+            settings["reference_acquisition"],
+            parse_storage_options(settings["storage_options"]),
+        )
         for image in (group.reference, *group.others)
     ]
 
@@ -99,25 +103,21 @@ def _plan_image(
     if not settings["overwrite_input"]:
         target = image.sibling(f"{image.image_path}_{settings['output_image_suffix']}")
     changed = [
-        f"{image.zarr_url}/tables/{settings['registered_roi_table']}",
-        target.zarr_url,
+        image.location / "tables" / settings["registered_roi_table"],
+        target.location,
     ]
     if image != reference:
-        changed.insert(0, f"{image.zarr_url}/tables/{table.name}")
+        changed.insert(0, image.location / "tables" / table.name)
     is_reference = image == reference
     return ImagePlan(
         zarr_url=image.zarr_url,
         role="reference" if is_reference else f"registered to {reference.zarr_url}",
         rois=len(table.rois),
         labels=list_labels(container, image) if settings["register_labels"] else [],
-        size_bytes=_size_on_disk(image.path),
-        writes=[url for url in changed if not Path(url).exists()],
-        replaces=[url for url in changed if Path(url).exists()],
+        size_bytes=size_bytes(image.location),
+        writes=[item.url for item in changed if not exists(item)],
+        replaces=[item.url for item in changed if exists(item)],
     )
-
-
-def _size_on_disk(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _format_size(size_bytes: int) -> str:

@@ -11,7 +11,7 @@ from fractal_tasks.cli.flags import collect_arguments, make_flags, read_defaults
 from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summarise
 from fractal_tasks.discovery import add_references, discover_images
 from fractal_tasks.runner import Task, TaskFunction, TaskResult, select_arguments
-from fractal_tasks.storage.urls import parse_image_url
+from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 
 Command = Callable[..., int]
 
@@ -30,7 +30,7 @@ _Urls = Annotated[
     Parameter(
         name="zarr-url",
         required=True,
-        help="Folders of plates, wells or images, e.g. `plate.zarr`, "
+        help="Plates, wells or images: folders or urls, e.g. `plate.zarr`, "
         "`plate.zarr/B/03`, `plate.zarr/B/03/1`. Of plates and wells, images that are "
         "registered already are left out. If the reference image of a well is needed "
         "and not named, it is found.",
@@ -115,11 +115,12 @@ def _with_flags(
 def _find_images(
     functions: Sequence[TaskFunction], urls: Sequence[str], arguments: dict[str, Any]
 ) -> list[str]:
-    images = discover_images(urls)
+    options = parse_storage_options(arguments.get("storage_options"))
+    images = discover_images(urls, options)
     grouping = {"zarr_urls", "reference_acquisition"}
     if any(grouping <= set(inspect.signature(f).parameters) for f in functions):
         settings = {**read_defaults(functions), **arguments}
-        images = add_references(images, settings["reference_acquisition"])
+        images = add_references(images, settings["reference_acquisition"], options)
     return images
 
 

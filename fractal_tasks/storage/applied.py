@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-import zarr
-
 from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.storage.attributes import edit_attributes
 from fractal_tasks.storage.images import list_tables
 from fractal_tasks.storage.locks import well_lock
 from fractal_tasks.storage.reading import reading
 from fractal_tasks.storage.roi_tables import RECORD_KEY, read_roi_table
+from fractal_tasks.storage.stores import exists, open_group, open_store
 from fractal_tasks.storage.urls import ImageUrl
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def read_applied_record(image: ImageUrl) -> dict[str, Any] | None:
         f"{image.zarr_url}: found no image that can be opened",
         "Restore it, or take it out of the metadata of its well.",
     ):
-        record = zarr.open_group(image.path, mode="r").attrs.get(RECORD_KEY)
+        record = open_group(image.location).attrs.get(RECORD_KEY)
     return record if isinstance(record, dict) else None
 
 
@@ -52,15 +51,32 @@ def is_up_to_date(target: ImageUrl, record: dict[str, Any]) -> bool:
     Raises:
         InvalidDataError: There is something else at the url.
     """
-    if not target.path.exists():
+    if _is_unfinished(target, record["input_image"]):
         return False
     try:
         found = read_applied_record(target)
     except InvalidDataError as error:
+        if not exists(target.location):
+            return False
         raise _occupied(target) from error
     if found is None or found.get("input_image") != record["input_image"]:
         raise _occupied(target)
     return found == record
+
+
+def _is_unfinished(target: ImageUrl, input_image: str) -> bool:
+    """Whether an earlier run was interrupted while it wrote to an object store.
+
+    On a file system such an image is never at its place.
+    """
+    if not target.is_remote:
+        return False
+    from fractal_tasks.storage.remote_images import read_marker
+
+    marker = read_marker(target)
+    if marker not in {None, input_image}:
+        raise _occupied(target)
+    return marker == input_image
 
 
 def _occupied(target: ImageUrl) -> InvalidDataError:
@@ -83,7 +99,7 @@ def check_plate(image: ImageUrl) -> None:
         "the new image",
         "Check the zarr_url, or use overwrite_input=True.",
     ):
-        _ = open_ome_zarr_plate(image.plate_url, mode="r").meta
+        _ = open_ome_zarr_plate(open_store(image.plate), mode="r").meta
 
 
 def add_to_well(image: ImageUrl, acquisition: int) -> None:
@@ -91,12 +107,21 @@ def add_to_well(image: ImageUrl, acquisition: int) -> None:
 
     The caller holds the image's lock and has healed it.
 
+    An object store has no lock: there the new list replaces the one it was made from.
+
     Raises:
         PublishError: The well could not be written.
     """
-    well = image.path.parent
+    if image.is_remote:
+        from fractal_tasks.storage.remote_images import list_in_well
+
+        list_in_well(image, acquisition)
+        return
     try:
-        with well_lock(well), edit_attributes(well, image=image.path) as attributes:
+        with (
+            well_lock(image.well.path),
+            edit_attributes(image.well, image=image) as attributes,
+        ):
             images = attributes.get("ome", attributes)["well"]["images"]
             if all(entry["path"] != image.image_path for entry in images):
                 images.append({"path": image.image_path, "acquisition": acquisition})

@@ -1,24 +1,26 @@
 """Changing the attributes of groups that are not replaced as a whole."""
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from fractal_tasks.storage.publish import replace_file
+from fractal_tasks.storage.stores import open_group
+from fractal_tasks.storage.urls import ImageUrl, Location
 
 
 @contextmanager
-def edit_attributes(group: Path, *, image: Path) -> Iterator[dict[str, Any]]:
+def edit_attributes(group: Location, *, image: ImageUrl) -> Iterator[dict[str, Any]]:
     """Give the attributes of a zarr group to change, and write them in one step.
 
-    Writing through zarr would leave its temporary file in the group after a kill.
+    On a file system, writing through zarr would leave its temporary file in the group
+    after a kill.
 
     Args:
-        group: Directory of the image or of its well.
-        image: Image directory of the plate; the caller holds its lock and has called
-            `heal`.
+        group: Folder of the image or of its well.
+        image: Image of the plate; the caller holds its lock and has healed it.
 
     Yields:
         The attributes; what the body changes in them is written.
@@ -26,16 +28,24 @@ def edit_attributes(group: Path, *, image: Path) -> Iterator[dict[str, Any]]:
     Raises:
         OSError: Reading or writing failed; the attributes are what they were.
     """
-    path = group / "zarr.json"
+    if group.is_remote:
+        remote = open_group(group, mode="r+")
+        attributes = remote.attrs.asdict()
+        before = copy.deepcopy(attributes)
+        yield attributes
+        if attributes != before:
+            remote.attrs.put(attributes)
+        return
+    path = group.path / "zarr.json"
     if path.exists():
         document = json.loads(path.read_bytes())
         attributes = document.setdefault("attributes", {})
     else:
-        path = group / ".zattrs"
+        path = group.path / ".zattrs"
         document = json.loads(path.read_bytes()) if path.exists() else {}
         attributes = document
-    before = json.dumps(document)
+    unchanged = json.dumps(document)
     yield attributes
-    if json.dumps(document) != before:
+    if json.dumps(document) != unchanged:
         content = json.dumps(document, indent=2).encode()
-        replace_file(path, content, image=image)
+        replace_file(path, content, image=image.path)

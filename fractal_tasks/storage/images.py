@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.storage.pixels import read_pixels
 from fractal_tasks.storage.reading import reading
+from fractal_tasks.storage.stores import exists, open_store
 from fractal_tasks.storage.urls import ImageUrl, is_inner_path
 from fractal_tasks.transforms.boxes import AXES, PixelBox, box_from_um
 
@@ -31,11 +32,12 @@ def open_image(image: ImageUrl) -> "OmeZarrContainer":
     """
     from ngio import open_ome_zarr_container
 
+    store = open_store(image.location)
     with reading(
         f"{image.zarr_url}: found no OME-Zarr image that can be opened",
         "Check the zarr_url, and convert the image again if it is damaged.",
     ):
-        container = open_ome_zarr_container(image.zarr_url, mode="r", cache=True)
+        container = open_ome_zarr_container(store, mode="r", cache=True)
         paths = container.level_paths
         _check_inner_paths(image, "level", paths)
         # They are kept: whoever asks for one later does not read it again.
@@ -85,7 +87,7 @@ def _read_names(container: "OmeZarrContainer", image: ImageUrl, kind: str) -> li
     try:
         group = container._group_handler.get_handler(path=kind, create_mode=False)
     except NgioFileNotFoundError:
-        if (image.path / kind).exists():
+        if exists(image.location / kind):
             raise
         return []
     attributes = group.load_attrs()

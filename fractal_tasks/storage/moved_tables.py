@@ -6,7 +6,6 @@ label, and measurements are carried over.
 """
 
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,13 @@ from fractal_tasks.storage.roi_tables import (
     read_table_types,
     write_rois,
 )
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.stores import (
+    building_locally,
+    copy_folder,
+    open_group,
+    open_store,
+)
+from fractal_tasks.storage.urls import ImageUrl, Location
 from fractal_tasks.transforms.boxes import AXES, PixelBox, box_from_um
 
 if TYPE_CHECKING:
@@ -39,7 +44,7 @@ OWN_SUFFIX = "_acquisition"
 def write_registered_tables(
     source: "OmeZarrContainer",
     image: ImageUrl,
-    build: Path,
+    build: Location,
     plan: RegistrationPlan,
     labels: Sequence[str],
 ) -> None:
@@ -48,7 +53,7 @@ def write_registered_tables(
     Args:
         source: The image as it is.
         image: Its url.
-        build: Folder of the registered image, with its labels.
+        build: Where the registered image lies, with its labels.
         plan: The reference's ROI tables, and how ROIs moved.
         labels: Names of the labels in `build`.
 
@@ -66,19 +71,20 @@ def write_registered_tables(
             remade = _remade_masking_table(source, image, name, build, labels)
             if remade is not None:
                 _add_table(tables, remade, image)
-    zarr_format = zarr.open_group(build, mode="r").metadata.zarr_format
-    group = zarr.create_group(build / "tables", zarr_format=zarr_format)
-    for name, table in tables.items():
-        zarr.create_group(build / "tables" / name, zarr_format=zarr_format)
-        write_rois(build / "tables" / name, list(table.rois.values()), table.meta)
     carried = [
         name
         for name, table_type in types.items()
         if not table_type.endswith("roi_table")
     ]
-    for name in carried:
-        _carry_over(image, name, build, taken=name in tables)
-    group.attrs["tables"] = [*tables, *carried]
+    zarr_format = open_group(build).metadata.zarr_format
+    with building_locally(build / "tables") as folder:
+        group = zarr.create_group(folder, zarr_format=zarr_format)
+        for name, table in tables.items():
+            zarr.create_group(folder / name, zarr_format=zarr_format)
+            write_rois(folder / name, list(table.rois.values()), table.meta)
+        for name in carried:
+            _carry_over(image, name, folder, taken=name in tables)
+        group.attrs["tables"] = [*tables, *carried]
 
 
 def _add_table(
@@ -151,7 +157,7 @@ def _remade_masking_table(
     source: "OmeZarrContainer",
     image: ImageUrl,
     name: str,
-    build: Path,
+    build: Location,
     labels: Sequence[str],
 ) -> RoiTableData | None:
     """Make a masking ROI table from the registered label; None without its label."""
@@ -168,7 +174,7 @@ def _remade_masking_table(
             label,
         )
         return None
-    built = open_ome_zarr_container(build, mode="r")
+    built = open_ome_zarr_container(open_store(build), mode="r", cache=True)
     extras = {roi.label: roi.model_extra or {} for roi in old.rois.values()}
     rois = {
         str(roi.name): roi.model_copy(update=extras.get(roi.label, {}))
@@ -177,7 +183,7 @@ def _remade_masking_table(
     return RoiTableData(name, rois, old.meta)
 
 
-def _carry_over(image: ImageUrl, name: str, build: Path, *, taken: bool) -> None:
+def _carry_over(image: ImageUrl, name: str, folder: Path, *, taken: bool) -> None:
     """Copy a table of measurements as it is."""
     if taken:
         raise _clash(image, name)
@@ -187,4 +193,4 @@ def _carry_over(image: ImageUrl, name: str, build: Path, *, taken: bool) -> None
         image.zarr_url,
         name,
     )
-    shutil.copytree(image.path / "tables" / name, build / "tables" / name)
+    copy_folder(image.location / "tables" / name, Location(str(folder / name)))

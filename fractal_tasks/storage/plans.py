@@ -22,7 +22,6 @@ from fractal_tasks.storage.images import (
     spacing_of,
     spatial_shape,
 )
-from fractal_tasks.storage.locks import image_lock
 from fractal_tasks.storage.reading import describe_cause, library_errors
 from fractal_tasks.storage.roi_tables import (
     RoiTableData,
@@ -32,6 +31,7 @@ from fractal_tasks.storage.roi_tables import (
     read_roi_table,
     read_table_types,
 )
+from fractal_tasks.storage.stores import lock_image
 from fractal_tasks.storage.urls import ImageUrl, is_inner_path
 from fractal_tasks.storage.wells import (
     choose_reference,
@@ -278,7 +278,7 @@ def _agrees(plan: RegistrationPlan, table: RoiTableData, level: "Image") -> bool
 def _check_reference(
     plan: RegistrationPlan, image: ImageUrl, reference_acquisition: int
 ) -> None:
-    acquisitions = read_acquisitions(image.well_url)
+    acquisitions = read_acquisitions(image.well)
     found = acquisitions.get(plan.reference_image)
     if found != reference_acquisition:
         raise InvalidDataError(
@@ -318,7 +318,7 @@ def _plan_from_reference(
 
     The reference is read under its lock, so never while it is being replaced.
     """
-    acquisitions = read_acquisitions(image.well_url)
+    acquisitions = read_acquisitions(image.well)
     references = [
         image.sibling(path)
         for path, acquisition in acquisitions.items()
@@ -335,7 +335,7 @@ def _plan_from_reference(
         reference_table = table
         tables = snapshot_roi_tables(container, image, skip=table.name)
     else:
-        with image_lock(reference.path):
+        with lock_image(reference):
             other = open_image(reference)
             reference_table = read_roi_table(other, reference, table.name)
             tables = snapshot_roi_tables(other, reference, skip=table.name)

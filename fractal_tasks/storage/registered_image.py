@@ -1,10 +1,9 @@
 """Building the registered image: pixels, labels and tables, from its own image only."""
 
 import logging
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +19,17 @@ from fractal_tasks.storage.images import (
 )
 from fractal_tasks.storage.moved_tables import write_registered_tables
 from fractal_tasks.storage.plans import RegistrationPlan, RoiMove
+from fractal_tasks.storage.publish import replace_directory
 from fractal_tasks.storage.reading import reading
 from fractal_tasks.storage.roi_tables import RECORD_KEY, own_columns_known
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.stores import (
+    copy_folder,
+    exists,
+    list_folders,
+    open_group,
+    open_store,
+)
+from fractal_tasks.storage.urls import ImageUrl, Location
 
 if TYPE_CHECKING:
     from ngio import Image, Label, OmeZarrContainer
@@ -43,20 +50,28 @@ class SourceImage:
 
 
 def build_registered_image(
-    source: SourceImage, build: Path, plan: RegistrationPlan, record: dict[str, Any]
+    source: SourceImage,
+    build: Location,
+    plan: RegistrationPlan,
+    record: dict[str, Any],
 ) -> None:
     """Write the registered version of an image into the new folder `build`.
 
     Args:
         source: The image as it is.
-        build: Folder that does not exist yet.
+        build: Where there is no zarr group yet.
         plan: Which pixels go where.
         record: What is stored in the attributes of the new image.
     """
     image = source.container
-    target = image.derive_image(build)
-    _copy_attributes(source.url.path, build)
-    zarr.open_group(build, mode="r+").attrs[RECORD_KEY] = record
+    old_group = open_group(source.url.location)
+    # A group, as ngio itself would refuse a place where the marker of a build lies.
+    group = zarr.create_group(
+        open_store(build, read_only=False), zarr_format=old_group.metadata.zarr_format
+    )
+    target = image.derive_image(group)
+    # With all attributes, also those ngio does not know: they hold for both.
+    group.attrs.put({**old_group.attrs.asdict(), RECORD_KEY: record})
     _copy_foreign_folders(source, build)
     _warn_overlaps(source.url, plan)
     write_registered(
@@ -67,52 +82,44 @@ def build_registered_image(
         fill_value=plan.fill_value,
     )
     for name in source.labels:
-        _write_label(source, target, build, name, plan)
+        _write_label(source, target, group, name, plan)
     write_registered_tables(source.container, source.url, build, plan, source.labels)
-    _copy_unlisted(source.url, build, "labels", list_labels(image, source.url))
-    _copy_unlisted(source.url, build, "tables", list_tables(image, source.url))
+    for kind, listed in (
+        ("labels", list_labels(image, source.url)),
+        ("tables", list_tables(image, source.url)),
+    ):
+        _copy_unlisted(source.url, group, build, kind, listed)
 
 
-def _copy_attributes(source: Path, target: Path) -> None:
-    """Give `target` all attributes of `source`, also those ngio does not know.
-
-    Both have the same levels and pixel sizes, so all of them still hold.
-    """
-    attributes = zarr.open_group(source, mode="r").attrs.asdict()
-    zarr.open_group(target, mode="r+").attrs.put(attributes)
-
-
-def _copy_foreign_folders(source: SourceImage, build: Path) -> None:
+def _copy_foreign_folders(source: SourceImage, build: Location) -> None:
     """Carry over folders of the image that neither NGFF nor Fractal know."""
     known = {path.split("/")[0] for path in source.container.level_paths}
-    for folder in sorted(source.url.path.iterdir()):
-        if folder.is_dir() and folder.name not in known | _HANDLED_FOLDERS:
+    for name in list_folders(source.url.location):
+        if name not in known | _HANDLED_FOLDERS:
             logger.warning(
-                "%s: folder %r is carried over unchanged",
-                source.url.zarr_url,
-                folder.name,
+                "%s: folder %r is carried over unchanged", source.url.zarr_url, name
             )
-            shutil.copytree(folder, build / folder.name, symlinks=True)
+            copy_folder(source.url.location / name, build / name)
 
 
 def _copy_unlisted(
-    url: ImageUrl, build: Path, kind: str, listed: Sequence[str]
+    url: ImageUrl, group: zarr.Group, build: Location, kind: str, listed: Sequence[str]
 ) -> None:
     """Carry over labels or tables that are there, but that no list names."""
+    if kind not in list_folders(url.location):
+        return
     known = {name.split("/")[0] for name in listed}
-    folder = url.path / kind
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
-        target = build / kind / entry.name
-        if entry.is_dir() and entry.name not in known and not target.exists():
+    for name in list_folders(url.location / kind):
+        target = build / kind / name
+        if name not in known and not exists(target):
             logger.warning(
                 "%s: %r is not listed in %r, and is carried over unchanged",
                 url.zarr_url,
-                entry.name,
+                name,
                 kind,
             )
-            zarr_format = zarr.open_group(build, mode="r").metadata.zarr_format
-            zarr.open_group(build / kind, mode="a", zarr_format=zarr_format)
-            shutil.copytree(entry, target, symlinks=True)
+            group.require_group(kind)
+            copy_folder(url.location / kind / name, target)
 
 
 def _warn_overlaps(url: ImageUrl, plan: RegistrationPlan) -> None:
@@ -142,14 +149,15 @@ def _copies(level: "Image | Label", plan: RegistrationPlan) -> list[BoxCopy]:
 def _write_label(
     source: SourceImage,
     target: "OmeZarrContainer",
-    build: Path,
+    group: zarr.Group,
     name: str,
     plan: RegistrationPlan,
 ) -> None:
     old = source.container.get_label(name)
     paths = old.meta.paths
     target.derive_label(name, ref_image=old, dtype=str(old.zarr_array.dtype))
-    _copy_attributes(source.url.path / "labels" / name, build / "labels" / name)
+    attributes = open_group(source.url.location / "labels" / name).attrs.asdict()
+    zarr.open_group(group.store, path=f"labels/{name}", mode="r+").attrs.put(attributes)
     new = [target.get_label(name, path=path).zarr_array for path in paths]
     image_spacing_um = spacing_of(source.container.get_image())
     write_registered(
@@ -191,7 +199,34 @@ def _label_copy(
     return BoxCopy(source=boxes[0], destination=boxes[1], roi=roi)
 
 
-def validate_registered_image(source: SourceImage, build: Path) -> None:
+@contextmanager
+def replace_image(
+    target: ImageUrl, *, input_image: str, validate: Callable[[Location], None]
+) -> Iterator[Location]:
+    """Give a location to build an image; put it in the place of the target at the end.
+
+    In an object store that is the target itself.
+
+    Args:
+        target: The image to replace or to add.
+        input_image: Path in the well of the image that it is made from.
+        validate: Reopens the build and raises if it is not what it should be.
+    """
+    if target.is_remote:
+        from fractal_tasks.storage.remote_images import build_image
+
+        with build_image(target, input_image=input_image, validate=validate) as build:
+            yield build
+        return
+    with replace_directory(
+        target.path,
+        image=target.path,
+        validate=lambda folder: validate(Location(str(folder))),
+    ) as folder:
+        yield Location(str(folder))
+
+
+def validate_registered_image(source: SourceImage, build: Location) -> None:
     """Reopen a registered image and compare it with what it was made from.
 
     Raises:
@@ -199,12 +234,12 @@ def validate_registered_image(source: SourceImage, build: Path) -> None:
     """
     from ngio import open_ome_zarr_container
 
-    built = open_ome_zarr_container(build, mode="r")
+    built = open_ome_zarr_container(open_store(build), mode="r", cache=True)
     found = _describe(built, tuple(built.list_labels()))
     needed = _describe(source.container, source.labels)
     if found != needed:
         raise InvalidDataError(
-            f"{source.url.zarr_url}: the registered image in {build} has {found}; "
+            f"{source.url.zarr_url}: the registered image in {build.url} has {found}; "
             f"needed is {needed}. The image itself is untouched."
         )
     for name in built.list_tables():

@@ -12,7 +12,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from fractal_tasks.storage.attributes import edit_attributes
 from fractal_tasks.storage.images import list_tables
 from fractal_tasks.storage.publish import check_replaceable, replace_directory
 from fractal_tasks.storage.reading import describe_cause, library_errors, reading
+from fractal_tasks.storage.stores import open_group
 from fractal_tasks.storage.urls import ImageUrl
 
 if TYPE_CHECKING:
@@ -333,7 +334,8 @@ def check_table_replaceable(image: ImageUrl, name: str) -> None:
     Raises:
         PublishError: A folder is not writable, or on another file system.
     """
-    check_replaceable(image.path / "tables" / name, image.path)
+    if not image.is_remote:
+        check_replaceable(image.path / "tables" / name, image.path)
 
 
 def replace_roi_table(
@@ -350,7 +352,8 @@ def replace_roi_table(
         image: Image whose table it is.
         name: Name of the table.
         rois: Content of the table.
-        meta: Type, index and backend of the table.
+        meta: Type, index and backend of the table; an object store has its own choice
+            of the backend.
         record: What produced the table; stored in its attributes.
 
     Raises:
@@ -360,20 +363,38 @@ def replace_roi_table(
 
     from fractal_tasks.storage.writes import finished_writes
 
-    tables_path = image.path / "tables"
-    zarr_format = zarr.open_group(tables_path, mode="r").metadata.zarr_format
+    tables = image.location / "tables"
+    zarr_format = open_group(tables).metadata.zarr_format
+    update: dict[str, Any] = {RECORD_KEY: record}
+    if image.is_remote:
+        from fractal_tasks.storage.remote_tables import choose_backend
+
+        update["backend"] = choose_backend(tables / name)
     with (
         own_columns_known(),
-        replace_directory(
-            tables_path / name,
-            image=image.path,
-            validate=lambda build: _validate_table(build, rois),
-        ) as build,
+        _replacing(image, name, rois) as build,
         finished_writes(),
     ):
         zarr.create_group(build, zarr_format=zarr_format)
-        write_rois(build, rois, meta.model_copy(update={RECORD_KEY: record}))
+        write_rois(build, rois, meta.model_copy(update=update))
     _list_table(image, name)
+
+
+def _replacing(
+    image: ImageUrl, name: str, rois: Sequence["Roi"]
+) -> AbstractContextManager[Path]:
+    """Give a path to build a table; replace the stored one by it at the end."""
+
+    def validate(build: Path) -> None:
+        _validate_table(build, rois)
+
+    if image.is_remote:
+        from fractal_tasks.storage.remote_tables import replace_table
+
+        return replace_table(image.location / "tables" / name, validate=validate)
+    return replace_directory(
+        image.path / "tables" / name, image=image.path, validate=validate
+    )
 
 
 def write_rois(table_path: Path, rois: Sequence["Roi"], meta: "BackendMeta") -> None:
@@ -425,15 +446,15 @@ def _validate_table(build: Path, rois: Sequence["Roi"]) -> None:
 
 def _list_table(image: ImageUrl, name: str) -> None:
     """Name a table in the attributes of the ``tables`` group (one atomic write)."""
-    tables_path = image.path / "tables"
+    tables = image.location / "tables"
     try:
-        with edit_attributes(tables_path, image=image.path) as attributes:
+        with edit_attributes(tables, image=image) as attributes:
             listed = list(attributes.get("tables", []))
             if name not in listed:
                 attributes["tables"] = [*listed, name]
     except OSError as error:
         raise PublishError(
-            f"{tables_path}: table {name!r} is in place, but could not be added to the "
+            f"{tables.url}: table {name!r} is in place, but could not be added to the "
             f"list of tables ({error}). Check free space, quota and permissions, then "
             "run the task again: it adds it."
         ) from error

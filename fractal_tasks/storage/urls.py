@@ -1,21 +1,43 @@
-"""Urls of images, wells and plates: ``<plate>/<row>/<column>/<image>``."""
+"""Urls of images, wells and plates: ``<plate>/<row>/<column>/<image>``.
 
+A url is a path on this machine, or leads into an object store: ``s3://bucket/...``.
+"""
+
+import json
+import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from fractal_tasks.errors import InvalidInputError
 
 MAX_NAME_BYTES = 200
 """File systems take 255 bytes; hidden folders and locks add to the names."""
 
+StorageOptions: TypeAlias = Mapping[str, Any]
+"""How to reach an object store, as fsspec takes it. May hold secrets: neither logged
+nor stored nor shown in errors."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+
+
+def is_remote_url(url: str) -> bool:
+    """Whether a url leads into an object store."""
+    return "://" in url
+
 
 def normalise_url(url: str) -> str:
     """Give `url` without trailing or doubled slashes.
 
     Raises:
-        InvalidInputError: `url` is empty or contains ``..`` or ``.``.
+        InvalidInputError: `url` is empty, contains ``..`` or ``.``, or leads into an
+            object store in a way that is not supported.
     """
+    if is_remote_url(url):
+        _check_remote(url)
     scheme, separator, path = url.rpartition("://")
     parts = path.split("/")
     if not any(parts) or not all(is_name(part) for part in parts if part):
@@ -28,6 +50,74 @@ def normalise_url(url: str) -> str:
     return scheme + separator + root + "/".join(part for part in parts if part)
 
 
+def _check_remote(url: str) -> None:
+    scheme = url.partition("://")[0]
+    netloc = urlsplit(url).netloc
+    if "?" in url or ":" in netloc.rpartition("@")[0]:
+        # Not shown: it may be a password or a signature.
+        raise InvalidInputError(
+            f"A zarr_url of {scheme}:// has a password or a query ('?') in it, which "
+            "would be written to logs. Give credentials in the environment or in "
+            "storage_options."
+        )
+    if not _SCHEME.fullmatch(scheme) or "::" in url:
+        raise InvalidInputError(
+            f"zarr_url {url!r}: found a chained url or no protocol; needed is e.g. "
+            "'s3://bucket/plate.zarr/B/03/0'."
+        )
+    if scheme in {"file", "local"}:
+        raise InvalidInputError(
+            f"zarr_url {url!r}: for a folder on this machine give its path, e.g. "
+            "'/data/plate.zarr/B/03/0'."
+        )
+
+
+def parse_storage_options(text: str | None) -> StorageOptions:
+    """Read the task argument `storage_options`.
+
+    Raises:
+        InvalidInputError: It is no JSON object.
+    """
+    try:
+        options = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        # Without the text, which may hold secrets.
+        raise InvalidInputError(
+            "storage_options: needed is a JSON object, e.g. '{\"anon\": true}'; found "
+            f"no JSON ({error.msg} at character {error.pos})."
+        ) from None
+    if not isinstance(options, dict):
+        raise InvalidInputError(
+            "storage_options: needed is a JSON object, e.g. '{\"anon\": true}'; found "
+            f"JSON of another type, {type(options).__name__}."
+        )
+    return options
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a folder of a plate lies: on this machine or in an object store."""
+
+    url: str
+    storage_options: StorageOptions = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies in an object store."""
+        return is_remote_url(self.url)
+
+    @property
+    def path(self) -> Path:
+        """The folder on this machine; only if it is not remote."""
+        return Path(self.url)
+
+    def __truediv__(self, name: str) -> "Location":
+        """Give the location of something below."""
+        return Location(f"{self.url}/{name}", self.storage_options)
+
+
 @dataclass(frozen=True)
 class ImageUrl:
     """The url of an image, taken apart."""
@@ -37,6 +127,9 @@ class ImageUrl:
     row: str
     column: str
     image_path: str
+    storage_options: StorageOptions = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def well_url(self) -> str:
@@ -44,8 +137,28 @@ class ImageUrl:
         return f"{self.plate_url}/{self.row}/{self.column}"
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the image lies in an object store."""
+        return is_remote_url(self.zarr_url)
+
+    @property
+    def location(self) -> Location:
+        """Where the image lies."""
+        return Location(self.zarr_url, self.storage_options)
+
+    @property
+    def well(self) -> Location:
+        """Where the well lies."""
+        return Location(self.well_url, self.storage_options)
+
+    @property
+    def plate(self) -> Location:
+        """Where the plate lies."""
+        return Location(self.plate_url, self.storage_options)
+
+    @property
     def path(self) -> Path:
-        """The image as a local folder."""
+        """The image as a folder on this machine; only if it is not remote."""
         return Path(self.zarr_url)
 
     @property
@@ -55,7 +168,7 @@ class ImageUrl:
 
     def sibling(self, image_path: str) -> "ImageUrl":
         """Give the url of another image of the same well."""
-        return parse_image_url(f"{self.well_url}/{image_path}")
+        return parse_image_url(f"{self.well_url}/{image_path}", self.storage_options)
 
 
 def is_inner_path(path: str) -> bool:
@@ -72,23 +185,27 @@ def is_name(text: str) -> bool:
     return len(text.encode()) <= MAX_NAME_BYTES
 
 
-def parse_image_url(zarr_url: str) -> ImageUrl:
+def parse_image_url(
+    zarr_url: str, storage_options: StorageOptions | None = None
+) -> ImageUrl:
     """Take the url of an image in a plate apart.
 
+    Args:
+        zarr_url: ``<plate>/<row>/<column>/<image>``.
+        storage_options: How to reach the object store it may be in.
+
     Raises:
-        InvalidInputError: The url is remote, has fewer than four parts, or ``..``.
+        InvalidInputError: The url has fewer than four parts, or ``..``, or leads into
+            an object store in a way that is not supported.
     """
     url = normalise_url(zarr_url)
-    if "://" in url:
-        raise InvalidInputError(
-            f"zarr_url {zarr_url!r}: found a url with a scheme; needed is a path, e.g. "
-            "'/data/plate.zarr/B/03/0'. Registration works on local plates only, for "
-            "now: copy the plate to a local disk, or mount it."
-        )
-    parts = url.rsplit("/", maxsplit=3)
+    prefix, separator, path = url.rpartition("://")
+    parts = path.rsplit("/", maxsplit=3)
     if len(parts) != 4 or not parts[0]:
         raise InvalidInputError(
             f"zarr_url {zarr_url!r}: needed is '<plate>/<row>/<column>/<image>', e.g. "
             "'/data/plate.zarr/B/03/0'. Registration works on plates only."
         )
-    return ImageUrl(url, *parts)
+    plate, row, column, image_path = parts
+    plate_url = prefix + separator + plate
+    return ImageUrl(url, plate_url, row, column, image_path, storage_options or {})

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.reading import reading
-from fractal_tasks.storage.urls import ImageUrl, is_name, parse_image_url
+from fractal_tasks.storage.stores import open_store
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    Location,
+    StorageOptions,
+    is_name,
+    parse_image_url,
+)
 
 
 @dataclass(frozen=True)
@@ -16,28 +23,31 @@ class RegistrationGroup:
     others: tuple[ImageUrl, ...]
 
 
-def read_acquisitions(well_url: str) -> dict[str, int | None]:
+def read_acquisitions(well: Location) -> dict[str, int | None]:
     """Read the acquisition of every image of a well from the well's metadata.
 
     Returns:
         Image path (e.g. ``'0'``) to acquisition id.
 
     Raises:
-        InvalidDataError: There is no well at `well_url`.
+        InvalidDataError: There is no well there.
     """
     from ngio import open_ome_zarr_well
 
+    store = open_store(well)
     with reading(
-        f"{well_url}: found no well of an OME-Zarr plate",
+        f"{well.url}: found no well of an OME-Zarr plate",
         "Registration works on images of plates, '<plate>/<row>/<column>/<image>'; "
         "check the zarr_url.",
     ):
-        well = open_ome_zarr_well(well_url, mode="r")
-        images = {path: well.get_image_acquisition_id(path) for path in well.paths()}
+        opened = open_ome_zarr_well(store, mode="r", cache=True)
+        images = {
+            path: opened.get_image_acquisition_id(path) for path in opened.paths()
+        }
     odd = [path for path in images if not is_name(path)]
     if odd:
         raise InvalidDataError(
-            f"{well_url}: the well lists images at {odd}; needed are the names of "
+            f"{well.url}: the well lists images at {odd}; needed are the names of "
             "folders in the well. Correct its metadata."
         )
     return images
@@ -49,16 +59,29 @@ def read_acquisition(image: ImageUrl) -> int:
     Raises:
         InvalidDataError: The well does not list the image, or without acquisition.
     """
-    acquisitions = read_acquisitions(image.well_url)
-    acquisition = acquisitions.get(image.image_path)
-    if acquisition is None:
-        raise InvalidDataError(
-            f"{image.zarr_url}: the well lists the images "
-            f"{format_acquisitions(acquisitions)}; needed is image "
-            f"{image.image_path!r} with an acquisition. Check the zarr_url and the "
-            "metadata of the well."
-        )
-    return acquisition
+    return read_acquisition_of_each([image])[image]
+
+
+def read_acquisition_of_each(images: Sequence[ImageUrl]) -> dict[ImageUrl, int]:
+    """Read which acquisition each of several images belongs to, each well once.
+
+    Raises:
+        InvalidDataError: A well does not list its image, or without acquisition.
+    """
+    wells = {well: read_acquisitions(well) for well in {i.well: None for i in images}}
+    found = {}
+    for image in images:
+        acquisitions = wells[image.well]
+        acquisition = acquisitions.get(image.image_path)
+        if acquisition is None:
+            raise InvalidDataError(
+                f"{image.zarr_url}: the well lists the images "
+                f"{format_acquisitions(acquisitions)}; needed is image "
+                f"{image.image_path!r} with an acquisition. Check the zarr_url and the "
+                "metadata of the well."
+            )
+        found[image] = acquisition
+    return found
 
 
 def format_acquisitions(acquisitions: dict[str, int | None]) -> str:
@@ -70,7 +93,9 @@ def format_acquisitions(acquisitions: dict[str, int | None]) -> str:
 
 
 def group_images(
-    zarr_urls: Sequence[str], reference_acquisition: int
+    zarr_urls: Sequence[str],
+    reference_acquisition: int,
+    storage_options: StorageOptions | None = None,
 ) -> list[RegistrationGroup]:
     """Group images by well and find the reference of each.
 
@@ -81,13 +106,14 @@ def group_images(
     Args:
         zarr_urls: Images to register, of any number of wells.
         reference_acquisition: Acquisition that the others are registered to.
+        storage_options: How to reach the object store they may be in.
 
     Raises:
         InvalidDataError: A well lacks the reference acquisition, or it is ambiguous.
     """
     by_well: dict[str, list[ImageUrl]] = {}
     for zarr_url in dict.fromkeys(zarr_urls):
-        image = parse_image_url(zarr_url)
+        image = parse_image_url(zarr_url, storage_options)
         by_well.setdefault(image.well_url, []).append(image)
     groups: list[RegistrationGroup] = []
     for images in by_well.values():
@@ -98,7 +124,7 @@ def group_images(
 def _group_well(
     images: list[ImageUrl], reference_acquisition: int
 ) -> list[RegistrationGroup]:
-    acquisitions = {image: read_acquisition(image) for image in images}
+    acquisitions = read_acquisition_of_each(images)
     references = [
         image for image in images if acquisitions[image] == reference_acquisition
     ]

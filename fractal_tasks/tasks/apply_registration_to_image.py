@@ -15,16 +15,17 @@ from fractal_tasks.storage.applied import (
     is_up_to_date,
 )
 from fractal_tasks.storage.images import list_labels, open_image, open_labels
-from fractal_tasks.storage.locks import image_lock
 from fractal_tasks.storage.plans import RegistrationPlan, read_plan
-from fractal_tasks.storage.publish import heal, replace_directory
+from fractal_tasks.storage.stores import check_writable, heal_image, lock_image
 from fractal_tasks.storage.urls import (
     MAX_NAME_BYTES,
     ImageUrl,
     is_name,
     parse_image_url,
+    parse_storage_options,
 )
 from fractal_tasks.storage.wells import read_acquisition
+from fractal_tasks.task_io import TASK_CONFIG, StorageOptionsText
 
 if TYPE_CHECKING:
     from ngio import OmeZarrContainer
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@validate_call
+@validate_call(config=TASK_CONFIG)
 def apply_registration_to_image(
     *,
     zarr_url: str,
@@ -42,6 +43,7 @@ def apply_registration_to_image(
     overwrite_input: bool = True,
     output_image_suffix: str = "registered",
     discard_labels: bool = False,
+    storage_options: StorageOptionsText = None,
 ) -> dict[str, Any]:
     """Move the pixels of every ROI to where the reference acquisition has them.
 
@@ -62,6 +64,9 @@ def apply_registration_to_image(
             is kept, e.g. `registered` for `1_registered`.
         discard_labels: Only needed to overwrite an image without registering its
             labels (`register_labels=False`): confirms that its labels may be deleted.
+        storage_options: How to reach a plate in an object store, as a JSON object, e.g.
+            `{"anon": true}` for public data. Not needed if the environment says it.
+            Do not put secrets here: a server stores and shows arguments.
 
     Returns:
         The image list update: the url of the registered image, and of its origin if
@@ -73,7 +78,14 @@ def apply_registration_to_image(
         InvalidDataError: Image, labels or tables are not as needed.
         PublishError: Writing failed; the image is untouched.
     """
-    image = parse_image_url(zarr_url)
+    image = parse_image_url(zarr_url, parse_storage_options(storage_options))
+    check_writable(image)
+    if image.is_remote and overwrite_input:
+        raise InvalidInputError(
+            f"{image.zarr_url}: overwrite_input=True needs a file system, as no object "
+            "store can replace an image in a single step. Set overwrite_input=False: "
+            "the registered image is written beside the input."
+        )
     target = image if overwrite_input else _output_image(image, output_image_suffix)
     logger.info(
         "apply_registration_to_image: %s -> %s, registered_roi_table=%r, "
@@ -88,9 +100,9 @@ def apply_registration_to_image(
     if not overwrite_input:
         check_plate(image)
     with ExitStack() as locks:
-        for path in dict.fromkeys([image.path, target.path]):
-            locks.enter_context(image_lock(path))
-            heal(path)
+        for url in dict.fromkeys([image, target]):
+            locks.enter_context(lock_image(url))
+            heal_image(url)
         container = open_image(image)
         if is_applied(container, image, registered_roi_table):
             logger.info(
@@ -144,6 +156,7 @@ def _write(
     from fractal_tasks.storage.registered_image import (
         SourceImage,
         build_registered_image,
+        replace_image,
         validate_registered_image,
     )
     from fractal_tasks.storage.writes import finished_writes
@@ -162,9 +175,9 @@ def _write(
     source = SourceImage(image, container, tuple(labels))
     _log_plan(plan)
     with (
-        replace_directory(
-            target.path,
-            image=target.path,
+        replace_image(
+            target,
+            input_image=image.image_path,
             validate=lambda build: validate_registered_image(source, build),
         ) as build,
         finished_writes(),

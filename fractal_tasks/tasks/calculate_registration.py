@@ -38,8 +38,6 @@ from fractal_tasks.storage.images import (
     roi_to_pixels,
     spacing_of,
 )
-from fractal_tasks.storage.locks import image_lock
-from fractal_tasks.storage.publish import heal
 from fractal_tasks.storage.roi_tables import (
     ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
@@ -55,9 +53,18 @@ from fractal_tasks.storage.roi_tables import (
     read_roi_table,
     replace_roi_table,
 )
-from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.storage.stores import check_writable, heal_image, lock_image
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    parse_image_url,
+    parse_storage_options,
+)
 from fractal_tasks.storage.wells import read_acquisition
-from fractal_tasks.task_io import InitArgsRegistration
+from fractal_tasks.task_io import (
+    TASK_CONFIG,
+    InitArgsRegistration,
+    StorageOptionsText,
+)
 from fractal_tasks.transforms import Transform, Translation, transform_to_json
 from fractal_tasks.transforms.boxes import PixelBox
 
@@ -75,7 +82,7 @@ _STILL_BINS = 1.5
 """A shift below this many bins of the fixed pattern may be the pattern itself."""
 
 
-@validate_call
+@validate_call(config=TASK_CONFIG)
 def calculate_registration(
     *,
     zarr_url: str,
@@ -87,6 +94,7 @@ def calculate_registration(
     input_roi_table: str = "FOV_ROI_table",
     level_path: str = "2",
     dimensions: Dimensions = "auto",
+    storage_options: StorageOptionsText = None,
 ) -> None:
     """Estimate how each ROI of this acquisition moved against the reference.
 
@@ -114,14 +122,19 @@ def calculate_registration(
             full resolution in any case.
         dimensions: `2d` registers the maximum projection in y and x and leaves z alone,
             `3d` registers y, x and z, `auto` is `3d` for stacks and `2d` for one plane.
+        storage_options: How to reach a plate in an object store, as a JSON object, e.g.
+            `{"anon": true}` for public data. Not needed if the environment says it.
+            Do not put secrets here: a server stores and shows arguments.
 
     Raises:
         InvalidInputError: An argument does not fit the images.
         InvalidDataError: Images or ROI tables are not as needed.
         PublishError: The ROI table could not be replaced; the old one is untouched.
     """
-    image = parse_image_url(zarr_url)
-    reference = parse_image_url(init_args.reference_zarr_url)
+    options = parse_storage_options(storage_options)
+    image = parse_image_url(zarr_url, options)
+    reference = parse_image_url(init_args.reference_zarr_url, options)
+    check_writable(image)
     if lower_rescale_quantile >= upper_rescale_quantile:
         raise InvalidInputError(
             f"lower_rescale_quantile={lower_rescale_quantile} must be less than "
@@ -139,8 +152,8 @@ def calculate_registration(
         dimensions,
     )
     acquisition = read_acquisition(image)
-    with image_lock(image.path):
-        heal(image.path)
+    with lock_image(image):
+        heal_image(image)
         moving = _open_side(image, wavelength_id, level_path, input_roi_table)
         fixed = _open_side(reference, wavelength_id, level_path, input_roi_table)
         check_same_rois({reference: fixed.table, image: moving.table})

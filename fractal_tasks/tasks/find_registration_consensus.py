@@ -25,13 +25,11 @@ from fractal_tasks.storage.images import (
     roi_to_pixels,
     spacing_of,
 )
-from fractal_tasks.storage.locks import image_lock
 from fractal_tasks.storage.plans import (
     RegistrationPlan,
     RoiMove,
     snapshot_roi_tables,
 )
-from fractal_tasks.storage.publish import heal
 from fractal_tasks.storage.registered_tables import format_table_name, move_roi
 from fractal_tasks.storage.roi_tables import (
     ALTERNATIVES_COLUMN,
@@ -45,12 +43,19 @@ from fractal_tasks.storage.roi_tables import (
     plain_meta,
     replace_roi_table,
 )
-from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.storage.stores import check_writable, heal_image, lock_image
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    parse_image_url,
+    parse_storage_options,
+)
 from fractal_tasks.storage.well_tables import WellTables, read_well_tables
-from fractal_tasks.storage.wells import read_acquisition
+from fractal_tasks.storage.wells import read_acquisition_of_each
 from fractal_tasks.task_io import (
+    TASK_CONFIG,
     InitArgsRegistrationConsensus,
     PlateEvidence,
+    StorageOptionsText,
 )
 from fractal_tasks.transforms import Translation, transform_to_json
 
@@ -61,7 +66,7 @@ Rejected: TypeAlias = Literal["impute", "error", "exclude"]
 _REFERENCE = Verdict((0.0, 0.0, 0.0), "reference", "the reference acquisition", None)
 
 
-@validate_call
+@validate_call(config=TASK_CONFIG)
 def find_registration_consensus(
     *,
     zarr_url: str,
@@ -73,6 +78,7 @@ def find_registration_consensus(
     min_confidence: Annotated[float, Field(ge=0, le=1)] = MIN_CONFIDENCE,
     outlier_tolerance_um: Annotated[float, Field(gt=0)] = 5.0,
     rejected: Rejected = "impute",
+    storage_options: StorageOptionsText = None,
 ) -> None:
     """Find the region of each ROI that all acquisitions of a well see.
 
@@ -102,6 +108,9 @@ def find_registration_consensus(
         rejected: What happens to a ROI whose estimate is not believed. `impute` uses
             the movement of the other ROIs of the well, or else of the plate; `error`
             stops; `exclude` leaves the ROI out of all acquisitions of the well.
+        storage_options: How to reach a plate in an object store, as a JSON object, e.g.
+            `{"anon": true}` for public data. Not needed if the environment says it.
+            Do not put secrets here: a server stores and shows arguments.
 
     Raises:
         InvalidInputError: An argument does not fit the images.
@@ -110,10 +119,13 @@ def find_registration_consensus(
         MissingStepError: "Calculate Registration (image-based)" has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """
-    reference = parse_image_url(zarr_url)
-    others = [parse_image_url(url) for url in init_args.zarr_url_list]
+    options = parse_storage_options(storage_options)
+    reference = parse_image_url(zarr_url, options)
+    others = [parse_image_url(url, options) for url in init_args.zarr_url_list]
     images = [reference, *(image for image in others if image != reference)]
     _check_one_well(images)
+    for image in images:
+        check_writable(image)
     target_table = format_table_name(registered_roi_table, input_roi_table)
     logger.info(
         "find_registration_consensus: %d acquisitions of well %s, %r -> %r, keep=%r, "
@@ -128,10 +140,10 @@ def find_registration_consensus(
         outlier_tolerance_um,
         rejected,
     )
-    acquisitions = {image: read_acquisition(image) for image in images}
+    acquisitions = read_acquisition_of_each(images)
     for image in images:
-        with image_lock(image.path):
-            heal(image.path)
+        with lock_image(image):
+            heal_image(image)
     well = read_well_tables(acquisitions, input_roi_table)
     for image in images:
         check_table_replaceable(image, target_table)
@@ -382,7 +394,7 @@ def _write_tables(
             },
             reference_tables=reference_tables,
         )
-        with image_lock(image.path):
+        with lock_image(image):
             replace_roi_table(
                 image,
                 target_table,

@@ -5,18 +5,24 @@ from typing import Any
 
 from pydantic import validate_call
 
+from fractal_tasks.storage.urls import parse_storage_options
 from fractal_tasks.storage.wells import group_images
-from fractal_tasks.task_io import InitArgsRegistration
+from fractal_tasks.task_io import (
+    TASK_CONFIG,
+    InitArgsRegistration,
+    StorageOptionsText,
+)
 
 logger = logging.getLogger(__name__)
 
 
-@validate_call
+@validate_call(config=TASK_CONFIG)
 def init_calculate_registration(
     *,
     zarr_urls: list[str],
     zarr_dir: str,
     reference_acquisition: int = 0,
+    storage_options: StorageOptionsText = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Find the reference image of every image to be registered.
 
@@ -28,6 +34,9 @@ def init_calculate_registration(
         zarr_dir: Folder of the dataset (set by the Fractal server; not used).
         reference_acquisition: Acquisition that all others are registered to, e.g. `0`.
             Must be present in every well.
+        storage_options: How to reach a plate in an object store, as a JSON object, e.g.
+            `{"anon": true}` for public data. Not needed if the environment says it.
+            Do not put secrets here: a server stores and shows arguments.
 
     Returns:
         The parallelization list: one unit per image that is not a reference.
@@ -41,7 +50,9 @@ def init_calculate_registration(
         len(zarr_urls),
         reference_acquisition,
     )
-    groups = group_images(zarr_urls, reference_acquisition)
+    groups = group_images(
+        zarr_urls, reference_acquisition, parse_storage_options(storage_options)
+    )
     units = [
         {
             "zarr_url": image.zarr_url,

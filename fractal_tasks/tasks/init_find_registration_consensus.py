@@ -18,28 +18,31 @@ from fractal_tasks.qc.plate import (
 from fractal_tasks.storage.estimates import read_confidence
 from fractal_tasks.storage.images import list_tables, open_image
 from fractal_tasks.storage.roi_tables import read_roi_table, read_translation
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
 from fractal_tasks.storage.wells import (
     RegistrationGroup,
     group_images,
     read_acquisition,
 )
 from fractal_tasks.task_io import (
+    TASK_CONFIG,
     InitArgsRegistrationConsensus,
     PlateEvidence,
+    StorageOptionsText,
     WellPlacement,
 )
 
 logger = logging.getLogger(__name__)
 
 
-@validate_call
+@validate_call(config=TASK_CONFIG)
 def init_find_registration_consensus(
     *,
     zarr_urls: list[str],
     zarr_dir: str,
     reference_acquisition: int = 0,
     input_roi_table: str = "FOV_ROI_table",
+    storage_options: StorageOptionsText = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Find the images of all acquisitions of every well, and how the plate moved.
 
@@ -51,6 +54,9 @@ def init_find_registration_consensus(
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`. It
             says how the other wells of a plate moved, for a well in which no estimate
             can be believed.
+        storage_options: How to reach a plate in an object store, as a JSON object, e.g.
+            `{"anon": true}` for public data. Not needed if the environment says it.
+            Do not put secrets here: a server stores and shows arguments.
 
     Returns:
         The parallelization list: one unit per well, at the url of its reference.
@@ -66,7 +72,9 @@ def init_find_registration_consensus(
         reference_acquisition,
         input_roi_table,
     )
-    groups = group_images(zarr_urls, reference_acquisition)
+    groups = group_images(
+        zarr_urls, reference_acquisition, parse_storage_options(storage_options)
+    )
     centres = _read_centres(groups, input_roi_table)
     units = [
         {

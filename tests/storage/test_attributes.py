@@ -7,6 +7,7 @@ import pytest
 import zarr
 
 from fractal_tasks.storage.attributes import edit_attributes
+from fractal_tasks.storage.urls import Location, parse_image_url
 
 ATTRIBUTES = {"tables": ["a"], "of others": {"x": [1, 2.5, None, "µm"]}}
 
@@ -28,7 +29,9 @@ def test_what_is_changed_is_what_zarr_reads_and_the_rest_stays(
     names = {path.name for path in group.iterdir()} | (
         {".zattrs"} if zarr_format == 2 else set()
     )
-    with edit_attributes(group, image=image) as attributes:
+    with edit_attributes(
+        Location(str(group)), image=parse_image_url(str(image))
+    ) as attributes:
         attributes["tables"] = ["a", "b"]
     found = zarr.open_group(group, mode="r")
     assert found.attrs.asdict() == {**before, "tables": ["a", "b"]}
@@ -43,7 +46,9 @@ def test_attributes_that_are_not_changed_are_not_written(
 ) -> None:
     zarr.create_group(image, zarr_format=zarr_format, attributes=ATTRIBUTES)
     before = {path.name: path.stat().st_ino for path in image.iterdir()}
-    with edit_attributes(image, image=image) as attributes:
+    with edit_attributes(
+        Location(str(image)), image=parse_image_url(str(image))
+    ) as attributes:
         attributes["tables"] = list(attributes["tables"])
     assert {path.name: path.stat().st_ino for path in image.iterdir()} == before
 
@@ -52,7 +57,9 @@ def test_attributes_are_not_written_if_the_body_raises(image: Path) -> None:
     zarr.create_group(image, attributes=ATTRIBUTES)
 
     def change_and_fail() -> None:
-        with edit_attributes(image, image=image) as attributes:
+        with edit_attributes(
+            Location(str(image)), image=parse_image_url(str(image))
+        ) as attributes:
             attributes["tables"] = []
             raise KeyError
 

@@ -1,7 +1,11 @@
 import pytest
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.storage.urls import normalise_url, parse_image_url
+from fractal_tasks.storage.urls import (
+    normalise_url,
+    parse_image_url,
+    parse_storage_options,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,46 @@ def test_image_url_is_taken_apart() -> None:
 def test_url_outside_a_plate_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match="plate"):
         parse_image_url(url)
+
+
+def test_remote_image_url_is_taken_apart_with_its_options() -> None:
+    image = parse_image_url("s3://bucket/a/p.zarr/B/03/1", {"anon": True})
+    assert image.is_remote
+    assert (image.plate_url, image.row) == ("s3://bucket/a/p.zarr", "B")
+    for location in (image.plate, image.well, image.sibling("0").location):
+        assert location.storage_options == {"anon": True}
+
+
+@pytest.mark.parametrize("url", ["s3://B/03/0", "s3://bucket", "memory://"])
+def test_remote_url_outside_a_plate_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="plate"):
+        parse_image_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://key:hidden@bucket/p.zarr/B/03/1",
+        "https://host/p.zarr/B/03/1?signature=hidden",
+    ],
+)
+def test_secrets_in_a_url_are_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="storage_options") as caught:
+        parse_image_url(url)
+    assert "hidden" not in str(caught.value)
+
+
+def test_options_neither_tell_images_apart_nor_are_shown() -> None:
+    url = "s3://bucket/p.zarr/B/03/1"
+    image = parse_image_url(url, {"secret": "hidden"})
+    assert image == parse_image_url(url)
+    assert hash(image) == hash(parse_image_url(url))
+    assert "hidden" not in repr(image) + repr(image.location)
+
+
+@pytest.mark.parametrize("text", ['{"secret": "hidden"', '["hidden"]', '"hidden"'])
+def test_options_that_are_no_json_object_are_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="JSON object") as caught:
+        parse_storage_options(text)
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None
