@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint manifest bench accuracy stress docs clean
+.PHONY: help demo test lint manifest bench accuracy stress e2e docs clean
 help:
 	@echo "make demo      register a synthetic plate and show the result"
 	@echo "make test      run the test suite"
@@ -11,6 +11,7 @@ help:
 	@echo "make bench     measure against fractal-tasks-core"
 	@echo "make accuracy  compare the estimates with the truth and with other packages"
 	@echo "make stress    run the tasks at once and kill them, for half an hour"
+	@echo "make e2e       run the tasks on a real Fractal server (needs Python 3.13)"
 	@echo "make docs      build the documentation into site/"
 	@echo "make clean     remove all that these targets made"
 
@@ -31,6 +32,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	@touch $@
+
+$(VENV)/.installed-e2e: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[e2e]"
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -60,8 +65,12 @@ stress: $(VENV)/.installed-dev
 	$(BIN)/python -m stress.concurrency $(STRESS_OPTIONS)
 	$(BIN)/python -m stress.kills $(STRESS_OPTIONS)
 
+# SERVER_PYTHON=PATH chooses the Python of the server, ARGS=--keep keeps its logs.
+e2e: $(VENV)/.installed-e2e
+	$(BIN)/python e2e/run.py $(if $(SERVER_PYTHON),--server-python $(SERVER_PYTHON)) $(ARGS)
+
 docs: $(VENV)/.installed-docs
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) .venv-peer site demo-output
+	rm -rf $(VENV) .venv-peer .venv-e2e site demo-output

@@ -10,9 +10,9 @@ _COMMON = {
     "modality": "HCS",
     "tags": ["Multiplexing", "2D", "3D"],
 }
-# Peak memory measured on fields of 2048 x 2048 px, which does not grow with the image
-# (benchmarks/RESULTS.md): calculate 360 MB, consensus 240 MB, apply 510 MB on 2 cores.
-# Requests are about three times that, for larger chunks, stacks and tables.
+# Measured peaks of memory (docs/server.md): init parts 235 MB, calculate 380 MB in 2D and
+# 660 MB for stacks, consensus 240 MB, apply 690 MB with four threads. They hardly grow
+# with the image. Requests are about three times that, for larger chunks and shards.
 _INIT_RESOURCES = {"cpus_per_task": 1, "mem": 1000}
 
 TASK_LIST = [
@@ -21,7 +21,7 @@ TASK_LIST = [
         executable_init="tasks/init_calculate_registration.py",
         executable="tasks/calculate_registration.py",
         meta_init=_INIT_RESOURCES,
-        meta={"cpus_per_task": 1, "mem": 1000},
+        meta={"cpus_per_task": 1, "mem": 2000},
         docs_info="file:task_info/calculate_registration.md",
         **_COMMON,
     ),
@@ -39,7 +39,7 @@ TASK_LIST = [
         executable="tasks/apply_registration_to_image.py",
         input_types={"registered": False},
         output_types={"registered": True},
-        meta={"cpus_per_task": 2, "mem": 1500},
+        meta={"cpus_per_task": 2, "mem": 2000},
         docs_info="file:task_info/apply_registration_to_image.md",
         **_COMMON,
     ),
