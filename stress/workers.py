@@ -79,6 +79,8 @@ class Workers:
     def close(self) -> None:
         """End all processes, whatever they do."""
         for worker in self._workers:
+            worker.connection.close()
+        for worker in self._workers:
             end_process(worker.process, worker.connection)
 
 

@@ -10,9 +10,9 @@ _COMMON = {
     "modality": "HCS",
     "tags": ["Multiplexing", "2D", "3D"],
 }
-# Measured peaks of memory (docs/server.md): init parts 235 MB, calculate 380 MB in 2D and
-# 660 MB for stacks, consensus 240 MB, apply 690 MB with four threads. They hardly grow
-# with the image. Requests are about three times that, for larger chunks and shards.
+# Measured peaks of memory (docs/server.md): init parts 235 MB, calculate 380 MB in 2D
+# and 660 MB for stacks, consensus 240 MB, apply 690 MB with four threads. They hardly
+# grow with the image. About three times that leaves room for larger chunks and shards.
 _INIT_RESOURCES = {"cpus_per_task": 1, "mem": 1000}
 
 TASK_LIST = [

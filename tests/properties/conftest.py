@@ -16,7 +16,7 @@ _COMMON = {
     "database": None,
     "suppress_health_check": [HealthCheck.too_slow],
 }
-settings.register_profile("short", max_examples=4, derandomize=True, **_COMMON)
+settings.register_profile("short", max_examples=3, derandomize=True, **_COMMON)
 settings.register_profile("deep", max_examples=100, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "short"))
 
