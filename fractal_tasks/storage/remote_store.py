@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from zarr.storage import FsspecStore
-from zarr.storage._fsspec import ALLOWED_EXCEPTIONS
 
 from fractal_tasks.storage.remote_access import opening, options_of, reading, writing
 from fractal_tasks.storage.urls import Location
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+_NOT_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 _CACHED_BYTES = 128 * 2**20
 _ENTRY_BYTES = 300
 """About what it takes to remember that an object is not there."""
@@ -60,7 +60,7 @@ class RemoteStore(FsspecStore):
         fs: "AsyncFileSystem",
         read_only: bool = False,
         path: str = "/",
-        allowed_exceptions: tuple[type[Exception], ...] = ALLOWED_EXCEPTIONS,
+        allowed_exceptions: tuple[type[Exception], ...] = _NOT_THERE,
     ) -> None:
         """Open as `FsspecStore` does."""
         super().__init__(fs, read_only, path, allowed_exceptions)

@@ -62,7 +62,7 @@ def test_interrupted_image_is_not_listed_and_made_again_by_the_next_run(
         0,
         1,
         2,
-        *range(3, steps.count - 3, 40),
+        *range(3, steps.count - 3, 60),
         *range(steps.count - 3, steps.count),
     ]
     for step in chosen:

@@ -74,7 +74,7 @@ def test_interrupted_replacement_leaves_the_old_or_the_new_table(
     new_content = ({str(roi.name): roi.model_dump() for roi in rois}, NEW_RECORD)
     seen = set()
     # Each step at first; a table in anndata has dozens of objects to be deleted.
-    for steps in itertools.chain(range(10), itertools.count(10, 6)):
+    for steps in itertools.chain(range(8), itertools.count(8, 12)):
         memory.restore(zarr_url, original)
         try:
             with memory.interrupt_after(steps):
