@@ -190,7 +190,8 @@ def fixed_text(node: ast.expr) -> str:
 def test_errors_page_has_every_message() -> None:
     quotes = [
         [part.strip() for part in quote.split("...")]
-        for first, *_ in table_rows(read_page("errors"))
+        for page in ("errors", "remote")
+        for first, *_ in table_rows(read_page(page))
         for quote in re.findall(r"\*([^*]+)\*", first)
     ]
     missing = [

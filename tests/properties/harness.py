@@ -92,6 +92,7 @@ def names_a_place(message: str, plate: Path) -> bool:
         "quantile",
         "output_image_suffix",
         "fill_value",
+        "storage_options",
         "dimensions",
     )
     return plate.name in message or any(name in message for name in arguments)
