@@ -11,7 +11,8 @@ import numpy.typing as npt
 from fractal_tasks.report.overlay import save_overlays
 from fractal_tasks.storage.applied import read_applied_record
 from fractal_tasks.storage.images import open_image
-from fractal_tasks.storage.roi_tables import TRANSLATION_COLUMNS, read_roi_table
+from fractal_tasks.storage.roi_columns import TRANSLATION_COLUMNS
+from fractal_tasks.storage.roi_tables import read_roi_table
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from fractal_tasks.synthetic import PlateOptions, Truth, load_truth
 

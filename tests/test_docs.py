@@ -19,7 +19,7 @@ from fractal_tasks import errors
 from fractal_tasks.cli import build_app
 from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.registration.registry import METHODS
-from fractal_tasks.storage.roi_tables import OWN_COLUMNS, TRANSLATION_COLUMNS
+from fractal_tasks.storage.roi_columns import OWN_COLUMNS, TRANSLATION_COLUMNS
 from fractal_tasks.synthetic import PlateOptions
 
 ROOT = Path(__file__).parents[1]

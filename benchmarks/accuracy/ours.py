@@ -16,7 +16,7 @@ from rows import OURS, Pair, Row
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
-from fractal_tasks.storage.roi_tables import (
+from fractal_tasks.storage.roi_columns import (
     CONFIDENCE_COLUMN,
     STATUS_COLUMN,
     TRANSLATION_COLUMNS,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError
 from fractal_tasks.storage.images import roi_extent_um
-from fractal_tasks.storage.roi_tables import (
+from fractal_tasks.storage.roi_columns import (
     ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
     ERROR_COLUMN,

@@ -28,26 +28,26 @@ from fractal_tasks.registration.patch import (
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.registration.registry import Method
 from fractal_tasks.storage.images import (
-    RoiPatch,
-    channel_pyramid,
     check_level,
     check_single_timepoint,
     find_channel,
     open_image,
-    roi_pyramid,
     roi_to_pixels,
     spacing_of,
 )
-from fractal_tasks.storage.roi_tables import (
+from fractal_tasks.storage.roi_columns import (
     ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
     EVIDENCE_COLUMNS,
     STATUS_COLUMN,
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
-    RoiTableData,
     StoredAlternative,
     alternatives_to_json,
+)
+from fractal_tasks.storage.roi_patches import RoiPatch, channel_pyramid, roi_pyramid
+from fractal_tasks.storage.roi_tables import (
+    RoiTableData,
     check_same_rois,
     check_table_replaceable,
     read_roi_table,

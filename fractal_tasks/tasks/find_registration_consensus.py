@@ -20,24 +20,22 @@ from fractal_tasks.qc.verdict import (
 )
 from fractal_tasks.registration.consensus import Keep, Placement, View, place_views
 from fractal_tasks.storage.estimates import read_estimate
-from fractal_tasks.storage.images import (
-    check_fill_value,
-    roi_to_pixels,
-    spacing_of,
-)
+from fractal_tasks.storage.images import check_fill_value, roi_to_pixels, spacing_of
 from fractal_tasks.storage.plans import (
     RegistrationPlan,
     RoiMove,
     snapshot_roi_tables,
 )
 from fractal_tasks.storage.registered_tables import format_table_name, move_roi
-from fractal_tasks.storage.roi_tables import (
+from fractal_tasks.storage.roi_columns import (
     ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
     REASON_COLUMN,
     STATUS_COLUMN,
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
+)
+from fractal_tasks.storage.roi_tables import (
     RoiTableData,
     check_table_replaceable,
     plain_meta,

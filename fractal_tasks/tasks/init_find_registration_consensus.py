@@ -17,7 +17,8 @@ from fractal_tasks.qc.plate import (
 )
 from fractal_tasks.storage.estimates import read_confidence
 from fractal_tasks.storage.images import list_tables, open_image
-from fractal_tasks.storage.roi_tables import read_roi_table, read_translation
+from fractal_tasks.storage.roi_columns import read_translation
+from fractal_tasks.storage.roi_tables import read_roi_table
 from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
 from fractal_tasks.storage.wells import (
     RegistrationGroup,

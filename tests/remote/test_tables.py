@@ -9,8 +9,8 @@ import pytest
 import zarr
 
 from fractal_tasks.storage.images import open_image
+from fractal_tasks.storage.roi_columns import TRANSFORM_COLUMN
 from fractal_tasks.storage.roi_tables import (
-    TRANSFORM_COLUMN,
     RoiTableData,
     own_columns_known,
     plain_meta,

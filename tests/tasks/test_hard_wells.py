@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.storage.roi_tables import StoredAlternative, alternatives_to_json
+from fractal_tasks.storage.roi_columns import StoredAlternative, alternatives_to_json
 from fractal_tasks.task_io import InitArgsRegistrationConsensus
 from fractal_tasks.tasks.find_registration_consensus import find_registration_consensus
 from fractal_tasks.tasks.init_find_registration_consensus import (
