@@ -81,11 +81,15 @@ def _acquire(path: Path) -> int:
             # directory before it and a third removes it after.
             with suppress(FileExistsError):
                 os.mkdir(path.parent)
-            with suppress(FileNotFoundError):  # the last holder removed the directory
+            try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-                if _lock(descriptor, path):
-                    return descriptor
-                os.close(descriptor)
+            except FileNotFoundError:  # the last holder removed the directory
+                if path.parent.is_symlink():  # or it leads nowhere
+                    raise
+                continue
+            if _lock(descriptor, path):
+                return descriptor
+            os.close(descriptor)
     except OSError as error:
         raise PublishError(
             f"The lock {path} could not be taken ({error}). Workers need to create "

@@ -181,6 +181,14 @@ def test_a_missing_folder_of_the_plate_is_an_error(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_folder_that_leads_nowhere_is_an_error(image: Path) -> None:
+    plate = image.parents[2]
+    folder = plate.with_name(f"{plate.name}.fractal-tasks-locks")
+    folder.symlink_to(plate.with_name("nowhere"))
+    with pytest.raises(PublishError, match="beside the plate"), image_lock(image):
+        pass
+
+
 def test_a_file_system_without_flock_is_an_error(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
