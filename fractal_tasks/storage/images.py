@@ -49,13 +49,7 @@ def list_tables(container: "OmeZarrContainer", image: ImageUrl) -> list[str]:
     Raises:
         InvalidDataError: The list cannot be read, or a name leads out of the image.
     """
-    with reading(
-        f"{image.zarr_url}: the list of its tables cannot be read",
-        "Correct the attributes of its folder 'tables'.",
-    ):
-        names = _read_names(container, image, "tables")
-    _check_inner_paths(image, "table", names)
-    return names
+    return _list_names(container, image, "tables")
 
 
 def list_labels(container: "OmeZarrContainer", image: ImageUrl) -> list[str]:
@@ -64,12 +58,16 @@ def list_labels(container: "OmeZarrContainer", image: ImageUrl) -> list[str]:
     Raises:
         InvalidDataError: The list cannot be read, or a name leads out of the image.
     """
+    return _list_names(container, image, "labels")
+
+
+def _list_names(container: "OmeZarrContainer", image: ImageUrl, kind: str) -> list[str]:
     with reading(
-        f"{image.zarr_url}: the list of its labels cannot be read",
-        "Correct the attributes of its folder 'labels'.",
+        f"{image.zarr_url}: the list of its {kind} cannot be read",
+        f"Correct the attributes of its folder {kind!r}.",
     ):
-        names = _read_names(container, image, "labels")
-    _check_inner_paths(image, "label", names)
+        names = _read_names(container, image, kind)
+    _check_inner_paths(image, kind.removesuffix("s"), names)
     return names
 
 
