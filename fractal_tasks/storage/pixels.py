@@ -2,6 +2,7 @@
 
 import lzma
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from fractal_tasks.storage.grid import (
     to_slices,
     write_unit,
 )
+
+_BLOSC_HEADER_BYTES = 16
+"""The last 4 of them are the length of the chunk."""
 
 UNREADABLE = (
     EOFError,
@@ -48,17 +52,16 @@ def read_pixels(
     Raises:
         InvalidDataError: A chunk is damaged or cannot be read.
     """
+    box = tuple(
+        range(part, part + 1) if isinstance(part, int) else range(part.start, part.stop)
+        for part in selection
+    )
     try:
+        _check_lengths(array, box)
         return np.asarray(array[selection])
     except FractalTasksError:
         raise
     except UNREADABLE as error:
-        box = tuple(
-            range(part, part + 1)
-            if isinstance(part, int)
-            else range(part.start, part.stop)
-            for part in selection
-        )
         raise InvalidDataError(
             f"{where}: {_find_unreadable(array, box)} cannot be read "
             f"({type(error).__name__}: {error}). Check the disk and the permissions, "
@@ -68,21 +71,54 @@ def read_pixels(
         ) from error
 
 
+def _check_lengths(array: ZarrArray, box: Box) -> None:
+    """Refuse blosc chunks of which the end is missing.
+
+    blosc reads beyond the end of what it is given. What it finds there in memory may
+    well decompress, to wrong pixels.
+    """
+    from numcodecs import Blosc
+    from zarr.codecs import BloscCodec
+    from zarr.storage import LocalStore
+
+    codec = array.compressors[-1] if array.compressors else None
+    if (
+        not isinstance(codec, Blosc | BloscCodec)
+        or array.shards is not None  # a cut shard lacks its index, which is at the end
+        or not isinstance(array.store, LocalStore)
+    ):
+        return
+    for cell in split_box(box, array.chunks):
+        path = Path(_path_of_chunk(array, cell))
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            header = file.read(_BLOSC_HEADER_BYTES)
+        needed = int.from_bytes(header[-4:], "little")
+        found = path.stat().st_size
+        if found < max(needed, _BLOSC_HEADER_BYTES):
+            raise ValueError(f"found {found} bytes of {needed}")
+
+
 def _find_unreadable(array: ZarrArray, box: Box) -> str:
     """Name the first chunk of `box` that cannot be read, with its pixels."""
-    folder = str(array.store_path).removeprefix("file://")
-    unit = write_unit(array)
-    for cell in split_box(box, unit):
+    for cell in split_box(box, write_unit(array)):
         try:
+            _check_lengths(array, cell)
             _ = array[to_slices(cell)]
         except UNREADABLE:
-            index = tuple(
-                side.start // size for side, size in zip(cell, unit, strict=True)
-            )
-            key = array.metadata.encode_chunk_key(index)
-            return f"{folder}/{key}, pixels {_to_lists(cell)},"
+            return f"{_path_of_chunk(array, cell)}, pixels {_to_lists(cell)},"
     # A disk that failed for a moment.
+    folder = str(array.store_path).removeprefix("file://")
     return f"{folder}, pixels {_to_lists(box)},"
+
+
+def _path_of_chunk(array: ZarrArray, cell: Box) -> str:
+    """Give the file of the chunk or shard that holds the first pixel of `cell`."""
+    unit = write_unit(array)
+    index = tuple(side.start // size for side, size in zip(cell, unit, strict=True))
+    folder = str(array.store_path).removeprefix("file://")
+    return f"{folder}/{array.metadata.encode_chunk_key(index)}"
 
 
 def _to_lists(box: Box) -> list[list[int]]:
