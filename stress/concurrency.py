@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stress.plates import VARIANTS, Stages, Unit, differences, read_tree
 from stress.readers import LIBRARIES, Reader, Watch
-from stress.workers import Fault, Order, Outcome, Workers, be_quiet
+from stress.workers import Fault, Order, Outcome, Workers, be_quiet, report_success
 
 LIMIT_S = 300.0
 """For one batch of units; they take seconds, unless they wait for each other."""
@@ -202,9 +202,7 @@ def main() -> int:
     finally:
         concurrency.close()
     shutil.rmtree(folder)
-    for name, count in sorted(concurrency.counts.items()):
-        print(f"{count:7} {name}")
-    print(f"{time.monotonic() - start:7.0f} seconds; no fault")
+    report_success(concurrency.counts, start)
     return 0
 
 

@@ -36,7 +36,7 @@ from stress.plates import (
     differences,
     read_tree,
 )
-from stress.workers import Fault, be_quiet
+from stress.workers import Fault, be_quiet, report_success
 
 WELL = "A/01"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
@@ -276,9 +276,7 @@ def main() -> int:
     finally:
         kills.close()
     shutil.rmtree(folder)
-    for name, number in sorted(kills.counts.items()):
-        print(f"{number:7} {name}")
-    print(f"{time.monotonic() - start:7.0f} seconds; no fault")
+    report_success(kills.counts, start)
     return 0
 
 

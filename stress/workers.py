@@ -7,7 +7,7 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -108,6 +108,13 @@ class _Worker:
             return Outcome(self.process.pid or 0, died=True)
         assert isinstance(outcome, Outcome)
         return outcome
+
+
+def report_success(counts: Mapping[str, int], start: float) -> None:
+    """Print what a script did since `start` (seconds of `time.monotonic`)."""
+    for name, count in sorted(counts.items()):
+        print(f"{count:7} {name}")
+    print(f"{time.monotonic() - start:7.0f} seconds; no fault")
 
 
 def be_quiet() -> None:

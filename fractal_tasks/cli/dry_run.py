@@ -108,6 +108,7 @@ def _plan_image(
     ]
     if image != reference:
         changed.insert(0, image.location / "tables" / table.name)
+    there = {item.url: exists(item) for item in changed}
     is_reference = image == reference
     return ImagePlan(
         zarr_url=image.zarr_url,
@@ -115,8 +116,8 @@ def _plan_image(
         rois=len(table.rois),
         labels=list_labels(container, image) if settings["register_labels"] else [],
         size_bytes=size_bytes(image.location),
-        writes=[item.url for item in changed if not exists(item)],
-        replaces=[item.url for item in changed if exists(item)],
+        writes=[url for url, is_there in there.items() if not is_there],
+        replaces=[url for url, is_there in there.items() if is_there],
     )
 
 

@@ -1,6 +1,7 @@
 """Reading pixels, with an error that names the file of a chunk that is damaged."""
 
 import lzma
+import os
 import zlib
 from pathlib import Path
 
@@ -89,13 +90,14 @@ def _check_lengths(array: ZarrArray, box: Box) -> None:
     ):
         return
     for cell in split_box(box, array.chunks):
-        path = Path(_path_of_chunk(array, cell))
-        if not path.exists():
+        try:
+            file = Path(_path_of_chunk(array, cell)).open("rb")
+        except FileNotFoundError:  # it holds the fill value
             continue
-        with path.open("rb") as file:
+        with file:
             header = file.read(_BLOSC_HEADER_BYTES)
+            found = file.seek(0, os.SEEK_END)
         needed = int.from_bytes(header[-4:], "little")
-        found = path.stat().st_size
         if found < max(needed, _BLOSC_HEADER_BYTES):
             raise ValueError(f"found {found} bytes of {needed}")
 
@@ -109,16 +111,18 @@ def _find_unreadable(array: ZarrArray, box: Box) -> str:
         except UNREADABLE:
             return f"{_path_of_chunk(array, cell)}, pixels {_to_lists(cell)},"
     # A disk that failed for a moment.
-    folder = str(array.store_path).removeprefix("file://")
-    return f"{folder}, pixels {_to_lists(box)},"
+    return f"{_folder_of(array)}, pixels {_to_lists(box)},"
 
 
 def _path_of_chunk(array: ZarrArray, cell: Box) -> str:
     """Give the file of the chunk or shard that holds the first pixel of `cell`."""
     unit = write_unit(array)
     index = tuple(side.start // size for side, size in zip(cell, unit, strict=True))
-    folder = str(array.store_path).removeprefix("file://")
-    return f"{folder}/{array.metadata.encode_chunk_key(index)}"
+    return f"{_folder_of(array)}/{array.metadata.encode_chunk_key(index)}"
+
+
+def _folder_of(array: ZarrArray) -> str:
+    return str(array.store_path).removeprefix("file://")
 
 
 def _to_lists(box: Box) -> list[list[int]]:

@@ -110,7 +110,27 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
         PublishError: A permission or folder is missing, or is on another file system.
     """
     image, target = _resolve(image, target)
-    _check_replaceable(target, image.parent)
+    well = image.parent
+    directories = [well, target.parent]
+    if os.path.lexists(target):
+        # Moving a directory to another parent writes its own `..`.
+        directories.append(target)
+    for directory in directories:
+        if not directory.is_dir():
+            raise PublishError(
+                f"{target} cannot be written: {directory} is not a directory. If it is "
+                "missing, create the group that is to hold the new one first."
+            )
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PublishError(
+                f"{target} cannot be written: no permission to write in {directory}. "
+                "Change its permissions, or work on a copy of the plate."
+            )
+        if directory.stat().st_dev != well.stat().st_dev:
+            raise PublishError(
+                f"{target} cannot be replaced: {directory} is on another file system "
+                f"than {well}. Keep each well on one file system."
+            )
     return image, target
 
 
@@ -204,29 +224,6 @@ def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
             "replaced safely. Pass the real path of the image."
         )
     return resolved, inner
-
-
-def _check_replaceable(target: Path, well: Path) -> None:
-    directories = [well, target.parent]
-    if os.path.lexists(target):
-        # Moving a directory to another parent writes its own `..`.
-        directories.append(target)
-    for directory in directories:
-        if not directory.is_dir():
-            raise PublishError(
-                f"{target} cannot be written: {directory} is not a directory. If it is "
-                "missing, create the group that is to hold the new one first."
-            )
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise PublishError(
-                f"{target} cannot be written: no permission to write in {directory}. "
-                "Change its permissions, or work on a copy of the plate."
-            )
-        if directory.stat().st_dev != well.stat().st_dev:
-            raise PublishError(
-                f"{target} cannot be replaced: {directory} is on another file system "
-                f"than {well}. Keep each well on one file system."
-            )
 
 
 def _workspace_for(image: Path) -> Path:

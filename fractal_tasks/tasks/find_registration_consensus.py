@@ -145,8 +145,8 @@ def find_registration_consensus(
     well = read_well_tables(acquisitions, input_roi_table)
     for image in images:
         check_table_replaceable(image, target_table)
+        level = well.containers[image].get_image()
         for name, roi in well.tables[image].rois.items():
-            level = well.containers[image].get_image()
             roi_to_pixels(roi, level, well.where(image, name))
     if keep == "reference":
         for image, container in well.containers.items():
