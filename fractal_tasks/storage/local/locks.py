@@ -1,0 +1,97 @@
+"""Locks between the workers of a plate, on any number of processes.
+
+Lock files lie beside the plate, never in it: `<plate>.fractal-tasks-locks/B_03_1.lock`.
+They are empty, and stay: a file that is removed and made again can be held twice, under
+its old and its new inode. The lock is the kernel's (`flock`), which releases it when
+its holder dies, however it dies. ADR 0004 has what this rests on in `filelock`.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import Timeout, UnixFileLock
+
+from fractal_tasks.errors import PublishError
+
+logger = logging.getLogger(__name__)
+
+_POLL_S = 1.0
+"""Pause of a waiting worker between two attempts.
+
+An attempt asks a file server about five times (filelock's default, 0.05 s, would be 100
+requests a second from each of the workers, for as long as an image is written), and
+those who hold a lock for long hold it for many seconds: one more is not felt.
+"""
+
+
+@contextmanager
+def image_lock(image: Path) -> Iterator[None]:
+    """Hold the lock of an image, waiting for it as long as it takes.
+
+    Not re-entrant: taking a lock that the same thread holds is a `RuntimeError`.
+
+    Args:
+        image: `<plate>/<row>/<column>/<image>`; it need not exist.
+
+    Raises:
+        PublishError: No lock file can be created or locked beside the plate.
+    """
+    # Links above the plate lead to the same lock; one in it must not lead elsewhere.
+    plate = image.parents[2].resolve()
+    directory = plate.with_name(f"{plate.name}.fractal-tasks-locks")
+    with _hold(directory / ("_".join(image.parts[-3:]) + ".lock")):
+        yield
+
+
+@contextmanager
+def well_lock(well: Path) -> Iterator[None]:
+    """Hold the lock under which software that uses ngio adds images to a well.
+
+    It is the file that ngio locks, so that each waits for the other; but ngio gives up
+    after 10 s, and this waits as long as it takes.
+
+    Args:
+        well: `<plate>/<row>/<column>`.
+
+    Raises:
+        PublishError: No lock file can be created or locked beside the plate.
+    """
+    plate = well.parents[1].resolve()
+    directory = plate.with_name(f"{plate.name}.ngio-locks")
+    with _hold(directory / (quote("/".join(well.parts[-2:]), safe="") + ".lock")):
+        yield
+
+
+@contextmanager
+def _hold(path: Path) -> Iterator[None]:
+    # Not `FileLock`, which stands for another lock where Python has no `fcntl`: one of
+    # which the mere existence of a file is the lock, so that a killed worker keeps it.
+    lock = UnixFileLock(
+        path, poll_interval=_POLL_S, fallback_to_soft=False, preserve_lock_file=True
+    )
+    _acquire(lock, path)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: UnixFileLock, path: Path) -> None:
+    """Wait for a lock, and say so once."""
+    try:
+        # filelock would create missing parents as well, so a plate that is mistyped.
+        path.parent.mkdir(exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            logger.info("Waiting for %s, which another worker holds.", path)
+            lock.acquire()
+    except OSError as error:
+        raise PublishError(
+            f"The lock {path} could not be taken ({error}). Workers need to create "
+            f"and lock files in {path.parent.parent}, beside the plate: check that it "
+            "is writable and that its file system supports flock."
+        ) from error
