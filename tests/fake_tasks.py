@@ -13,12 +13,14 @@ from fractal_tasks.errors import InvalidDataError
 class Sharp(BaseModel):
     type: Literal["sharp"] = "sharp"
     edge_px: int = Field(default=3, ge=1, description="Width of an edge.")
+    limit: int | None = Field(default=None, description="Largest value.")
 
 
 class Smooth(BaseModel):
     type: Literal["smooth"] = "smooth"
     sigma_um: float = Field(default=1.5, gt=0, description="Width of the filter.")
-    edge_px: int = Field(default=3, ge=1, description="Width of an edge.")
+    edge_px: int = Field(default=4, ge=1, description="Width of an edge.")
+    limit: float = Field(default=0.5, description="Share of the largest value.")
 
 
 Filter = Sharp | Smooth
@@ -67,6 +69,45 @@ def fail_for_images_ending_in_1(*, zarr_url: str) -> dict[str, Any]:
     return {"image_list_updates": [update], "image_list_removals": [zarr_url]}
 
 
+def list_images(*, zarr_urls: list[str], zarr_dir: str, name: str = "list") -> None:
+    """Write the image list into the folder of the dataset.
+
+    Args:
+        zarr_urls: Images.
+        zarr_dir: Folder.
+        name: Name of the new file, to which the number of the process is added.
+    """
+    file = Path(zarr_dir) / f"{name}-{os.getpid()}.json"
+    file.write_text(json.dumps(zarr_urls))
+
+
+def merge_images(*, zarr_urls: list[str], zarr_dir: str) -> dict[str, Any]:
+    """Replace all images but the first by one made of them."""
+    update = {
+        "zarr_url": f"{zarr_urls[0]}_merged",
+        "origin": zarr_urls[0],
+        "types": {"merged": True},
+        "attributes": {"acquisition": None, "plate": "p"},
+    }
+    return {"image_list_updates": [update], "image_list_removals": zarr_urls[1:]}
+
+
+def report_with_an_error(
+    *,
+    zarr_urls: list[str],
+    zarr_dir: str,
+    input_roi_table: str = "FOV_ROI_table",
+    registered_roi_table: str = "{input_roi_table}_registered",
+) -> None:
+    """Fail for all images together."""
+    raise InvalidDataError("no ink. Buy some.")
+
+
+def remove_stranger(*, zarr_url: str) -> dict[str, Any]:
+    """Remove an image that is not in the list."""
+    return {"image_list_removals": [f"{zarr_url}_stranger"]}
+
+
 def divide_by_zero(*, zarr_url: str) -> None:
     """Fail with a bug."""
     len(zarr_url) / 0
@@ -90,5 +131,14 @@ def filter_image(
     Args:
         zarr_url: Image.
         strength: How to filter.
+        clip: Whether to clip.
+    """
+
+
+def sharpen_image(*, zarr_url: str, clip: bool = True) -> None:
+    """Do nothing, with an argument that another task has, too.
+
+    Args:
+        zarr_url: Image.
         clip: Whether to clip.
     """

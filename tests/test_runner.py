@@ -2,21 +2,32 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.runner import Task, TaskResult, run_task, worker_pool
+from fractal_tasks.runner import (
+    ImageEntry,
+    Task,
+    TaskFunction,
+    TaskKind,
+    TaskResult,
+    run_task,
+    worker_pool,
+)
 from tests import fake_tasks
 
 URLS = [f"/data/plate.zarr/B/03/{path}" for path in ("0", "1", "2")]
-PAIRS = Task("Pairs", fake_tasks.note_call, fake_tasks.init_pairs)
+PAIRS = Task("Pairs", fake_tasks.note_call, "compound", fake_tasks.init_pairs)
 
 
-def run_in_process(task: Task, urls: list[str], **arguments: object) -> TaskResult:
+def run_in_process(
+    task: Task, images: Iterable[ImageEntry | str], **arguments: object
+) -> TaskResult:
     with worker_pool(workers=1) as executor:
-        return run_task(task, urls, arguments, executor=executor)
+        return run_task(task, images, arguments, executor=executor)
 
 
 def test_compound_task_runs_init_then_each_unit_with_its_init_args(
@@ -54,9 +65,8 @@ def test_failing_unit_is_named_and_the_others_still_finish(workers: int) -> None
     assert failure.message == f"{URLS[1]}: found a scratch. Polish it."
     assert "fail_for_images_ending_in_1" in failure.details
     assert [unit.zarr_url for unit in result.units] == URLS
-    assert sorted(result.zarr_urls) == sorted(
-        [URLS[1], f"{URLS[0]}_new", f"{URLS[2]}_new"]
-    )
+    # The order is that of the units, whichever ended first.
+    assert result.zarr_urls == [URLS[1], f"{URLS[0]}_new", f"{URLS[2]}_new"]
 
 
 def test_error_that_is_a_bug_is_shown_with_its_type() -> None:
@@ -102,3 +112,89 @@ def test_progress_is_told_before_the_first_and_after_every_unit() -> None:
     with worker_pool(workers=1) as executor:
         run_task(task, URLS, {}, executor=executor, progress=note)
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_non_parallel_task_is_one_unit_over_all_images(
+    workers: int, tmp_path: Path
+) -> None:
+    urls = [f"{tmp_path}/plate.zarr/B/03/{path}" for path in "012"]
+    task = Task("List", fake_tasks.list_images, kind="non_parallel")
+    with worker_pool(workers) as executor:
+        result = run_task(task, urls, {"name": "mine"}, executor=executor)
+    (unit,) = result.units
+    assert (unit.name, unit.zarr_url, unit.error) == (str(tmp_path), None, None)
+    assert result.zarr_urls == urls
+    (note,) = tmp_path.glob("mine-*.json")
+    assert json.loads(note.read_text()) == urls
+    here = note.stem == f"mine-{os.getpid()}"
+    assert here == (workers == 1)
+
+
+def test_failure_of_a_non_parallel_task_is_reported_like_that_of_any_unit() -> None:
+    task = Task("Report", fake_tasks.report_with_an_error, kind="non_parallel")
+    result = run_in_process(task, URLS)
+    (failure,) = result.failures
+    assert failure.name == "/data"
+    assert failure.message == "no ink. Buy some."
+    assert result.zarr_urls == URLS
+
+
+def test_non_parallel_task_without_images_does_nothing() -> None:
+    task = Task("Report", fake_tasks.report_with_an_error, kind="non_parallel")
+    assert run_in_process(task, []).units == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "init"),
+    [("compound", None), ("parallel", fake_tasks.init_pairs)],
+    ids=["missing", "one too many"],
+)
+def test_init_function_belongs_to_compound_tasks(
+    kind: TaskKind, init: TaskFunction | None
+) -> None:
+    with pytest.raises(InvalidInputError, match="init function"):
+        Task("Odd", fake_tasks.note_call, kind, init)
+
+
+def test_new_image_inherits_from_its_origin_and_gets_the_types_of_the_task() -> None:
+    first = ImageEntry(
+        URLS[0], types={"raw": True}, attributes={"well": "B03", "acquisition": 0}
+    )
+    task = Task(
+        "Merge", fake_tasks.merge_images, "non_parallel", output_types={"raw": False}
+    )
+    result = run_in_process(task, [first, *URLS[1:]])
+    assert result.images == [
+        first,
+        ImageEntry(
+            f"{URLS[0]}_merged",
+            origin=URLS[0],
+            types={"raw": False, "merged": True},
+            attributes={"well": "B03", "plate": "p"},
+        ),
+    ]
+
+
+def test_task_that_returns_nothing_gives_its_types_to_all_images() -> None:
+    images = [
+        ImageEntry(URLS[0], types={"seen": False, "raw": True}),
+        ImageEntry(URLS[1]),
+    ]
+    task = Task(
+        "Look", fake_tasks.filter_image, output_types={"seen": True, "blurred": False}
+    )
+    result = run_in_process(task, images)
+    types = {"seen": True, "blurred": False}
+    assert [image.types for image in result.images] == [{"raw": True, **types}, types]
+
+
+def test_failed_task_gives_no_types() -> None:
+    task = Task("Bug", fake_tasks.divide_by_zero, output_types={"seen": True})
+    assert run_in_process(task, URLS).images == [ImageEntry(url) for url in URLS]
+
+
+def test_removal_of_an_image_that_is_not_in_the_list_is_a_failure() -> None:
+    result = run_in_process(Task("Odd", fake_tasks.remove_stranger), URLS[:1])
+    assert "_stranger" in result.failures[0].message
+    assert result.zarr_urls == URLS[:1]

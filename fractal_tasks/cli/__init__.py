@@ -94,6 +94,15 @@ def _fail(message: str, exit_code: int) -> int:
 def _describe(error: CycloptsError) -> str:
     """Say what is wrong with the arguments, without the words of the libraries."""
     cause = error.__cause__
+    # cyclopts parses, pydantic checks. For `demo-plate p --levels 1` pydantic says
+    #     1 validation error for function-after[_check_together(), PlateOptions]
+    #     levels
+    #       Input should be greater than or equal to 3 [type=greater_than_equal, ...]
+    # and the user reads
+    #     --levels '1': Input should be greater than or equal to 3
+    # The name is the `loc` of the problem. A flag that is no field of a model has no
+    # `loc`: its name is that of cyclopts' argument. Neither stands before what is wrong
+    # with several flags together: "z_shift_um=2.0 needs planes > 1, got planes=1."
     if not isinstance(cause, ValidationError):
         return str(error)
     problems = []

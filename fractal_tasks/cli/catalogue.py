@@ -1,11 +1,13 @@
 """The tasks as commands, without importing their modules."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from fractal_tasks.dev import task_list
-from fractal_tasks.runner import Task, TaskFunction
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.runner import TASK_KINDS, Task, TaskFunction
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,11 @@ class TaskCommand:
     """Name of the task on a Fractal server."""
 
     type: str
+    """As in the task list, e.g. ``compound``."""
+
     executable: str
     executable_init: str | None
+    output_types: Mapping[str, bool]
     summary: str
 
     @property
@@ -31,12 +36,26 @@ class TaskCommand:
         return self.function_name.replace("_", "-")
 
     def load(self) -> Task:
-        """Import the functions of the task."""
+        """Import the functions of the task.
+
+        Raises:
+            InvalidInputError: The task is a converter.
+        """
+        kind = next((kind for kind in TASK_KINDS if kind == self.type), None)
+        if kind is None:
+            raise InvalidInputError(
+                f"{self.title}: found a task of type {self.type!r}, and this command "
+                f"line runs {list(TASK_KINDS)}: tasks that work on images which are "
+                "there. A converter makes them from other files: run it on a Fractal "
+                "server."
+            )
         init = self.executable_init
         return Task(
             name=self.title,
             function=_load_function(self.executable),
+            kind=kind,
             init_function=None if init is None else _load_function(init),
+            output_types=self.output_types,
         )
 
 
@@ -48,6 +67,7 @@ def list_task_commands() -> list[TaskCommand]:
             type=task.type,
             executable=task.executable,
             executable_init=getattr(task, "executable_init", None),
+            output_types=task.output_types or {},
             summary=_read_summary(task.docs_info),
         )
         for task in task_list.TASK_LIST

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.cli.output import Reporter, RunOptions
+from fractal_tasks.cli.task_commands import REGISTER_TASKS
 from fractal_tasks.demo import (
     DEMO_OPTIONS,
     ROI_TABLE,
@@ -45,8 +46,9 @@ def demo(folder: str, *, options: RunOptions = _DEFAULT) -> int:
     reporter = Reporter(options)
     with reporter.session(options.workers) as run_task:
         images = discover_images([str(plate)])
-        for command in list_task_commands():
-            task = command.load()
+        commands = {command.function_name: command for command in list_task_commands()}
+        for name in REGISTER_TASKS:
+            task = commands[name].load()
             arguments = select_arguments(task.functions, _ARGUMENTS)
             if run_task(task, images, arguments).failures:
                 return 1

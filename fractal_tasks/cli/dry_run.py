@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fractal_tasks.storage.images import (
+from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.plate.images import (
     check_level,
     check_single_timepoint,
     find_channel,
     list_labels,
-    open_image,
 )
-from fractal_tasks.storage.roi_tables import read_roi_table
-from fractal_tasks.storage.stores import exists, size_bytes
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
+from fractal_tasks.storage.plate.wells import group_images
 from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
-from fractal_tasks.storage.wells import group_images
 
 
 @dataclass(frozen=True)
@@ -92,30 +92,31 @@ def plan_to_json(plans: Sequence[ImagePlan]) -> dict[str, Any]:
 
 
 def _plan_image(
-    image: ImageUrl, reference: ImageUrl, settings: Mapping[str, Any]
+    url: ImageUrl, reference: ImageUrl, settings: Mapping[str, Any]
 ) -> ImagePlan:
-    container = open_image(image)
-    check_single_timepoint(container, image)
-    find_channel(container, image, settings["wavelength_id"])
-    check_level(container, image, settings["level_path"])
-    table = read_roi_table(container, image, settings["input_roi_table"])
-    target = image
+    image = open_image(url)
+    check_single_timepoint(image)
+    find_channel(image, settings["wavelength_id"])
+    check_level(image, settings["level_path"])
+    table = read_roi_table(image, settings["input_roi_table"])
+    target = url
     if not settings["overwrite_input"]:
-        target = image.sibling(f"{image.image_path}_{settings['output_image_suffix']}")
+        target = url.sibling(f"{url.image_path}_{settings['output_image_suffix']}")
     changed = [
-        image.location / "tables" / settings["registered_roi_table"],
+        url.location / "tables" / settings["registered_roi_table"],
         target.location,
     ]
-    if image != reference:
-        changed.insert(0, image.location / "tables" / table.name)
-    there = {item.url: exists(item) for item in changed}
-    is_reference = image == reference
+    is_reference = url == reference
+    if not is_reference:
+        changed.insert(0, url.location / "tables" / table.name)
+    files = files_of(url)
+    there = {item.url: files.exists(item) for item in changed}
     return ImagePlan(
-        zarr_url=image.zarr_url,
+        zarr_url=url.zarr_url,
         role="reference" if is_reference else f"registered to {reference.zarr_url}",
         rois=len(table.rois),
-        labels=list_labels(container, image) if settings["register_labels"] else [],
-        size_bytes=size_bytes(image.location),
+        labels=list_labels(image) if settings["register_labels"] else [],
+        size_bytes=files.size_bytes(url.location),
         writes=[url for url, is_there in there.items() if not is_there],
         replaces=[url for url, is_there in there.items() if is_there],
     )

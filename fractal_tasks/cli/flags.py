@@ -2,16 +2,19 @@
 
 A parameter that is one of several pydantic models, told apart by their field ``type``,
 becomes a flag for the type and one flag per field of each model, e.g.
-``--method chi2_shift --method.upsample-factor 20``.
+``--method chi2_shift --method.max-shift-um 40``.
 """
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
 from docstring_parser import parse
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.runner import TaskFunction, user_parameters
@@ -98,31 +101,74 @@ def _models_of(annotation: Any) -> dict[str, type[BaseModel]]:
 def _model_flags(
     name: str, models: dict[str, type[BaseModel]], default: Any, help_text: str
 ) -> list[inspect.Parameter]:
+    """Make the flag that chooses a model, and one flag per field of the models.
+
+    Fields of the same name share a flag, which says what differs between the models.
+    """
+    # For example, strength: Sharp | Smooth = Smooth(), where only Smooth has sigma_um
+    # and both have edge_px, becomes these keyword parameters and flags:
+    #     strength             --strength smooth|sharp      [default: smooth]
+    #     strength__sigma_um   --strength.sigma-um FLOAT    Only for ['smooth'].
+    #     strength__edge_px    --strength.edge-px INTEGER   [default: 3 (sharp), 4 ...]
+    # The parameters of fields have None for "not given", so that `collect_arguments`
+    # can leave the default to the model that is chosen.
     types = Literal[tuple(models)]  # type: ignore[valid-type]  # known at run time only
-    flags = [_flag(name, types, default.type, help_text)]
-    users: dict[str, list[str]] = {}
+    users: dict[str, dict[str, FieldInfo]] = {}
     for model_type, model in models.items():
-        for field in model.model_fields:
-            users.setdefault(field, []).append(model_type)
+        for field, info in model.model_fields.items():
+            users.setdefault(field, {})[model_type] = info
     del users["type"]
-    for field, model_types in users.items():
-        info = models[model_types[0]].model_fields[field]
-        annotation: Any = info.annotation
-        remark = "" if len(model_types) == len(models) else f"Only for {model_types}."
-        flag = Parameter(
-            name=f"--{name}.{field}".replace("_", "-"),
-            help=f"{' '.join((info.description or '').split())} {remark}".strip(),
-            show_default=False if info.default is None else str(info.default),
-        )
-        flags.append(
-            inspect.Parameter(
-                name + _SEPARATOR + field,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None,
-                annotation=Annotated[annotation | None, flag],
-            )
-        )
-    return flags
+    return [
+        _flag(name, types, default.type, help_text),
+        *(
+            _field_flag(name, field, infos, is_common=len(infos) == len(models))
+            for field, infos in users.items()
+        ),
+    ]
+
+
+def _field_flag(
+    name: str, field: str, infos: Mapping[str, FieldInfo], *, is_common: bool
+) -> inspect.Parameter:
+    """Make the flag of a field from what each model that has it says about it."""
+    annotation: Any = reduce(or_, (info.annotation for info in infos.values()))
+    remark = "" if is_common else f" Only for {list(infos)}."
+    flag = Parameter(
+        name=f"--{name}.{field}".replace("_", "-"),
+        help=(_merge_help(infos) + remark).strip(),
+        show_default=_merge_defaults(infos) or False,
+    )
+    return inspect.Parameter(
+        name + _SEPARATOR + field,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[annotation | None, flag],
+    )
+
+
+def _merge_help(infos: Mapping[str, FieldInfo]) -> str:
+    """Give the description of a field, by model if they differ."""
+    texts = {key: " ".join((i.description or "").split()) for key, i in infos.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return " ".join(f"{key}: {text}" for key, text in texts.items() if text)
+
+
+def _merge_defaults(infos: Mapping[str, FieldInfo]) -> str:
+    """Give the default of a field as text, by model if they differ; '' if none."""
+    defaults = {
+        model_type: None
+        if info.is_required()
+        else info.get_default(call_default_factory=True, validated_data={})
+        for model_type, info in infos.items()
+    }
+    first, *others = defaults.values()
+    if all(other == first for other in others):
+        return "" if first is None else str(first)
+    return ", ".join(
+        f"{'none' if default is None else default} ({model_type})"
+        for model_type, default in defaults.items()
+    )
 
 
 def _flag(

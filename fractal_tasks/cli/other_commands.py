@@ -15,7 +15,8 @@ def list_tasks(*, options: OutputOptions = _QUIETLY) -> int:
     """List the tasks: command, type and what it does."""
     commands = list_task_commands()
     width = max(len(command.name) for command in commands)
-    lines = [f"{c.name:{width}}  {c.type:8}  {c.summary}" for c in commands]
+    of_types = max(len(command.type) for command in commands)
+    lines = [f"{c.name:{width}}  {c.type:{of_types}}  {c.summary}" for c in commands]
     data = [
         {"command": c.name, "name": c.title, "type": c.type, "summary": c.summary}
         for c in commands

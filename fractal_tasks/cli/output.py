@@ -93,7 +93,7 @@ class Reporter:
     def _report_failures(self, result: TaskResult) -> None:
         for unit in result.failures:
             print(
-                f"Error: {result.task} failed for {unit.zarr_url}: {unit.message}",
+                f"Error: {result.task} failed for {unit.name}: {unit.message}",
                 file=sys.stderr,
             )
             if self._log_level == logging.DEBUG:

@@ -15,11 +15,13 @@ from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 
 Command = Callable[..., int]
 
-_REGISTER = (
+REGISTER_TASKS = (
     "calculate_registration",
     "find_registration_consensus",
     "apply_registration_to_image",
 )
+"""The tasks of `register`, in order."""
+
 _DEFAULT = RunOptions()
 _NOTHING_TO_DO = (
     "Nothing to do: all images are registered already. Name images one by one to "
@@ -49,7 +51,7 @@ def __getattr__(name: str) -> Command:
     """Make the command of a task, or `register`, when it is first asked for."""
     tasks = {command.function_name: command for command in list_task_commands()}
     if name == "register":
-        return make_register_command([tasks[part].load() for part in _REGISTER])
+        return make_register_command([tasks[part].load() for part in REGISTER_TASKS])
     if name in tasks:
         return make_task_command(tasks[name].load())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -145,8 +147,16 @@ def _run_tasks(
 
 
 def _without_failed_wells(images: Sequence[str], result: TaskResult) -> list[str]:
-    """Leave out the wells of which an image failed; the others are independent."""
-    failed = {parse_image_url(unit.zarr_url).well_url for unit in result.failures}
+    """Leave out the wells of which an image failed; the others are independent.
+
+    A unit that ran over all images, as those of non-parallel tasks do, says nothing of
+    a single well.
+    """
+    failed = {
+        parse_image_url(unit.zarr_url).well_url
+        for unit in result.failures
+        if unit.zarr_url is not None
+    }
     return [url for url in images if parse_image_url(url).well_url not in failed]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import fractal_tasks
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.storage.upstream import create_manifest
 
 PACKAGE = Path(fractal_tasks.__file__).parent
 PACKAGED_MANIFEST = PACKAGE / "__FRACTAL_MANIFEST__.json"
@@ -17,13 +18,8 @@ def build_manifest() -> str:
     Raises:
         InvalidDataError: A signature has something that a Fractal web form cannot show.
     """
-    # Not exported by the package, but what its command `fractal-manifest` calls.
-    from fractal_task_tools._create_manifest import create_manifest
-
     try:
-        manifest = create_manifest(
-            raw_package_name=fractal_tasks.__name__, task_list_path="dev.task_list"
-        )
+        manifest = create_manifest(fractal_tasks.__name__, "dev.task_list")
     except ValueError as error:
         raise InvalidDataError(
             f"{PACKAGE}: the manifest cannot be made: {error}. Correct the signature "

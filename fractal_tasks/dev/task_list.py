@@ -2,6 +2,8 @@
 
 from fractal_task_tools.task_models import CompoundTask, ParallelTask
 
+# Not for development alone: the command line makes its commands from it at run time. It
+# lies here as fractal-task-tools looks for `<package>.dev.task_list`.
 AUTHORS = "fractal-tasks contributors"
 DOCS_LINK = None
 

@@ -1,0 +1,41 @@
+"""Run tasks on this machine in the way a Fractal server does.
+
+    Task         the functions of a task, and which of three kinds it is
+    run_task     runs all units of a task and follows what they do to the image list
+    ImageEntry   an image of that list, with its types and attributes
+    worker_pool  runs the units: processes of this machine
+
+A *parallel* task has one unit per image; the init function of a *compound* task lists
+the units; a *non-parallel* task is one unit over all images. A unit that fails is
+recorded and does not stop the others.
+"""
+
+from fractal_tasks.runner.images import ImageEntry
+from fractal_tasks.runner.pool import default_workers, set_log_level, worker_pool
+from fractal_tasks.runner.run import TaskResult, UnitResult, run_task
+from fractal_tasks.runner.task import (
+    SERVER_ARGUMENTS,
+    TASK_KINDS,
+    Task,
+    TaskFunction,
+    TaskKind,
+    select_arguments,
+    user_parameters,
+)
+
+__all__ = [
+    "SERVER_ARGUMENTS",
+    "TASK_KINDS",
+    "ImageEntry",
+    "Task",
+    "TaskFunction",
+    "TaskKind",
+    "TaskResult",
+    "UnitResult",
+    "default_workers",
+    "run_task",
+    "select_arguments",
+    "set_log_level",
+    "user_parameters",
+    "worker_pool",
+]

@@ -1,0 +1,197 @@
+"""Run the units of a task and collect how they ended."""
+
+import traceback
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from fractal_tasks.errors import FractalTasksError, InvalidDataError
+from fractal_tasks.runner.images import (
+    ImageEntry,
+    UnitOutput,
+    as_entries,
+    update_images,
+)
+from fractal_tasks.runner.task import (
+    Task,
+    TaskFunction,
+    check_arguments,
+    select_arguments,
+)
+from fractal_tasks.storage.urls import parse_image_url
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with the number of finished units and the number of all units."""
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """How one unit ended."""
+
+    name: str
+    """Url of the unit's image; of a non-parallel task, folder of the dataset."""
+
+    zarr_url: str | None
+    """The image; None if the unit ran over all images."""
+
+    error: BaseException | None = None
+
+    @property
+    def message(self) -> str:
+        """What went wrong, in one line for errors raised on purpose."""
+        if self.error is None or isinstance(self.error, FractalTasksError):
+            return str(self.error or "")
+        if isinstance(self.error, BrokenProcessPool):
+            return (
+                "a worker process was ended from outside, perhaps for lack of memory, "
+                "before this unit was done. Run it again with fewer workers."
+            )
+        return f"{type(self.error).__name__}: {self.error}"
+
+    @property
+    def details(self) -> str:
+        """The traceback, that of the worker process included."""
+        return "".join(traceback.format_exception(self.error)) if self.error else ""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """How a task ended."""
+
+    task: str
+    units: list[UnitResult]
+    images: list[ImageEntry]
+    """The image list after the task."""
+
+    @property
+    def zarr_urls(self) -> list[str]:
+        """The urls of the image list after the task."""
+        return [image.zarr_url for image in self.images]
+
+    @property
+    def failures(self) -> list[UnitResult]:
+        """The units that failed."""
+        return [unit for unit in self.units if unit.error is not None]
+
+
+class _InitUnit(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    zarr_url: str
+    init_args: dict[str, Any] = {}
+
+
+class _InitOutput(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    parallelization_list: list[_InitUnit]
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A call of the task's function."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+def run_task(
+    task: Task,
+    images: Iterable[ImageEntry | str],
+    arguments: dict[str, Any],
+    *,
+    executor: Executor,
+    progress: Progress = lambda done, total: None,
+) -> TaskResult:
+    """Run a task on images.
+
+    Args:
+        task: What to run.
+        images: The image list: urls, or the images of an earlier task's result.
+        arguments: Arguments by name; each function gets those it has.
+        executor: Runs the units, see `worker_pool`.
+        progress: Called before the first and after every unit.
+
+    Returns:
+        The units with their errors, and the image list after the task.
+
+    Raises:
+        InvalidInputError: The arguments do not fit the signatures, or the init
+            function says so.
+        InvalidDataError: The init function does not find what it needs.
+    """
+    check_arguments(task, arguments)
+    entries = as_entries(images)
+    zarr_urls = [entry.zarr_url for entry in entries]
+    units = _list_units(task, zarr_urls, arguments)
+    progress(0, len(units))
+    futures = [_submit(executor, task.function, unit) for unit in units]
+    for done, _ in enumerate(as_completed(futures), start=1):
+        progress(done, len(units))
+    results = []
+    outputs = []
+    # In the order of the units, not of their end, so that the list is the same always.
+    for unit, future in zip(units, futures, strict=True):
+        error = future.exception() or _check_removals(future.result(), zarr_urls)
+        results.append(UnitResult(unit.name, unit.arguments.get("zarr_url"), error))
+        if error is None:
+            outputs.append(future.result())
+    updated = update_images(entries, outputs, task.output_types)
+    return TaskResult(task.name, results, updated)
+
+
+def _list_units(
+    task: Task, zarr_urls: Sequence[str], arguments: dict[str, Any]
+) -> list[_Unit]:
+    """Give the calls of a task's function; without images there may be none."""
+    own = select_arguments([task.function], arguments)
+    if task.kind == "parallel":
+        return [_Unit(url, {**own, "zarr_url": url}) for url in zarr_urls]
+    if not zarr_urls and task.kind == "non_parallel":
+        return []
+    folder = _dataset_folder(zarr_urls)
+    dataset: dict[str, Any] = {"zarr_urls": list(zarr_urls), "zarr_dir": folder}
+    if task.init_function is None:
+        return [_Unit(folder, {**own, **dataset})]
+    output = task.init_function(
+        **dataset, **select_arguments([task.init_function], arguments)
+    )
+    units = _InitOutput.model_validate(output).parallelization_list
+    return [_Unit(unit.zarr_url, {**own, **unit.model_dump()}) for unit in units]
+
+
+def _dataset_folder(zarr_urls: Sequence[str]) -> str:
+    plates = [parse_image_url(zarr_url).plate_url for zarr_url in zarr_urls]
+    return plates[0].rpartition("/")[0] if plates else ""
+
+
+def _submit(
+    executor: Executor, function: TaskFunction, unit: _Unit
+) -> Future[UnitOutput]:
+    try:
+        return executor.submit(_run_unit, function, unit.arguments)
+    except BrokenProcessPool as error:
+        refused: Future[UnitOutput] = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def _run_unit(function: TaskFunction, arguments: dict[str, Any]) -> UnitOutput:
+    return UnitOutput.model_validate(function(**arguments) or {})
+
+
+def _check_removals(
+    output: UnitOutput, zarr_urls: Collection[str]
+) -> InvalidDataError | None:
+    """Give the error of a unit that removes images which are not in the list."""
+    unknown = sorted(set(output.image_list_removals) - set(zarr_urls))
+    if not unknown:
+        return None
+    return InvalidDataError(
+        f"the task removes {unknown} from the image list, which are not in it. Only "
+        "images that the task was given can be removed."
+    )
