@@ -8,8 +8,24 @@ Coordinates are corner-based, as ROI tables are: voxel ``i`` of spacing ``s``
 covers ``[i s, (i + 1) s)`` and its centre is at ``(i + 1/2) s``.
 """
 
-from fractal_tasks.transforms.base import Transform
-from fractal_tasks.transforms.registry import transform_from_json, transform_to_json
+from fractal_tasks.transforms.base import FloatArray, Transform, Vector
+from fractal_tasks.transforms.registry import (
+    TRANSFORM_TYPES,
+    transform_from_fields,
+    transform_from_json,
+    transform_to_fields,
+    transform_to_json,
+)
 from fractal_tasks.transforms.translation import Translation
 
-__all__ = ["Transform", "Translation", "transform_from_json", "transform_to_json"]
+__all__ = [
+    "TRANSFORM_TYPES",
+    "FloatArray",
+    "Transform",
+    "Translation",
+    "Vector",
+    "transform_from_fields",
+    "transform_from_json",
+    "transform_to_fields",
+    "transform_to_json",
+]

@@ -1,32 +1,65 @@
 """What every transform can do."""
 
-from typing import Any, ClassVar, Protocol, Self
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+Vector: TypeAlias = tuple[float, float, float]
+"""Three numbers in the order z, y, x."""
 
 
-class Transform(Protocol):
-    """A map of moving physical points onto fixed ones (micrometres; z, y, x)."""
+class Transform(ABC):
+    """A map of moving physical points onto fixed ones (micrometres; z, y, x).
+
+    A new type is a frozen dataclass that sets `type`, maps points, and says what it is
+    in other frames and as JSON; named in `TRANSFORM_TYPES`, it is stored and read.
+
+    There is no general inverse: a deformation has none in closed form, and so far
+    nothing maps fixed points to moving ones.
+    """
 
     type: ClassVar[str]
     """The RFC-5 name of this transform, e.g. ``translation``."""
 
-    def map_points(self, points_um: FloatArray) -> FloatArray:
+    @abstractmethod
+    def map_points(self, points_um: npt.ArrayLike) -> FloatArray:
         """Map moving points, shape ``(n, 3)``, to fixed points."""
-        ...
 
-    def inverse(self) -> Self:
-        """Give the transform from fixed to moving."""
-        ...
+    @abstractmethod
+    def in_frames(self, moving_um: npt.ArrayLike, fixed_um: npt.ArrayLike) -> Self:
+        """Give the same transform for points that are counted from other origins.
 
+        Args:
+            moving_um: Where the origin of this transform's moving points lies in the
+                new moving frame, shape ``(3,)``.
+            fixed_um: The same for the fixed points.
+
+        Returns:
+            ``x -> T(x - moving_um) + fixed_um``.
+        """
+
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON fields, named as in OME-NGFF RFC-5, without ``type``."""
-        ...
 
     @classmethod
+    @abstractmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Build the transform from its JSON fields."""
-        ...
+
+    def displacement_at(self, point_um: npt.ArrayLike) -> Vector:
+        """Give how far, in um, and where to a moving point is displaced.
+
+        This is what the translation columns of a ROI table hold, taken at the centre
+        of the ROI.
+
+        Args:
+            point_um: Shape ``(3,)``, order z, y, x.
+        """
+        point = np.asarray(point_um, dtype=np.float64)
+        z_um, y_um, x_um = (self.map_points(point[None])[0] - point).tolist()
+        return z_um, y_um, x_um

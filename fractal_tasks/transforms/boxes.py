@@ -1,6 +1,5 @@
-"""Boxes of whole pixels, and the one way micrometres become pixels."""
+"""Boxes of whole pixels, and how micrometres of a ROI become pixels."""
 
-import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,17 +47,8 @@ class PixelBox:
         ]
 
     def to_lists(self) -> list[list[int]]:
-        """Give ``[[z0, z1], [y0, y1], [x0, x1]]`` for JSON."""
+        """Give ``[[z0, z1], [y0, y1], [x0, x1]]``, for people to read."""
         return [list(pair) for pair in zip(self.start, self.stop, strict=True)]
-
-    @classmethod
-    def from_lists(cls, lists: list[list[int]]) -> "PixelBox":
-        """Build from the lists `to_lists` gives."""
-        # index: a number with a fraction is no pixel.
-        return cls(
-            as_triple([operator.index(a) for a, _ in lists]),
-            as_triple([operator.index(b) for _, b in lists]),
-        )
 
 
 def as_triple(values: npt.ArrayLike) -> tuple[int, int, int]:
@@ -70,7 +60,7 @@ def as_triple(values: npt.ArrayLike) -> tuple[int, int, int]:
 def round_to_pixels(
     values_um: npt.ArrayLike, spacing_um: npt.ArrayLike
 ) -> tuple[int, int, int]:
-    """Round micrometres to the nearest whole pixel, halves away from minus infinity."""
+    """Round micrometres to the nearest whole pixel, halves up."""
     pixels = np.asarray(values_um, dtype=float) / np.asarray(spacing_um, dtype=float)
     return as_triple(np.floor(pixels + 0.5))
 

@@ -5,33 +5,45 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from fractal_tasks.transforms.base import FloatArray
+from fractal_tasks.transforms.base import FloatArray, Transform, Vector
 
 
 @dataclass(frozen=True)
-class Translation:
+class Translation(Transform):
     """``x_fixed = x_moving + translation_um``.
 
     A block that sits 4 px of 0.325 um further in the moving image has
     ``translation_um = -1.3`` on that axis. ``scipy.ndimage.shift(moving, t)`` takes
     the same sign (in pixels); ``ndimage.affine_transform`` and elastix take the
     inverse.
+
+    Example:
+        >>> Translation((0.0, 1.0, -2.0)).map_points([[0.0, 10.0, 10.0]]).tolist()
+        [[0.0, 11.0, 8.0]]
+        >>> Translation((0.0, 1.0, -2.0)).displacement_at((0.0, 10.0, 10.0))
+        (0.0, 1.0, -2.0)
     """
 
     type: ClassVar[str] = "translation"
 
-    translation_um: tuple[float, float, float]
-    """Displacement in micrometres, order z, y, x."""
+    translation_um: Vector
+    """Displacement in micrometres."""
 
-    def map_points(self, points_um: FloatArray) -> FloatArray:
+    def map_points(self, points_um: npt.ArrayLike) -> FloatArray:
         """Map moving points, shape ``(n, 3)``, to fixed points."""
         return np.add(points_um, self.translation_um, dtype=np.float64)
 
-    def inverse(self) -> Self:
-        """Give the translation from fixed to moving."""
-        z, y, x = self.translation_um
-        return type(self)((-z, -y, -x))
+    def displacement_at(self, point_um: npt.ArrayLike) -> Vector:
+        """Give the translation: it is the same everywhere, to the last bit."""
+        return self.translation_um
+
+    def in_frames(self, moving_um: npt.ArrayLike, fixed_um: npt.ArrayLike) -> Self:
+        """Give the same translation for points that are counted from other origins."""
+        between = np.subtract(fixed_um, moving_um, dtype=np.float64)
+        z_um, y_um, x_um = np.add(self.translation_um, between).tolist()
+        return type(self)((z_um, y_um, x_um))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the RFC-5 field ``translation``."""
@@ -40,7 +52,11 @@ class Translation:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Build from the RFC-5 field ``translation``."""
-        z, y, x = (float(value) for value in fields["translation"])
+        values = fields["translation"]
+        if not isinstance(values, list):
+            # Text and objects can be taken apart, too, and their parts be numbers.
+            raise TypeError("it is no list")
+        z, y, x = (float(value) for value in values)
         if not all(map(math.isfinite, (z, y, x))):
             raise ValueError("a value is not finite")
         return cls((z, y, x))

@@ -1,4 +1,4 @@
-"""Every transform type keeps the contract of `fractal_tasks.transforms.base`."""
+"""Every transform type keeps the contract, those of `TRANSFORM_TYPES` and a new one."""
 
 import json
 
@@ -7,34 +7,38 @@ import pytest
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.transforms import (
+    TRANSFORM_TYPES,
     Transform,
     Translation,
     transform_from_json,
     transform_to_json,
 )
-from fractal_tasks.transforms.registry import TRANSFORM_TYPES
+from tests.transforms.affine import Affine, turn_about
+from tests.transforms.contract import check_contract
 
 EXAMPLES: dict[str, Transform] = {
     "translation": Translation((1.0, -1.3, 20.25)),
 }
-POINTS_UM = np.array([[0.0, 0.0, 0.0], [1.5, -20.0, 300.25]])
 
 
 def test_every_transform_type_has_an_example() -> None:
     assert EXAMPLES.keys() == TRANSFORM_TYPES.keys()
+    assert all(name == found.type for name, found in TRANSFORM_TYPES.items())
 
 
 @pytest.mark.parametrize("transform", EXAMPLES.values(), ids=EXAMPLES.keys())
-def test_inverse_brings_points_back(transform: Transform) -> None:
-    there = transform.map_points(POINTS_UM)
-    np.testing.assert_allclose(transform.inverse().map_points(there), POINTS_UM)
+def test_transform_type_keeps_the_contract(transform: Transform) -> None:
+    check_contract(transform)
 
 
-@pytest.mark.parametrize("transform", EXAMPLES.values(), ids=EXAMPLES.keys())
-def test_json_text_gives_the_same_transform(transform: Transform) -> None:
-    text = transform_to_json(transform)
-    assert json.loads(text)["type"] == transform.type
-    assert transform_from_json(text) == transform
+def test_new_transform_type_keeps_the_contract_once_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turn = turn_about((0.0, 200.0, 300.0), degrees=3.0)
+    with pytest.raises(InvalidDataError, match=r"known types: \['translation'\]"):
+        transform_from_json(transform_to_json(turn))
+    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
+    check_contract(turn)
 
 
 def test_translation_maps_moving_to_fixed() -> None:
@@ -46,6 +50,18 @@ def test_translation_maps_moving_to_fixed() -> None:
     )
 
 
+def test_translation_between_corners_is_that_between_images() -> None:
+    # Content at the corners (y=416, moving) and (y=410, fixed) of a ROI that moved by
+    # 1 um between them: 416 in the moving image is 411 in the fixed one.
+    between = Translation((0.0, 1.0, 0.0)).in_frames((0, 416, 0), (0, 410, 0))
+    assert between == Translation((0.0, -5.0, 0.0))
+
+
+def test_translation_gives_its_own_numbers_wherever_it_is_asked() -> None:
+    vector = (0.1, 0.2, 0.3)
+    assert Translation(vector).displacement_at((1e8, 1e8, 1e8)) == vector
+
+
 def test_translation_json_has_the_field_of_rfc_5() -> None:
     text = transform_to_json(Translation((0.0, -1.3, 2.0)))
     assert json.loads(text) == {"type": "translation", "translation": [0.0, -1.3, 2.0]}
@@ -53,8 +69,44 @@ def test_translation_json_has_the_field_of_rfc_5() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"type": "warp"}', '{"type": "translation"}'],
-    ids=["empty", "list", "no type", "unknown type", "no field"],
+    [
+        "",
+        "nan",
+        "[]",
+        "{}",
+        "7",
+        "[" * 100_000,
+        '{"type": "warp"}',
+        '{"type": ["translation"]}',
+        '{"type": "translation"}',
+        '{"type": "translation", "translation": "123"}',
+        '{"type": "translation", "translation": {"1": 0, "2": 0, "3": 0}}',
+        '{"type": "translation", "translation": [0, 1]}',
+        '{"type": "translation", "translation": [0, 1, 2, 3]}',
+        '{"type": "translation", "translation": [0, 1, Infinity]}',
+        '{"type": "translation", "translation": [0, 1, 1e999]}',
+        f'{{"type": "translation", "translation": [0, 1, 1{"0" * 400}]}}',
+        '{"type": "translation", "translation": [0, 1, null]}',
+    ],
+    ids=[
+        "empty",
+        "no JSON",
+        "list",
+        "no type",
+        "number",
+        "deep",
+        "unknown type",
+        "type is a list",
+        "no field",
+        "text",
+        "object",
+        "two",
+        "four",
+        "infinite",
+        "too large",
+        "whole number too large",
+        "missing number",
+    ],
 )
 def test_unreadable_transform_is_an_error_that_says_what_to_do(text: str) -> None:
     with pytest.raises(InvalidDataError, match="Calculate Registration"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fractal_tasks.transforms.precision import within_pixel
+from fractal_tasks.model.precision import within_pixel
 
 
 @pytest.mark.parametrize("error_px", [0.1, 0.3, 1.0, 3.0])

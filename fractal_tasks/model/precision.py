@@ -1,4 +1,4 @@
-"""What the standard error of a translation says."""
+"""What a standard error says about the probability of a small error."""
 
 import math
 
@@ -7,7 +7,7 @@ _FREEDOM = 4
 
 
 def within_pixel(error_px: float) -> float:
-    """Give the probability that a translation is right within a pixel in y and x.
+    """Give the probability that a shift is right within a pixel in y and x.
 
     A standard error is itself only estimated, from a few windows, so errors divided by
     it follow Student's t-distribution, here in two dimensions. On synthetic fields
@@ -15,6 +15,12 @@ def within_pixel(error_px: float) -> float:
 
     Args:
         error_px: Standard error in pixels, 0 or more; 0 says that it is exact.
+
+    Example:
+        >>> within_pixel(0.0)
+        1.0
+        >>> round(within_pixel(0.5), 2)
+        0.75
     """
     share = math.sin(math.atan(math.sqrt(_FREEDOM) * error_px))
     return 1 - share**_FREEDOM

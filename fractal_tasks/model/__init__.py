@@ -1,0 +1,47 @@
+"""The nouns that the layers above share: one word for one thing.
+
+Pure: no IO, and nothing of how something is measured, judged or stored.
+
+    RowKey        a ROI, and the timepoint and channel it is about
+    Candidate     a transform, its confidence and standard error
+    Measurement   the candidates of a ROI, and where the ROI lies
+    Verdict       the candidate that is used, its status and why
+    View          how an acquisition sees a ROI
+    Placement     which pixels are kept, and where they go
+    WellMovement  how an acquisition of a well moved, as other wells say
+"""
+
+from fractal_tasks.model.candidate import Candidate
+from fractal_tasks.model.measurement import Measurement
+from fractal_tasks.model.placement import Placement, View, place_views
+from fractal_tasks.model.plate_evidence import PlateEvidence, WellMovement
+from fractal_tasks.model.row_key import RowKey
+from fractal_tasks.model.settings import (
+    ApplySettings,
+    CalculateSettings,
+    ConsensusSettings,
+    Dimensions,
+    Keep,
+    Rejected,
+)
+from fractal_tasks.model.verdict import DEFAULT_MIN_CONFIDENCE, Status, Verdict
+
+__all__ = [
+    "DEFAULT_MIN_CONFIDENCE",
+    "ApplySettings",
+    "CalculateSettings",
+    "Candidate",
+    "ConsensusSettings",
+    "Dimensions",
+    "Keep",
+    "Measurement",
+    "Placement",
+    "PlateEvidence",
+    "Rejected",
+    "RowKey",
+    "Status",
+    "Verdict",
+    "View",
+    "WellMovement",
+    "place_views",
+]

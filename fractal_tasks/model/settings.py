@@ -1,0 +1,56 @@
+"""The settings of the three steps, as they are stored with what a step made.
+
+Equal settings, equal inputs and an equal version of the package mean that a step has
+nothing to do.
+"""
+
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Dimensions: TypeAlias = Literal["auto", "2d", "3d"]
+"""Register stacks as volumes, or their maximum projections."""
+
+Keep: TypeAlias = Literal["intersection", "reference"]
+"""Crop to what all acquisitions see, or keep the whole ROI of the reference."""
+
+Rejected: TypeAlias = Literal["impute", "error", "exclude"]
+"""What happens to a ROI whose estimate is not believed."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CalculateSettings(_Settings):
+    """How the ROIs of an acquisition are measured."""
+
+    wavelength_id: str
+    method: dict[str, Any]
+    """Its type and parameters."""
+
+    lower_rescale_quantile: float
+    upper_rescale_quantile: float
+    input_roi_table: str
+    level_path: str
+    dimensions: Dimensions
+
+
+class ConsensusSettings(_Settings):
+    """How the estimates of a well are judged, and what is kept of it."""
+
+    input_roi_table: str
+    registered_roi_table: str
+    keep: Keep
+    fill_value: float
+    min_confidence: float
+    outlier_tolerance_um: float
+    rejected: Rejected
+
+
+class ApplySettings(_Settings):
+    """What of an image is registered."""
+
+    registered_roi_table: str
+    labels: tuple[str, ...]
+    """The labels that are registered along."""

@@ -1,0 +1,44 @@
+"""Types of task arguments, and models that go from an init task to its units."""
+
+import json
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from fractal_tasks.model.plate_evidence import PlateEvidence
+
+TASK_CONFIG = ConfigDict(hide_input_in_errors=True)
+"""For `validate_call` of the tasks: pydantic's errors would quote the arguments, and
+with them secrets in `storage_options`."""
+
+
+def _to_text(value: object) -> object:
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+StorageOptionsText: TypeAlias = Annotated[str | None, BeforeValidator(_to_text)]
+"""The task argument `storage_options`: the text of a JSON object, or the object.
+
+Text, as Fractal's web form has no field for an object of any content.
+"""
+
+
+class InitArgsRegistration(BaseModel):
+    """What *Calculate Registration* gets from its init task."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    reference_zarr_url: str
+    """Url of the image of the reference acquisition."""
+
+
+class InitArgsRegistrationConsensus(BaseModel):
+    """What *Find Registration Consensus* gets from its init task."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    zarr_url_list: list[str]
+    """Urls of the images of all acquisitions of the well, reference included."""
+
+    plate: PlateEvidence | None = None
+    """What the other wells say; left out if they say nothing."""

@@ -1,0 +1,109 @@
+"""What every transform type must do, whatever it is; see `transforms.base`."""
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.transforms import (
+    FloatArray,
+    Transform,
+    transform_from_fields,
+    transform_from_json,
+    transform_to_fields,
+    transform_to_json,
+)
+
+TOLERANCE_UM = 1e-9
+"""Rounding of doubles of some thousand um, and a few operations."""
+
+DAMAGED_VALUES: list[object] = [None, "x", [], {}, 7.0, [float("nan")] * 3, [1, 2]]
+
+
+def sample_points_um() -> FloatArray:
+    """Give points of a field of 1 mm, in front of and behind the origin."""
+    points: FloatArray = np.random.default_rng(0).uniform(-500, 500, (50, 3))
+    return points
+
+
+def check_contract(transform: Transform) -> None:
+    """Check one example of a transform type that is in `TRANSFORM_TYPES`."""
+    check_points(transform)
+    check_displacement(transform)
+    check_frames(transform)
+    check_json(transform)
+    check_damage(transform)
+    check_frozen(transform)
+
+
+def check_points(transform: Transform) -> None:
+    points = sample_points_um()
+    given = points.copy()
+    mapped = transform.map_points(points)
+    np.testing.assert_array_equal(points, given)
+    assert mapped.shape == points.shape
+    assert mapped.dtype == np.float64
+    # A list of whole numbers is an array of points, too; and each point is mapped by
+    # itself, wherever it is in the array.
+    whole = [[0, 1, 2], [-30, 400, 5]]
+    one_by_one = [transform.map_points([point])[0] for point in whole]
+    np.testing.assert_allclose(transform.map_points(whole), one_by_one, rtol=1e-12)
+    assert transform.map_points(np.zeros((0, 3))).shape == (0, 3)
+
+
+def check_displacement(transform: Transform) -> None:
+    for point in sample_points_um():
+        moved = transform.map_points(point[None])[0]
+        displacement = transform.displacement_at(point)
+        np.testing.assert_allclose(displacement, moved - point, atol=TOLERANCE_UM)
+        # Plain numbers: they go into the columns of a table.
+        assert [type(value) for value in displacement] == [float] * 3
+
+
+def check_frames(transform: Transform) -> None:
+    """A point of the new frame lies at ``x - moving`` in the old one, and back."""
+    moving_um, fixed_um = np.array([1.5, 416.0, -3.25]), np.array([0.5, 415.0, 70.0])
+    points = sample_points_um()
+    framed = transform.in_frames(moving_um, fixed_um)
+    expected = transform.map_points(points - moving_um) + fixed_um
+    np.testing.assert_allclose(framed.map_points(points), expected, atol=TOLERANCE_UM)
+    back = framed.in_frames(-moving_um, -fixed_um)
+    np.testing.assert_allclose(
+        back.map_points(points), transform.map_points(points), atol=TOLERANCE_UM
+    )
+
+
+def check_json(transform: Transform) -> None:
+    fields = transform_to_fields(transform)
+    assert fields["type"] == type(transform).type
+    assert transform_from_fields(fields) == transform
+    text = transform_to_json(transform)
+    assert json.loads(text) == fields
+    assert transform_from_json(text) == transform
+
+
+def check_damage(transform: Transform) -> None:
+    fields = transform_to_fields(transform)
+    for name in fields:
+        left: dict[str, Any] = {key: fields[key] for key in fields if key != name}
+        refuse(left)
+        for value in DAMAGED_VALUES:
+            refuse({**fields, name: value})
+
+
+def refuse(fields: dict[str, Any]) -> None:
+    quoted = re.escape(repr(fields))
+    with pytest.raises(InvalidDataError, match=f"{quoted}.*Calculate Registration"):
+        transform_from_fields(fields)
+
+
+def check_frozen(transform: Transform) -> None:
+    assert dataclasses.is_dataclass(transform)
+    for field in dataclasses.fields(transform):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(transform, field.name, None)
+    assert hash(transform) == hash(dataclasses.replace(transform))
