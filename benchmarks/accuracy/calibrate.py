@@ -1,5 +1,7 @@
 """Fit the constants of the confidence to synthetic plates, as `evidence.py` has them.
 
+All candidates count that *calculate* stores, each with its evidence.
+
 Its seeds are not those of `run.py`, which judges the result.
 """
 
@@ -11,23 +13,19 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 from conditions import CONDITIONS, Condition
-from ours import WELL, make_pairs
+from ours import TABLE, WELL, make_pairs, read_records
 from scipy.optimize import minimize
 
+from fractal_tasks.model import Measurement
+from fractal_tasks.model.task_arguments import InitArgsRegistration
 from fractal_tasks.registration.evidence import Evidence
-from fractal_tasks.registration.measure import Fit
-from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.synthetic import PlateOptions, create_plate
-from fractal_tasks.task_io import InitArgsRegistration
 from fractal_tasks.tasks.calculate_registration import calculate_registration
 
 _FIRST_SEED = 500_000
@@ -35,7 +33,7 @@ _FIRST_SEED = 500_000
 
 @dataclass(frozen=True)
 class Sample:
-    """One measured shift."""
+    """One candidate."""
 
     condition: str
     evidence: Evidence
@@ -46,8 +44,8 @@ class Sample:
 def measure_plate(
     condition: Condition, options: PlateOptions, level: str
 ) -> list[Sample]:
-    """Register one plate and compare every shift that was measured with the truth."""
-    with tempfile.TemporaryDirectory() as folder, _recorded_fits() as fits:
+    """Register one plate and compare every candidate with the truth."""
+    with tempfile.TemporaryDirectory() as folder:
         plate = create_plate(Path(folder) / "plate.zarr", options)
         pairs = make_pairs(plate, condition)
         calculate_registration(
@@ -56,30 +54,31 @@ def measure_plate(
             wavelength_id="A01_C01",
             level_path=level,
         )
-    samples = []
-    for pair, measured in zip(pairs, fits, strict=True):
-        fixed_px, moving_px = np.array(pair.start_px)
-        for fit in measured:
-            found_px = fit.translation_um[1:] / options.pixel_size_um
-            found_px += (fixed_px - moving_px)[1:]
-            error_px = float(np.abs(found_px - pair.true_px[1:]).max())
-            samples.append(Sample(condition.name, fit.evidence, error_px))
-    return samples
+        records = read_records(f"{plate}/{WELL}/1", TABLE)
+    return [
+        Sample(condition.name, evidence, error_px)
+        for pair in pairs
+        for evidence, error_px in _compare(records[pair.roi].measurement, pair.true_px)
+    ]
 
 
-@contextmanager
-def _recorded_fits() -> Iterator[list[list[Fit]]]:
-    """Note the fits of every estimate."""
-    recorded: list[list[Fit]] = []
-    fit_candidates = PhaseCrossCorrelation.fit_candidates
-
-    def record(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (any signature)
-        result = fit_candidates(*args, **kwargs)
-        recorded.append(result[0])
-        return result
-
-    with patch.object(PhaseCrossCorrelation, "fit_candidates", record):
-        yield recorded
+def _compare(
+    measurement: Measurement, true_px: list[float]
+) -> Iterator[tuple[Evidence, float]]:
+    """Give the evidence of each candidate, and how far it is from the truth."""
+    for candidate in measurement.candidates:
+        # Where nothing was found, there is nothing to learn from.
+        if "ratio" not in candidate.evidence or candidate.error_um is None:
+            continue
+        evidence = Evidence(
+            ratio=candidate.evidence["ratio"],
+            lead=candidate.evidence["lead"],
+            dissent=candidate.evidence["dissent"],
+            error_px=candidate.error_um / measurement.pixel_um,
+        )
+        displacement_um = measurement.displacement_um(candidate)
+        found_px = np.divide(displacement_um[1:], measurement.pixel_um)
+        yield evidence, float(np.abs(found_px - true_px[1:]).max())
 
 
 def fit_logistic(samples: list[Sample]) -> npt.NDArray[np.float64]:
@@ -114,7 +113,7 @@ def main() -> None:
         print(f"{condition.name}, level {level}", flush=True)
     if options.output:
         options.output.write_text(json.dumps([asdict(sample) for sample in samples]))
-    print(f"{len(samples)} shifts: {np.round(fit_logistic(samples), 2).tolist()}")
+    print(f"{len(samples)} candidates: {np.round(fit_logistic(samples), 2).tolist()}")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ from ngio import Image, OmeZarrContainer, Roi, open_ome_zarr_container
 from rows import OURS, Pair, Row
 
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
-from fractal_tasks.storage.roi_columns import (
-    CONFIDENCE_COLUMN,
-    STATUS_COLUMN,
-    TRANSLATION_COLUMNS,
-)
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
+from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.synthetic import load_truth
 from fractal_tasks.tasks.calculate_registration import calculate_registration
 from fractal_tasks.tasks.find_registration_consensus import find_registration_consensus
@@ -76,7 +75,7 @@ def run_ours(plate: Path, pairs: list[Pair], levels: Iterable[str]) -> Iterator[
                 calculate_registration(
                     **unit, wavelength_id="A01_C01", level_path=level
                 )
-        measured = _read_table(images[1], TABLE)
+        measured = read_records(images[1], TABLE)
         try:
             init = init_find_registration_consensus(**urls)
             for unit in init["parallelization_list"]:
@@ -85,18 +84,20 @@ def run_ours(plate: Path, pairs: list[Pair], levels: Iterable[str]) -> Iterator[
             # All ROIs of the well were rejected.
             final = {}
         else:
-            final = _read_table(images[1], f"{TABLE}_registered")
+            final = read_records(images[1], f"{TABLE}_registered")
         for pair in pairs:
-            extra, end = measured[pair.roi], final.get(pair.roi)
+            record, end = measured[pair.roi], final.get(pair.roi)
+            confidence = record.measurement.best.confidence
+            assert confidence is not None
             yield Row(
                 pair,
                 method=OURS,
                 level=level,
-                found_px=_translation_px(extra, plate),
-                score=float(extra[CONFIDENCE_COLUMN]),
+                found_px=_displacement_px(record, plate),
+                score=confidence,
                 cpu_s=sum(seconds) / len(pairs),
-                status=end[STATUS_COLUMN] if end else "refused",
-                final_px=_translation_px(end, plate) if end else None,
+                status=(end.status or "") if end else "refused",
+                final_px=_displacement_px(end, plate) if end else None,
             )
 
 
@@ -150,14 +151,20 @@ def _swap_fields(container: OmeZarrContainer, fields: list[int]) -> list[Roi]:
     return container.get_roi_table(TABLE).rois()
 
 
-def _read_table(url: str, name: str) -> dict[str, dict[str, Any]]:
-    table = open_ome_zarr_container(url).get_generic_roi_table(name)
-    return {str(roi.name): roi.model_extra or {} for roi in table.rois()}
+def read_records(url: str, table: str) -> dict[str, RoiRecord]:
+    """Read what is stored of each ROI of an image, by name."""
+    image = open_image(parse_image_url(url))
+    return {
+        name: RoiRecord.from_roi(roi, image, image.where(f"ROI {name!r}"))
+        for name, roi in read_roi_table(image, table).rois.items()
+    }
 
 
-def _translation_px(extra: dict[str, Any], plate: Path) -> list[float]:
-    translation_um = np.array([extra[column] for column in TRANSLATION_COLUMNS])
-    px: list[float] = (translation_um / _spacing_um(plate)).tolist()
+def _displacement_px(record: RoiRecord, plate: Path) -> list[float]:
+    """Give how far the best candidate moves the ROI's centre."""
+    measurement = record.measurement
+    displacement_um = np.array(measurement.displacement_um(measurement.best))
+    px: list[float] = (displacement_um / _spacing_um(plate)).tolist()
     return px
 
 

@@ -11,6 +11,7 @@ from scipy import fft, ndimage
 
 from fractal_tasks.registration.patch import PatchPyramid, Pixels
 from fractal_tasks.registration.prepare import band_pass, read_binned
+from fractal_tasks.registration.structure import STRUCTURE_UM
 
 Shift: TypeAlias = tuple[int, ...]
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -21,22 +22,30 @@ _MAX_READ_PX = 2**20
 _MAX_SHIFTS = 2**21
 """Limit of the shifts to try: 724 x 724 px, or 10 planes of 166 x 166 px."""
 
-_ENOUGH_SHIFTS, _ENOUGH_UM = 2**18, 2.5
-"""Images are not binned beyond 256 x 256 px, nor pixels of 1/4 of a small nucleus..."""
+_ENOUGH_SHIFTS, _ENOUGH_UM = 2**18, 0.25 * STRUCTURE_UM
+"""Images of 256 x 256 px are small enough, and pixels of a quarter of a nucleus are
+coarse enough: the narrower Gaussian of the band-pass then still resolves it."""
 
-_TOO_FINE_UM, _LEAST_PX = 1.2, 64
-"""... unless the pixels are smaller than 1/8 of a nucleus, and as many would be left:
-then the band-pass would keep texture, and not cells."""
+_TOO_FINE_UM, _LEAST_PX = 0.12 * STRUCTURE_UM, 64
+"""Pixels below about 1/8 of a nucleus would let the wider Gaussian of the band-pass (4
+pixels) keep texture, and not cells: they are binned while as many pixels are left."""
+
+_MANY_PLANES = 8
+"""Fewer are not binned: half of them would be too few to find the shift in z."""
 
 _PEAK_RADIUS_PX = 4
 """Shifts around a peak that belong to it: the larger sigma of the band-pass."""
 
-_STRUCTURE_UM, _STRUCTURE_SHARE = 16.0, 0.2
-"""Size of a structure, such as a nucleus or a heap of dirt, and the most that it is of
-a ROI: in one that shows a single cell it is a part of the cell."""
+_HEAP_UM, _HEAP_SHARE = 1.6 * STRUCTURE_UM, 0.2
+"""Size of the strongest single structure, a large nucleus or a heap of dirt, and the
+most that it is of a ROI: in one that shows a single cell it is a part of the cell."""
 
 _EMPTY = 1e-3
-"""Energy per pixel, as a fraction of the image's mean, that counts as no signal."""
+"""Energy per pixel, as a fraction of the image's mean, that counts as no signal.
+Without it, two empty corners that share one photon would match perfectly."""
+
+_NO_SCORE, _NO_TOTAL = 1e-6, 1e-30
+"""Least divisors, where there is no signal to divide by."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +94,11 @@ class CoarseSearch:
     spacing_um: npt.NDArray[np.float64]
     shifts: ShiftMap
     scores: npt.NDArray[np.float64]
-    """How little each similarity surprises, 0 where a shift is not considered."""
+    """How much each similarity says, given what chance does; 0 where a shift is not
+    considered."""
 
     def find_peaks(self, count: int) -> list[Shift]:
-        """Find the highest separate peaks, best first."""
+        """Find the shifts of the highest separate peaks, best first."""
         scores = self.scores.copy()
         peaks: list[Shift] = []
         while len(peaks) < count and scores.max() > 0:
@@ -108,7 +118,7 @@ class CoarseSearch:
         elsewhere = self.scores.copy()
         elsewhere[around] = 0
         height = float(self.scores[around].max(initial=0))
-        return self._rest(shift) * height / max(float(elsewhere.max()), 1e-6)
+        return self._rest(shift) * height / max(float(elsewhere.max()), _NO_SCORE)
 
     def _rest(self, shift: npt.NDArray[np.float64]) -> float:
         """Give the part of the correlation that is not in its strongest place."""
@@ -121,14 +131,17 @@ class CoarseSearch:
         common = ours * self.moving[tuple(map(slice, first - offset, last - offset))]
         total = float(common.sum(dtype=np.float64))
         extent_um = np.min(self.fixed.shape[1:] * self.spacing_um[1:])
-        structure_um = min(_STRUCTURE_UM, _STRUCTURE_SHARE * extent_um)
+        structure_um = min(_HEAP_UM, _HEAP_SHARE * extent_um)
+        # Odd numbers of pixels, so that the square has a pixel in its middle.
         sides = (2 * np.rint(structure_um / self.spacing_um / 2) + 1).astype(int)
-        sides[0] = 2 * common.shape[0] + 1  # all planes
+        # From any plane it reaches all of them.
+        sides[0] = 2 * common.shape[0] + 1
         local = ndimage.uniform_filter(common, tuple(sides), mode="constant")
         largest = float((np.sign(total) * local).max()) * float(np.prod(sides))
-        return max(0.0, 1 - largest / max(abs(total), 1e-30))
+        return max(0.0, 1 - largest / max(abs(total), _NO_TOTAL))
 
     def _around(self, shift: npt.NDArray[np.float64]) -> tuple[slice, ...]:
+        """Give the part of the scores that belongs to a peak at a shift."""
         centre = np.rint(shift + self.shifts.zero).astype(int)
         first = np.clip(centre - _PEAK_RADIUS_PX, 0, self.scores.shape)
         last = np.clip(centre + _PEAK_RADIUS_PX + 1, 0, self.scores.shape)
@@ -154,6 +167,8 @@ def search_coarsely(
         max(math.prod(fixed[level].shape), math.prod(moving[level].shape))
         for level in levels
     ]
+    # The finest level that is cheap to read; binning makes a fine level out of it
+    # anyway, but reading all pixels is what costs.
     small = [n for n, size in zip(levels, sizes, strict=True) if size <= _MAX_READ_PX]
     level = small[0] if small else levels[-1]
     shape = tuple(map(max, fixed[level].shape, moving[level].shape))
@@ -175,7 +190,7 @@ def search_coarsely(
 def _score(
     shifts: ShiftMap, min_overlap: float, max_shift_px: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Weigh the similarities, of either sign, by how little they surprise.
+    """Weigh the similarities, of either sign, by how little chance explains them.
 
     The spread by chance goes with the inverse square root of the number of pixels, so
     a similarity counts the less the smaller the overlap. A stain with inverted contrast
@@ -194,19 +209,26 @@ def _score(
 def _choose_bins(
     shape: tuple[int, ...], spacing_um: tuple[float, ...]
 ) -> tuple[int, ...]:
-    """Choose how many pixels to average per axis: z only while it is the finest."""
+    """Choose how many pixels to average per axis (z, y, x), powers of 2.
+
+    Binning goes on while there are too many shifts to try, while it makes the search
+    faster and loses no cells, or while pixels show the texture of cells. z is binned
+    only while planes are many and closer than pixels are wide.
+    """
     factors = (1, 1, 1)
     while True:
-        planes, *_ = sizes = [n // f for n, f in zip(shape, factors, strict=True)]
-        depth_um, *pixel_um = np.multiply(spacing_um, factors)
+        planes, *sides = sizes = [n // f for n, f in zip(shape, factors, strict=True)]
+        depth_um, *widths_um = np.multiply(spacing_um, factors)
+        pixel_um = min(widths_um)
         shifts = math.prod(2 * n - 1 for n in sizes)
-        enough = shifts <= _ENOUGH_SHIFTS or min(pixel_um) >= _ENOUGH_UM
-        fine = min(pixel_um) < _TOO_FINE_UM and min(sizes[1:]) >= 2 * _LEAST_PX
-        if enough and not fine and shifts <= _MAX_SHIFTS:
+        too_many = shifts > _MAX_SHIFTS
+        can_be_faster = shifts > _ENOUGH_SHIFTS and pixel_um < _ENOUGH_UM
+        shows_texture = pixel_um < _TOO_FINE_UM and min(sides) >= 2 * _LEAST_PX
+        if not (too_many or can_be_faster or shows_texture):
             return factors
         z, y, x = factors
-        thin = planes >= 8 and depth_um < min(pixel_um)
-        factors = (2 * z, y, x) if thin else (z, 2 * y, 2 * x)
+        close = planes >= _MANY_PLANES and depth_um < pixel_um
+        factors = (2 * z, y, x) if close else (z, 2 * y, 2 * x)
 
 
 def map_similarity(fixed: Pixels, moving: Pixels) -> ShiftMap:
@@ -230,9 +252,11 @@ def map_similarity(fixed: Pixels, moving: Pixels) -> ShiftMap:
         np.minimum(n_fixed, n_moving + axis) - np.maximum(0, axis)
         for axis, (n_fixed, n_moving) in zip(shifts, pairs, strict=True)
     ]
+    # As long as there are shifts: no shift wraps around onto another one.
     padded = [fft.next_fast_len(axis.size, real=True) for axis in shifts]
     spectrum = fft.rfftn(fixed, padded) * fft.rfftn(moving, padded).conj()
     product = fft.irfftn(spectrum, padded)
+    # Negative shifts lie at the end of a transform; sort them to the front.
     for axis, shift in enumerate(shifts):
         product = np.take(product, shift, axis=axis, mode="wrap")
     norm = np.sqrt(
@@ -261,7 +285,10 @@ def _sum_overlaps(
 def sum_runs(
     values: npt.NDArray[np.float64], axis: int, start: Indices, length: Indices
 ) -> npt.NDArray[np.float64]:
-    """Add up runs of `length` values from `start` along one axis."""
+    """Add up runs of `length` values from `start` along one axis.
+
+    By differences of a running sum, so long runs cost no more than short ones.
+    """
     padding = [(int(other == axis), 0) for other in range(values.ndim)]
     running = np.pad(values.cumsum(axis=axis), padding)
     total: npt.NDArray[np.float64] = np.take(running, start + length, axis)

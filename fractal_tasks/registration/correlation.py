@@ -8,31 +8,37 @@ import numpy as np
 from pydantic import Field
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model import Candidate
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.coarse import SearchLimits, search_coarsely
-from fractal_tasks.registration.estimate import Alternative, Estimate
+from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.measure import Fit, measure
 from fractal_tasks.registration.patch import PatchPyramid, TurnedPatch, VolumePatch
 from fractal_tasks.registration.spectra import CrossSpectra, Spectrum
+from fractal_tasks.registration.structure import STRUCTURE_UM
 from fractal_tasks.transforms import Translation
 
 _MIN_SIDE_PX = 8
 """Smallest patch, in y and x at the coarse level, that can show any detail."""
 
 _CANDIDATES = 5
-"""Shifts that are measured while none is convincing."""
+"""Shifts that are measured while none is convincing. Each costs as much as the first,
+and consensus chooses among them; a lattice has four next neighbours."""
 
 _CONVINCING = 0.95
-"""Confidence in a peak that ends the search: no other shift could be better."""
+"""Confidence in a peak that ends the search: what is left for all other shifts together
+is no more than 0.05."""
 
-_APART_UM = 2.5
-"""Fits that are nearer, a quarter of a nucleus, measure the same peak."""
+_APART_UM = 0.25 * STRUCTURE_UM
+"""Fits that are nearer measure the same peak, whose width is that of structures."""
 
 _BLUR_PX = 0.5
-"""From here on, undoing a rotation makes the peak sharper."""
+"""From here on, undoing a rotation makes the peak sharper: linear interpolation itself
+blurs by about as much."""
 
 _SHARPER = 1.25
-"""Undoing a rotation must raise the peak's ratio by so much to be believed."""
+"""Undoing a rotation must raise the peak's ratio by so much to be believed. A wrong one
+lowers it, and a ratio varies by some percent with the pixels. Chosen, not fitted."""
 
 
 class CorrelationMethod(RegistrationMethod):
@@ -61,23 +67,11 @@ class CorrelationMethod(RegistrationMethod):
         """
         fits, before = self.fit_candidates(fixed, moving, start_level=start_level)
         if not fits:
-            nothing = Translation((0.0, 0.0, 0.0))
+            # Nothing is known but that the shift is not larger than the ROI.
             error_um = math.hypot(*np.multiply(fixed[0].shape, fixed[0].spacing_um))
-            return Estimate(nothing, 0.0, error_um, before, before, 1.0)
-        best, *others = _without_repeats(fits)
+            return Estimate((_stay(before, error_um),))
         return Estimate(
-            transform=_translation(best),
-            confidence=best.evidence.confidence,
-            error_um=best.error_um,
-            similarity_before=before,
-            similarity_after=best.similarity,
-            overlap=best.overlap,
-            alternatives=tuple(
-                Alternative(
-                    _translation(other), other.evidence.confidence, other.error_um
-                )
-                for other in others
-            ),
+            tuple(_to_candidate(fit, before) for fit in _without_repeats(fits))
         )
 
     def fit_candidates(
@@ -121,6 +115,7 @@ class CorrelationMethod(RegistrationMethod):
             TurnedPatch(patch, fit.motion.rotation, fit.motion.scaling)
             for patch in moving
         ]
+        # From the search on: at low resolution the images then match better, too.
         search = search_coarsely(fixed, turned, start_level, self._limits)
         guess = np.rint(fit.translation_um / search.spacing_um).astype(int)
         again = measure(fixed[0], turned[0], search, tuple(guess.tolist()), self._weigh)
@@ -138,9 +133,36 @@ def _without_repeats(fits: Sequence[Fit]) -> list[Fit]:
     return kept
 
 
-def _translation(fit: Fit) -> Translation:
-    z, y, x = fit.translation_um.tolist()
-    return Translation((z, y, x))
+def _to_candidate(fit: Fit, similarity_before: float) -> Candidate:
+    """Give a fit with what its confidence was computed from."""
+    z_um, y_um, x_um = fit.translation_um.tolist()
+    return Candidate(
+        transform=Translation((z_um, y_um, x_um)),
+        confidence=fit.evidence.confidence,
+        error_um=fit.error_um,
+        evidence={
+            "ratio": fit.evidence.ratio,
+            "lead": fit.evidence.lead,
+            "dissent": fit.evidence.dissent,
+            "similarity_before": similarity_before,
+            "similarity_after": fit.similarity,
+            "overlap": fit.overlap,
+        },
+    )
+
+
+def _stay(similarity: float, error_um: float) -> Candidate:
+    """Give no movement, in which nobody should believe."""
+    return Candidate(
+        transform=Translation((0.0, 0.0, 0.0)),
+        confidence=0.0,
+        error_um=error_um,
+        evidence={
+            "similarity_before": similarity,
+            "similarity_after": similarity,
+            "overlap": 1.0,
+        },
+    )
 
 
 def _check_pyramids(

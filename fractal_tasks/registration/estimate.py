@@ -2,41 +2,40 @@
 
 from dataclasses import dataclass
 
-from fractal_tasks.transforms import Transform
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """Another transform that the images allow."""
-
-    transform: Transform
-    confidence: float
-    error_um: float
-    """Both as those of an estimate."""
+from fractal_tasks.model import Candidate
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A transform with the evidence for it."""
+    """The transforms that two images allow.
 
-    transform: Transform
-    """Moving to fixed, relative to the first corner of the two patches."""
+    Example:
+        >>> from fractal_tasks.model import Candidate
+        >>> from fractal_tasks.transforms import Translation
+        >>> clear = Candidate(Translation((0.0, 1.3, -2.6)), 0.99, 0.01, {"ratio": 5.0})
+        >>> other = Candidate(Translation((0.0, 9.1, 7.5)), 0.01, 0.20, {"ratio": 0.9})
+        >>> Estimate((clear, other)).best.evidence["ratio"]
+        5.0
+    """
 
-    confidence: float
-    """Probability (0 to 1) that the shift of the centre is right within a pixel of
-    level 0 in y and x."""
+    candidates: tuple[Candidate, ...]
+    """Best first, at least one; where the best one is convincing, only that. Their
+    transforms map points of the moving patch to points of the fixed one, each counted
+    from the patch's own first corner."""
 
-    error_um: float
-    """Standard error of that shift in y and x, if it is not altogether wrong."""
+    def __post_init__(self) -> None:
+        """Refuse an estimate that says nothing.
 
-    similarity_before: float
-    """Normalised cross-correlation (-1 to 1) of the prepared images as they lie."""
+        Raises:
+            ValueError: There is no candidate.
+        """
+        if not self.candidates:
+            raise ValueError(
+                "Estimate: found no candidate, needed is at least one. Where a method "
+                "finds nothing, it gives the identity with confidence 0."
+            )
 
-    similarity_after: float
-    """The same over the overlap after applying `transform`."""
-
-    overlap: float
-    """Fraction (0 to 1) of the smaller patch that both see after `transform`."""
-
-    alternatives: tuple[Alternative, ...] = ()
-    """The next best candidates, best first; none where the best one is convincing."""
+    @property
+    def best(self) -> Candidate:
+        """The candidate that these images favour."""
+        return self.candidates[0]

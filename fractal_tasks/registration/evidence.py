@@ -1,30 +1,54 @@
 """How much the images support a shift, and the confidence that follows from it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from types import MappingProxyType
 
 import numpy as np
 from scipy import fft
 
+from fractal_tasks.model.precision import within_pixel
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import (
     CrossSpectra,
-    Floats,
     column_counts,
     evaluate,
     whiten,
 )
-from fractal_tasks.transforms.precision import within_pixel
+from fractal_tasks.transforms import FloatArray
+
+EVIDENCE: Mapping[str, str] = MappingProxyType(
+    {
+        "ratio": "height of the peak at full resolution over the highest one elsewhere",
+        "lead": "score at low resolution over the highest one elsewhere",
+        "dissent": "part of the windows (0 to 1) that clearly show another shift",
+        "similarity_before": "correlation of the images (-1 to 1) as they lie",
+        "similarity_after": "their correlation (-1 to 1) where the transform puts them",
+        "overlap": "part of the smaller image (0 to 1) that both see after it",
+        "fixed_pattern": "1 if the camera alone explains the match, or else 0",
+    }
+)
+"""What the evidence of a candidate means, by name."""
 
 _PEAK_RADIUS_PX = 8
-"""Shifts around a whitened peak that belong to it: 4 sigma."""
+"""Shifts around a whitened peak that belong to it: 4 of its standard deviations, as
+whitened spectra are smoothed by a Gaussian of 2 pixels (`spectra`)."""
 
 _CLEAR_SDS = 8.0
 """A window's own peak must be so many standard deviations of its surface higher than
-the common one to contradict it."""
+the common one to contradict it. In noise the highest of 17 x 17 values is about 3 above
+their mean, and the value at one place is seldom 3 below it; the rest is margin."""
+
+_DISSENT_POWER = 2
+"""Dissent counts twice (1 - 2 d, where it is small): windows overlap by up to half, so
+those that show another shift are seldom alone."""
+
+_NO_HEIGHT, _NO_WEIGHT = 1e-6, 1e-30
+"""Least divisors, where there is no signal. The whitened peak of equal windows is 0.04
+high: 1 / (2 pi 2^2), by the Gaussian of 2 pixels."""
 
 _INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -3.2, 1.75, 4.5
 """Logistic regression of "right within 1 px", by benchmarks/accuracy/calibrate.py."""
@@ -38,7 +62,8 @@ class Evidence:
     """What speaks for a shift, each compared with what chance gives on this very pair.
 
     At any other shift the images cannot match, so the values there are the null
-    distribution, and their highest is what the best shift has to surpass.
+    distribution, and their highest is what the best shift has to surpass. The names are
+    explained in `EVIDENCE`.
     """
 
     ratio: float
@@ -65,8 +90,12 @@ class Evidence:
 
     @property
     def certainty(self) -> float:
-        """Probability of an error below a pixel, less what the windows deny."""
-        return (1 - self.dissent) ** 2 * within_pixel(self.error_px)
+        """Probability that the shift is right within a pixel if the peak is right.
+
+        Windows that show another shift lower it.
+        """
+        agreement = (1 - self.dissent) ** _DISSENT_POWER
+        return agreement * within_pixel(self.error_px)
 
     @property
     def peak_confidence(self) -> float:
@@ -82,7 +111,15 @@ class Evidence:
 
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:
-    """Give the height of the whitened peak over the highest value elsewhere, or 0."""
+    """Give the height of the whitened peak over the highest value elsewhere, or 0.
+
+    It is whitened whatever the method: only then do the other shifts vary alike, so
+    that their highest value is what chance gives.
+
+    Args:
+        windows: One plane shift each.
+        shift_px: Where the peak is (y, x).
+    """
     spectra = reduce(add, windows)
     surface = fft.irfft2(whiten(spectra)[0], spectra.size)
     rows, columns = (
@@ -90,16 +127,25 @@ def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -
         % n
         for shift, n in zip(shift_px, spectra.size, strict=True)
     )
+    # A shift between pixels has its highest value on one of the four around it.
     middle = slice(_PEAK_RADIUS_PX - 1, _PEAK_RADIUS_PX + 2)
     height = float(surface[np.ix_(rows[middle], columns[middle])].max())
     surface[np.ix_(rows, columns)] = 0
-    return max(0.0, height) / max(float(surface.max()), 1e-6)
+    return max(0.0, height) / max(float(surface.max()), _NO_HEIGHT)
 
 
 def dissent(
-    windows: Sequence[CrossSpectra], centres_px: Floats, motion: Motion
+    windows: Sequence[CrossSpectra], centres_px: FloatArray, motion: Motion
 ) -> float:
-    """Give the part of the windows whose own peak is clearly not where it should be."""
+    """Give the part of the windows whose own peak is clearly not where it should be.
+
+    A window counts by the height of its peak, so one that shows nothing hardly counts.
+
+    Args:
+        windows: One plane shift each.
+        centres_px: Centres of the windows from the ROI's centre, shape ``(n, 2)``.
+        motion: What the windows share.
+    """
     total = reduce(add, windows)
     steps = np.arange(-_PEAK_RADIUS_PX, _PEAK_RADIUS_PX + 1)
     heights, elsewhere = [], []
@@ -108,8 +154,9 @@ def dissent(
         spectrum = whiten(window, total)[0]
         own = evaluate(spectrum, window.size, y + steps, x + steps)
         power = np.abs(spectrum) ** 2 * column_counts(window.size[1])
+        # Standard deviation of the window's whole surface, by Parseval's theorem.
         noise = np.sqrt(power.sum(dtype=np.float64)) / np.prod(window.size)
         expected = own[_PEAK_RADIUS_PX, _PEAK_RADIUS_PX]
         heights.append(max(0.0, float(own.max())))
         elsewhere.append(own.max() - expected > _CLEAR_SDS * noise)
-    return float(np.dot(heights, elsewhere) / max(np.sum(heights), 1e-30))
+    return float(np.dot(heights, elsewhere) / max(np.sum(heights), _NO_WEIGHT))

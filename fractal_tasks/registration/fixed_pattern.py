@@ -29,19 +29,23 @@ _MAX_BINS = 256
 """Bins, not pixels, are masked: so many along an axis at most."""
 
 _CHANCE = 1e-6
-"""Probability that noise makes a bin look like fixed pattern."""
+"""Probability that noise makes a bin look like fixed pattern: with 256 x 256 bins, one
+image in 15 has one such bin."""
 
 _RINGING, _RING_BINS, _PASSES = 0.2, 13, 3
-"""The filter rings around a bright bin: what is fainter and near waits for a pass in
-which that bin is left out."""
+"""The difference of Gaussians rings around a bright bin, as far as the wider one (4
+bins) reaches. So what is fainter than 0.2 of a bin within 6 bins waits for a pass in
+which that bin is left out. What three passes leave is faint: see `explains`."""
 
 _TOLERANCE_BINS = 1e-6
+"""Pixel sizes are stored with rounding: an edge that touches a bin is not in it."""
 
 _SURPRISING_SDS, _LEAST_SD = 5.0, 0.02
-"""Two views of one place must be so much more similar than those of two places..."""
+"""Two views of one place must be so many standard deviations more similar than those of
+two places. These are few and may be alike by chance, so the deviation has a minimum."""
 
 _CERTAIN = 0.9
-"""... or as similar as this."""
+"""Whatever the spread, views that are as similar as this are of one place."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class FixedPattern:
             _normalise(_read(patch, self.factors), self.mask)
             for patch in (fixed, moving)
         )
+        # Either sign, as a stain may be inverted.
         return float(np.abs(one @ two)) < self.limit
 
 
@@ -95,6 +100,7 @@ def find_fixed_pattern(
     shape, spacing_um = fields[0].shape, fields[0].spacing_um
     bins = [max(1, -(-n // _MAX_BINS)) for n in shape[-2:]]
     factors = (*(1,) * (len(shape) - 2), *bins)
+    # Evenly: the fields at one end of a well may all be empty.
     chosen = np.linspace(0, len(fixed) - 1, min(len(fixed), _MAX_FIELDS))
     sides = [
         np.stack([_read(side[index], factors) for index in np.rint(chosen).astype(int)])
@@ -102,6 +108,7 @@ def find_fixed_pattern(
     ]
     mask = _find_mask(sides[0]) | _find_mask(sides[1])
     one, two = (np.stack([_normalise(image, mask) for image in side]) for side in sides)
+    # Images of field i and of field j, i not j, have only the camera in common.
     similarity = np.abs(one @ two.T)
     chance = similarity[~np.eye(len(similarity), dtype=bool)]
     spread = max(float(chance.std()), _LEAST_SD)
@@ -114,6 +121,7 @@ def find_fixed_pattern(
 
 
 def _read(patch: Patch, factors: tuple[int, ...]) -> Pixels:
+    """Read an image of bins, of a stack its mean; with hot pixels, which are sought."""
     image = read_binned(patch, factors, outliers=True)
     return image if image.ndim == 2 else image.mean(axis=0)
 
@@ -152,6 +160,8 @@ def _find_shared(images: Pixels) -> Mask:
     shared = np.abs(details.mean(axis=0))
     error = details.std(axis=0, ddof=1) / np.sqrt(len(details))
     limit = stdtrit(len(details) - 1, 1 - _CHANCE)
+    # A spread from a few fields is small somewhere by chance: no bin gets less than is
+    # usual in this image.
     significant = shared > limit * np.maximum(error, np.median(error))
     found: Mask = significant & (
         shared > _RINGING * ndimage.maximum_filter(shared, _RING_BINS)
@@ -167,6 +177,8 @@ class MaskedPatch(PatchView):
 
     def read(self, box: Box) -> Pixels:
         """Read the pixels of `box`; any that touches a masked bin is invalid."""
+        # Levels have other pixels than the bins: count the masked bins that each pixel
+        # touches, along one axis and then along the other.
         touched = self.pattern.mask.astype(np.float64)
         for axis, span in enumerate(box[-2:]):
             scale = self.spacing_um[axis - 2] / self.pattern.spacing_um[axis]

@@ -1,18 +1,19 @@
-"""Measuring a shift at full resolution, starting from a guess."""
+"""Measuring a shift at full resolution, starting from a guess.
+
+Three steps: windows are read and correlated around the guess, what they share is found,
+and what speaks for it is weighed.
+"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from fractal_tasks.registration.coarse import CoarseSearch, Indices, Shift
 from fractal_tasks.registration.evidence import Evidence, dissent, peak_ratio
-from fractal_tasks.registration.motion import (
-    Motion,
-    maximise_likelihood,
-    search_motion,
-)
+from fractal_tasks.registration.likelihood import LikelyMotion, maximise_likelihood
+from fractal_tasks.registration.motion import Motion, search_motion
 from fractal_tasks.registration.patch import Box, Patch
 from fractal_tasks.registration.refine import find_peak
 from fractal_tasks.registration.spectra import (
@@ -21,16 +22,21 @@ from fractal_tasks.registration.spectra import (
     correlate_windows,
 )
 from fractal_tasks.registration.windows import Overlap, choose_windows, read_boxes
+from fractal_tasks.transforms import FloatArray
+
+Weigh: TypeAlias = Callable[[CrossSpectra], Spectrum]
+"""How a method weighs the frequencies of cross-power spectra."""
 
 _REACH = 2
-"""How far, in pixels of the coarse search, a measured shift may be from its guess."""
+"""How far, in pixels of the coarse search, a measured shift may be from its guess. The
+peak is at most half a pixel off; rotation and blur add to it."""
 
 
 @dataclass(frozen=True)
 class Fit:
     """A measured shift and the evidence for it."""
 
-    translation_um: npt.NDArray[np.float64]
+    translation_um: FloatArray
     error_um: float
     """Standard error in y and x."""
 
@@ -38,6 +44,8 @@ class Fit:
     """At low resolution; negative for inverted contrast."""
 
     overlap: float
+    """What both images see, as a fraction of the smaller one."""
+
     evidence: Evidence
     motion: Motion
     """Rotation and scaling, not undone."""
@@ -46,12 +54,50 @@ class Fit:
     """How far they move the corners of a window against its centre."""
 
 
+@dataclass(frozen=True)
+class WindowSet:
+    """Windows of one size, cut out of both images at a whole-pixel shift, correlated.
+
+    All that is found in them adds to that shift.
+    """
+
+    spectra: tuple[CrossSpectra, ...]
+    """One of each window, with the same plane shifts in all."""
+
+    centres_px: FloatArray
+    """Centres in the moving image, from the centre of that, shape ``(n, 2)``."""
+
+    size_px: Indices
+    """Shape of a window (z, y, x)."""
+
+    start_px: Indices
+    """The shift they were cut out at (z, y, x)."""
+
+    reach_px: Indices
+    """How much further the shift is looked for, either way."""
+
+    def at(self, plane_shift: int) -> Self:
+        """Give the windows with one of their plane shifts only."""
+        spectra = tuple(one.at(plane_shift) for one in self.spectra)
+        return replace(self, spectra=spectra)
+
+
+@dataclass(frozen=True)
+class _Location:
+    """The shift that windows share."""
+
+    shift_px: FloatArray
+    """Of the whole images (z, y, x)."""
+
+    windows: WindowSet
+    """At the plane shift that was found."""
+
+    likely: LikelyMotion
+    """Further than the windows were cut out at; rotation and scaling."""
+
+
 def measure(
-    fixed: Patch,
-    moving: Patch,
-    search: CoarseSearch,
-    guess: Shift,
-    weigh: Callable[[CrossSpectra], Spectrum],
+    fixed: Patch, moving: Patch, search: CoarseSearch, guess: Shift, weigh: Weigh
 ) -> Fit:
     """Measure how `moving` is shifted against `fixed`.
 
@@ -62,46 +108,39 @@ def measure(
         guess: Shift in pixels of `search`.
         weigh: How the method weighs the frequencies of cross-power spectra.
     """
+    windows = _correlate(fixed, moving, search, guess)
+    location = _locate(windows, weigh)
+    return _judge(fixed, moving, search, location)
+
+
+def _correlate(
+    fixed: Patch, moving: Patch, search: CoarseSearch, guess: Shift
+) -> WindowSet:
+    """Choose, read and correlate windows around a guess."""
     scale = search.spacing_um / fixed.spacing_um
     start_px = np.rint(guess * scale).astype(int)
     overlap = Overlap.of(fixed, moving, start_px)
     corners = choose_windows(search, guess, overlap, fixed.spacing_um)
     many_planes = max(fixed.shape[0], moving.shape[0]) > 1
-    reach = np.ceil(_REACH * scale).astype(int) * (many_planes, 1, 1)
+    # A single plane against a single one has nowhere to go in z.
+    axes = np.array((int(many_planes), 1, 1))
+    reach_px = np.ceil(_REACH * scale).astype(int) * axes
+    spectra = _correlate_at(
+        fixed, moving, overlap.window, corners, start_px, int(reach_px[0])
+    )
+    # Inverted contrast: with the sign changed, the trough is the peak from here on.
     contrast = np.sign(search.shifts.similarity_at(np.array(guess))) or 1.0
-    windows = _correlate(fixed, moving, overlap.window, corners, start_px, reach[0])
-    windows = [contrast * window for window in windows]
-    peak = find_peak(windows, weigh, (int(reach[1]), int(reach[2])))
-    windows = [one.at(peak.plane) for one in windows]
     centres = np.array(corners)[:, 1:] - start_px[1:] + overlap.window[1:] / 2
-    centres -= np.array(moving.shape[1:]) / 2
-    motion = search_motion(windows, centres, peak.shift_px, int(max(reach[1:])))
-    likely = maximise_likelihood(windows, centres, motion)
-    y, x = likely.motion.shift_px
-    shift_px = np.add(start_px, (peak.plane + peak.fraction - reach[0], y, x))
-    translation_um = shift_px * fixed.spacing_um
-    coarse_shift = translation_um / search.spacing_um
-    return Fit(
-        translation_um=translation_um,
-        error_um=likely.error_px * max(fixed.spacing_um[1:]),
-        similarity=search.shifts.similarity_at(coarse_shift),
-        overlap=_overlap(fixed.shape, moving.shape, shift_px),
-        evidence=Evidence(
-            ratio=peak_ratio(windows, (y, x)),
-            dissent=dissent(windows, centres, likely.motion),
-            lead=search.lead_of(coarse_shift),
-            error_px=likely.error_px,
-        ),
-        motion=likely.motion,
-        blur_px=float(
-            np.hypot(likely.motion.rotation, likely.motion.scaling)
-            * np.hypot(*overlap.window[1:])
-            / 2
-        ),
+    return WindowSet(
+        spectra=tuple(float(contrast) * one for one in spectra),
+        centres_px=centres - np.array(moving.shape[1:]) / 2,
+        size_px=overlap.window,
+        start_px=start_px,
+        reach_px=reach_px,
     )
 
 
-def _correlate(
+def _correlate_at(
     fixed: Patch,
     moving: Patch,
     size: Indices,
@@ -123,6 +162,7 @@ def _correlate(
         read_boxes(moving, others),
         strict=True,
     )
+    # Plane shifts are those of the whole images; windows count from their own planes.
     return [
         correlate_windows(one, two, shifts + other[0].start - box[0].start)
         for box, other, one, two in windows
@@ -135,10 +175,48 @@ def _moving_box(corner: Indices, size: Indices, reach: int, planes: int) -> Box:
     return slice(max(0, z.start - reach), min(planes, z.stop + reach)), y, x
 
 
+def _locate(windows: WindowSet, weigh: Weigh) -> _Location:
+    """Find what windows share: whole pixels, then rotation, then fractions."""
+    planes, *reach = windows.reach_px.tolist()
+    peak = find_peak(windows.spectra, weigh, (reach[0], reach[1]))
+    windows = windows.at(peak.plane)
+    motion = search_motion(
+        windows.spectra, windows.centres_px, peak.shift_px, max(reach)
+    )
+    likely = maximise_likelihood(windows.spectra, windows.centres_px, motion)
+    further_px = (peak.plane + peak.fraction - planes, *likely.motion.shift_px)
+    return _Location(np.add(windows.start_px, further_px), windows, likely)
+
+
+def _judge(
+    fixed: Patch, moving: Patch, search: CoarseSearch, location: _Location
+) -> Fit:
+    """Weigh what speaks for a shift, in the windows and at low resolution."""
+    windows, likely = location.windows, location.likely
+    motion = likely.motion
+    translation_um = location.shift_px * fixed.spacing_um
+    coarse_shift = translation_um / search.spacing_um
+    # What lies at p from a window's centre moves by L p further, and L turns p and
+    # scales it: by the length of (scaling, rotation).
+    half_diagonal_px = np.hypot(*windows.size_px[1:]) / 2
+    return Fit(
+        translation_um=translation_um,
+        error_um=likely.error_px * max(fixed.spacing_um[1:]),
+        similarity=search.shifts.similarity_at(coarse_shift),
+        overlap=_overlap(fixed.shape, moving.shape, location.shift_px),
+        evidence=Evidence(
+            ratio=peak_ratio(windows.spectra, motion.shift_px),
+            dissent=dissent(windows.spectra, windows.centres_px, motion),
+            lead=search.lead_of(coarse_shift),
+            error_px=likely.error_px,
+        ),
+        motion=motion,
+        blur_px=float(np.hypot(motion.rotation, motion.scaling) * half_diagonal_px),
+    )
+
+
 def _overlap(
-    fixed: tuple[int, ...],
-    moving: tuple[int, ...],
-    shift_px: npt.NDArray[np.float64],
+    fixed: tuple[int, ...], moving: tuple[int, ...], shift_px: FloatArray
 ) -> float:
     """Give what both patches see, as a fraction of the smaller one."""
     last = np.minimum(fixed, moving + shift_px)

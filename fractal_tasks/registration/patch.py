@@ -51,7 +51,15 @@ PatchPyramid: TypeAlias = Sequence[Patch]
 
 @dataclass(frozen=True)
 class ArrayPatch:
-    """A patch that is in memory."""
+    """A patch that is in memory.
+
+    Example:
+        >>> patch = ArrayPatch(np.arange(12).reshape(3, 4), spacing_um=(0.65, 0.65))
+        >>> patch.shape
+        (3, 4)
+        >>> patch.read((slice(1, 3), slice(0, 2))).tolist()
+        [[4.0, 5.0], [8.0, 9.0]]
+    """
 
     array: npt.NDArray[np.generic]
     spacing_um: tuple[float, ...]

@@ -12,7 +12,8 @@ _FLAT = 1e-5
 """Detail below this fraction of the largest intensity is rounding, not signal."""
 
 _FILL_PX = 33
-"""Width of the square around an invalid pixel whose mean it gets."""
+"""Width of the square around an invalid pixel whose mean it gets: some structures, so
+that its brightness is local, and few pixels are farther than that from a valid one."""
 
 _PART_PX = 2**18
 """Pixels filtered at once: they stay in the cache, and copies of them are small."""

@@ -15,15 +15,17 @@ from scipy import fft
 
 from fractal_tasks.registration.patch import Pixels
 from fractal_tasks.registration.prepare import fill_invalid, remove_outliers
+from fractal_tasks.transforms import FloatArray
 
 Spectrum: TypeAlias = npt.NDArray[np.complex64]
 Steps: TypeAlias = npt.NDArray[np.floating] | list[float]
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 TINY = np.float32(np.finfo(np.float32).tiny)
+"""Added to divisors: changes none but 0."""
 
 RINGS = 32
-"""Bands of equal width between frequency 0 and the highest, 1/2 per pixel."""
+"""Bands of equal width between frequency 0 and the highest, 1/2 per pixel. In the
+smallest window (128 pixels) a band is then 2 frequencies wide."""
 
 TAPER_LOSS = 2.25
 """Equivalent noise bandwidth of a Hann taper in y and x, 1.5 each (Harris, Proc. IEEE
@@ -31,10 +33,12 @@ TAPER_LOSS = 2.25
 independent frequencies than pixels."""
 
 _SHARP_PX = 2.0
-"""Sigma of the low-pass of whitened spectra: finer detail is mostly noise."""
+"""Sigma of the low-pass of whitened spectra: finer detail is mostly noise, which would
+count as much as the signal. It is also that of the peak."""
 
 _BAND_PX = 1.5, 12.0
-"""Sigmas of the band-pass of spectra that are not whitened."""
+"""Sigmas of the band-pass of spectra that are not whitened: the finer takes out pixel
+noise, the wider illumination and out-of-focus light."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,10 @@ class CrossSpectra:
     power: Pixels
     """Sum of the amplitudes of each plane and window, same shape."""
 
-    fixed_power: Floats
+    fixed_power: FloatArray
     """Power of the fixed planes that met, shape ``(plane shifts, RINGS)``."""
 
-    moving_power: Floats
+    moving_power: FloatArray
     """The same of the moving planes."""
 
     planes: npt.NDArray[np.intp]
@@ -105,6 +109,7 @@ def correlate_windows(
     ring_powers = np.zeros((2, len(plane_shifts), RINGS))
     planes = np.zeros(len(plane_shifts), np.intp)
     for index, shift in enumerate(plane_shifts):
+        # Fixed planes that meet one: moving plane p lies at fixed plane p + shift.
         start = max(0, shift)
         stop = max(start, min(len(first), len(second) + shift))
         for plane in range(start, stop):
@@ -119,6 +124,8 @@ def correlate_windows(
 
 def _transform(window: Pixels) -> Spectrum:
     """Give the spectrum of each plane, tapered (Hann) so that no border is seen."""
+    # Invalid pixels get what is around them: as 0 they would be edges, alike in both
+    # images where the camera masks the same pixels.
     window = fill_invalid(remove_outliers(window))
     centred = window - window.mean(axis=(1, 2), keepdims=True)
     tapers = [
@@ -160,6 +167,7 @@ def band_pass_filter(size: tuple[int, int]) -> Pixels:
 
 
 def _band_gain(squared_frequency: npt.NDArray[np.floating]) -> Pixels:
+    """Give the squared gain of a difference of Gaussians: spectra here are powers."""
     fine, wide = (
         np.exp(-2 * (np.pi * sigma) ** 2 * squared_frequency) for sigma in _BAND_PX
     )
@@ -167,14 +175,15 @@ def _band_gain(squared_frequency: npt.NDArray[np.floating]) -> Pixels:
     return gain
 
 
-def banded_energy(spectra: CrossSpectra) -> Floats:
+def banded_energy(spectra: CrossSpectra) -> FloatArray:
     """Give the band-passed covariance that equal windows would have, per plane shift.
 
     In the units of `evaluate` of the band-passed cross-power spectrum.
     """
+    # At the middle frequency of each ring.
     gain = _band_gain(((np.arange(RINGS) + 0.5) / (2 * RINGS)) ** 2)
     energies = spectra.fixed_power @ gain, spectra.moving_power @ gain
-    energy: Floats = np.sqrt(energies[0] * energies[1]) / np.prod(spectra.size)
+    energy: FloatArray = np.sqrt(energies[0] * energies[1]) / np.prod(spectra.size)
     return energy
 
 
@@ -193,7 +202,7 @@ def ring_numbers(size: tuple[int, int]) -> npt.NDArray[np.intp]:
     return np.minimum(rings, RINGS)
 
 
-def sum_rings(values: Pixels, size: tuple[int, int]) -> Floats:
+def sum_rings(values: Pixels, size: tuple[int, int]) -> FloatArray:
     """Add up a half spectrum over the rings of the whole one, per plane."""
     rings = ring_numbers(size).ravel()
     sums = np.empty((len(values), RINGS))
@@ -222,6 +231,8 @@ def evaluate(
         Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008), doi:10.1364/OL.33.000156
         (the transform by matrix products).
     """
+    # Few shifts are wanted, so two small matrices are cheaper than an inverse transform
+    # of a padded spectrum, and the shifts need not lie on its grid.
     rows = np.exp(2j * np.pi * np.outer(y, fft.fftfreq(size[0])))
     columns = np.exp(2j * np.pi * np.outer(fft.rfftfreq(size[1]), x))
     columns *= column_counts(size[1])[:, None]

@@ -15,9 +15,16 @@ from fractal_tasks.registration.coarse import (
 from fractal_tasks.registration.patch import MAX_READ_PX, Box, Patch, Pixels
 
 _COUNT_2D, _COUNT_3D = 9, 4
+"""Most windows, which bounds the time: 9 of half the width cover a ROI of 1024 pixels.
+In stacks each plane counts like a window."""
+
 _LARGEST_2D = 1, 512, 512
 _LARGEST_3D = 24, 256, 256
+"""Largest windows (z, y, x): 1 and 6 MiB of pixels, so that the spectra of all stay
+small. More planes would hardly make y and x more exact."""
+
 _SMALLEST_PX = 128
+"""Smaller ones would hold few structures, and half of each is lost to the taper."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +70,12 @@ def choose_windows(
     first = np.maximum(0, shift)
     last = np.minimum(search.fixed.shape, search.moving.shape + shift)
     common = search.fixed[tuple(map(slice, first, last))].astype(np.float64)
+    # With inverted contrast the sum is negative: by its sign, what matches is positive.
     common *= search.moving[tuple(map(slice, first - shift, last - shift))]
     np.maximum(common * np.sign(common.sum()), 0, out=common)
     scale = search.spacing_um / spacing_um
     width = np.clip(np.ceil(overlap.window / scale).astype(int), 1, common.shape)
+    # From here on a value belongs to the window whose first corner it is at.
     for axis, length in enumerate(width):
         starts = np.arange(common.shape[axis] - length + 1)
         common = sum_runs(common, axis, starts, np.full_like(starts, length))

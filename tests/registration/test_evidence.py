@@ -2,16 +2,22 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from fractal_tasks.qc.verdict import MIN_CONFIDENCE
-from fractal_tasks.registration.evidence import Evidence, dissent, peak_ratio
+from fractal_tasks.model import DEFAULT_MIN_CONFIDENCE
+from fractal_tasks.model.precision import within_pixel
+from fractal_tasks.registration.evidence import (
+    EVIDENCE,
+    Evidence,
+    dissent,
+    peak_ratio,
+)
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import CrossSpectra, correlate_windows
-from fractal_tasks.transforms.precision import within_pixel
 
 CLEAR = Evidence(ratio=5.0, lead=4.0, dissent=0.0, error_px=0.0)
 VALUES = [0.0, 0.05, 0.5, 1.0, 2.0, 10.0, 100.0, np.inf]
@@ -34,6 +40,12 @@ def test_confidence_is_logistic_in_the_logarithm(name: str) -> None:
     assert odds[2] / odds[1] == pytest.approx(odds[1] / odds[0], rel=1e-6)
 
 
+def test_the_page_on_methods_explains_the_evidence_as_the_code_does() -> None:
+    page = Path(__file__, "../../../docs/methods.md").resolve().read_text()
+    for name, meaning in EVIDENCE.items():
+        assert f"| `registration_{name}` | {meaning} |" in page
+
+
 def test_no_precision_is_no_confidence() -> None:
     assert replace(CLEAR, error_px=np.inf).confidence == 0
     share = replace(CLEAR, error_px=1.0).confidence / CLEAR.confidence
@@ -41,7 +53,7 @@ def test_no_precision_is_no_confidence() -> None:
 
 
 def test_the_camera_at_full_resolution_alone_convinces_nobody() -> None:
-    assert replace(CLEAR, ratio=np.inf, lead=1.0).confidence < MIN_CONFIDENCE
+    assert replace(CLEAR, ratio=np.inf, lead=1.0).confidence < DEFAULT_MIN_CONFIDENCE
 
 
 def test_dissent_lowers_the_confidence_by_its_square() -> None:

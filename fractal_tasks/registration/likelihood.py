@@ -1,0 +1,222 @@
+"""The most likely motion of windows, to a fraction of a pixel, and how exact it is.
+
+Let ``F`` and ``M`` be the spectra of a window in both images, of which a part is common
+and the rest independent noise. The log-likelihood of a shift ``d`` is then
+
+    Re sum_k W(k) F(k) M*(k) exp(2 pi i k d),   W = g^2 / (1 - g^2) / |F M*|
+
+with the coherence ``g`` of the two images at frequency ``k``: a correlation, weighed by
+how much each frequency tells. Its maximum is the estimate of least variance, and its
+curvature there is the inverse of the covariance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from fractal_tasks.registration.motion import Motion
+from fractal_tasks.registration.spectra import (
+    RINGS,
+    TAPER_LOSS,
+    CrossSpectra,
+    Spectrum,
+    evaluate,
+    ring_numbers,
+    sum_rings,
+)
+from fractal_tasks.transforms import FloatArray
+
+_ANY_MOTION, _NO_MOTION = 0.01, 0.0002
+"""Standard deviation of rotation and scaling around the motion found: what a plate may
+turn, and what is too little to matter."""
+
+_SIGNIFICANT = 100.0
+"""Chi-square (2 degrees of freedom) above which rotation and scaling are believed. True
+errors are `_OPTIMISM` times those that enter here, so this is 16 in terms of them: by
+chance 1 in 3000."""
+
+_CONVERGED_PX = 0.003
+"""A step below this changes nothing that is tested or used."""
+
+_OPTIMISM = 2.5
+"""True errors are so many times those that noise alone gives: likelihood knows no
+debris, blur or lost cell. Measured on synthetic fields, see docs/judging.md."""
+
+_LEAST_PX, _MOST_PX = 0.005, 100.0
+"""Limits of the standard error; at the upper one, nothing was found."""
+
+_STENCIL_PX = 0.25
+"""Distance of the values from which derivatives are taken: small against a peak, whose
+standard deviation is 2 pixels, and large against rounding (32 bits per number)."""
+
+_ITERATIONS = 6
+"""Newton's method doubles the digits with each: from half a pixel few are needed. Where
+nothing converges, the standard error says so."""
+
+_MAX_COHERENCE = 0.98
+"""More cannot be measured in a ring of few frequencies, and would let it decide all."""
+
+_CHANCE_TIMES = 2.0
+"""Coherence counts from so many times on what independent noise shows (rms)."""
+
+_NO_POWER = 1e-12, 1e-30
+"""Power counts as none below this part of the largest, or below this."""
+
+
+@dataclass(frozen=True)
+class LikelyMotion:
+    """The most likely motion."""
+
+    motion: Motion
+    error_px: float
+    """Standard error of the shift, the larger of y and x."""
+
+
+def maximise_likelihood(
+    windows: Sequence[CrossSpectra], centres_px: FloatArray, start: Motion
+) -> LikelyMotion:
+    """Find the motion under which the windows are most likely, from a start nearby.
+
+    Frequencies are weighed by how coherent the two images are there: with noise that
+    is independent in both images this is the estimate of least variance. Rotation and
+    scaling are taken as none unless they are significant: where windows are few, near
+    or noisy, they would only make the shift uncertain.
+
+    Args:
+        windows: One plane shift each.
+        centres_px: Centres of the windows from the ROI's centre, shape ``(n, 2)``.
+        start: Near enough that its place lies on the slope of the right peak.
+
+    References:
+        Knapp and Carter, IEEE Trans. Acoust. Speech Signal Process. 24, 320 (1976),
+        doi:10.1109/TASSP.1976.1162830.
+    """
+    # Rows: how y and x of a window's shift depend on (t_y, t_x, rotation, scaling).
+    jacobians = [np.array([[1, 0, -x, y], [0, 1, y, x]]) for y, x in centres_px]
+    parameters = np.array([*start.shift_px, start.rotation, start.scaling])
+    weighted = _weigh_by_coherence(windows, [j @ parameters for j in jacobians])
+    size = windows[0].size
+    free, covariance = _climb(weighted, size, jacobians, parameters, _ANY_MOTION)
+    turn = free[2:]
+    significance = turn @ np.linalg.solve(covariance[2:, 2:], turn)
+    if not significance > _SIGNIFICANT:
+        # Near the top the likelihood is normal: give up the turn, and what hangs on it.
+        parameters[:2] = free[:2] - covariance[:2, 2:] @ np.linalg.solve(
+            covariance[2:, 2:], turn
+        )
+        parameters[2:] = 0
+        free, covariance = _climb(weighted, size, jacobians, parameters, _NO_MOTION)
+    y, x, rotation, scaling = free.tolist()
+    error = _OPTIMISM * float(np.sqrt(max(covariance[0, 0], covariance[1, 1])))
+    error = min(max(error, _LEAST_PX), _MOST_PX)
+    return LikelyMotion(Motion((y, x), rotation, scaling), error)
+
+
+def _climb(
+    weighted: Sequence[Spectrum],
+    size: tuple[int, int],
+    jacobians: Sequence[FloatArray],
+    start: FloatArray,
+    spread: float,
+) -> tuple[FloatArray, FloatArray]:
+    """Climb the log-likelihood by Newton steps; give the top and its covariance.
+
+    Args:
+        weighted: Spectra whose correlation is the log-likelihood of a window's shift.
+        size: Shape of a window.
+        jacobians: How each window's shift depends on the parameters.
+        start: Parameters ``(t_y, t_x, rotation, scaling)``.
+        spread: Standard deviation of rotation and scaling around their start.
+    """
+    # The shift is free. Rotation and scaling have a normal prior: windows in one place
+    # say nothing about them, and the curvature alone could not be inverted.
+    prior = np.diag([0, 0, spread**-2, spread**-2])
+    parameters = start.copy()
+    covariance = np.diag([np.inf, np.inf, spread**2, spread**2])
+    for _ in range(_ITERATIONS):
+        gradient = -prior @ (parameters - start)
+        curvature = prior.copy()
+        for spectrum, jacobian in zip(weighted, jacobians, strict=True):
+            slope, bend = _derive(spectrum, size, jacobian @ parameters)
+            gradient += jacobian.T @ slope
+            curvature += jacobian.T @ bend @ jacobian
+        # No window lies near a top of its own: there is nowhere to climb to.
+        if np.linalg.eigvalsh(curvature[:2, :2]).min() <= 0:
+            break
+        # The inverse of the negative Hessian is the step matrix of Newton's method, and
+        # at the top the covariance (Cramer and Rao).
+        covariance = np.linalg.inv(curvature)
+        move = covariance @ gradient
+        # A pixel at most: beyond, the parabola no longer describes the peak.
+        parameters += move / max(1.0, float(np.abs(move[:2]).max()))
+        if np.abs(move[:2]).max() < _CONVERGED_PX:
+            break
+    return parameters, covariance
+
+
+def _weigh_by_coherence(
+    windows: Sequence[CrossSpectra], shifts_px: Sequence[FloatArray]
+) -> list[Spectrum]:
+    """Weigh cross-power spectra so that correlation becomes log-likelihood.
+
+    The coherence is measured on the windows themselves, ring by ring of frequency, at
+    the shift they are near to.
+
+    Args:
+        windows: One plane shift each.
+        shifts_px: How far each is shifted, as far as it is known (y, x).
+    """
+    size = windows[0].size
+    frequency_y = np.fft.fftfreq(size[0])[:, None]
+    frequency_x = np.fft.rfftfreq(size[1])
+    common = np.zeros(RINGS)
+    for one, (y, x) in zip(windows, shifts_px, strict=True):
+        # Undoing the shift makes what both images show real and positive.
+        ramp = np.multiply(
+            np.exp(2j * np.pi * y * frequency_y).astype(np.complex64),
+            np.exp(2j * np.pi * x * frequency_x).astype(np.complex64),
+        )
+        common += sum_rings((one.cross[0] * ramp).real[None], size)[0]
+    fixed_power = reduce(add, (one.fixed_power[0] for one in windows))
+    moving_power = reduce(add, (one.moving_power[0] for one in windows))
+    power = np.sqrt(fixed_power * moving_power)
+    part, least = _NO_POWER
+    power = np.maximum(power, max(float(power.max()) * part, least))
+    coherence = np.clip(common / power, 0, _MAX_COHERENCE)
+    ones = np.ones_like(windows[0].power)
+    planes = sum(int(one.planes[0]) for one in windows)
+    frequencies = sum_rings(ones, size)[0] * max(1, planes)
+    # What independent noise would show; each frequency and its mirror are one.
+    chance = np.sqrt(2 * TAPER_LOSS / np.maximum(frequencies, 1))
+    coherence = np.where(coherence > _CHANCE_TIMES * chance, coherence, 0.0)
+    # `power` is a sum over the ring, so |F M*| is g power / frequencies, and one g of
+    # the formula cancels. Neighbours in the spectrum of a tapered window are not
+    # independent, so each counts for less, by the taper's loss.
+    weights = np.zeros(RINGS + 1)
+    weights[:RINGS] = coherence / (1 - coherence**2) * frequencies / power / TAPER_LOSS
+    # `evaluate` divides by the number of pixels, which the likelihood does not.
+    gain = weights[ring_numbers(size)].astype(np.float32) * np.prod(size)
+    return [one.cross[0] * gain for one in windows]
+
+
+def _derive(
+    spectrum: Spectrum, size: tuple[int, int], shift_px: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Give gradient and negative Hessian of a correlation, by finite differences.
+
+    Where the Hessian is not that of a peak it is given as 0: the window then pulls, but
+    does not say how far.
+    """
+    steps = np.array([-_STENCIL_PX, 0, _STENCIL_PX])
+    values = evaluate(spectrum, size, shift_px[0] + steps, shift_px[1] + steps)
+    h = _STENCIL_PX
+    slope = np.array([values[2, 1] - values[0, 1], values[1, 2] - values[1, 0]])
+    yy = values[0, 1] - 2 * values[1, 1] + values[2, 1]
+    xx = values[1, 0] - 2 * values[1, 1] + values[1, 2]
+    yx = (values[2, 2] - values[2, 0] - values[0, 2] + values[0, 0]) / 4
+    bend = -np.array([[yy, yx], [yx, xx]]) / h**2
+    lowest = np.linalg.eigvalsh(bend).min()
+    return slope / (2 * h), bend if lowest > 0 else np.zeros((2, 2))
