@@ -1,28 +1,67 @@
-"""The translations that the ROIs of a well may have, as arrays."""
+"""What the model sees of the ROIs of a well: how far candidates move their centres.
+
+A candidate is *altogether wrong* if it is another peak than the right one. One that is
+not may still be off by some pixels: how probable that is, its precision says.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
-from fractal_tasks.qc.stage import FloatArray
+from fractal_tasks.model import Candidate, Measurement
+from fractal_tasks.model.precision import within_pixel
+from fractal_tasks.transforms import FloatArray, Vector
 
-Vector: TypeAlias = tuple[float, float, float]
-
-# That no candidate of a ROI is right is never less probable than this.
+# That no candidate of a ROI is right is never less probable than this: about one in
+# 1000 confident estimates is wrong (ADR 0007). Without it, a certain estimate could
+# not be outvoted by any number of others.
 _MIN_NONE_RIGHT = 1e-3
+
+# For a candidate of software that gives no confidence.
+_UNKNOWN_CONFIDENCE = 0.9
+
+
+@dataclass(frozen=True, order=True)
+class Displacement:
+    """What the model sees of a candidate."""
+
+    vector_um: Vector
+    """How far the centre of the ROI is moved."""
+
+    confidence: float
+    """Probability that this is right within a pixel."""
+
+    precision: float
+    """The same, if the candidate is not altogether wrong."""
+
+
+@dataclass(frozen=True, order=True)
+class RoiDisplacements:
+    """What the model sees of a ROI.
+
+    It has an order, so that sums over ROIs do not depend on their names.
+    """
+
+    centre_um: tuple[float, float]
+    """Centre of the ROI, y and x."""
+
+    size_um: tuple[float, float]
+    """Size of the ROI, y and x."""
+
+    displacements: tuple[Displacement, ...]
+    """Those of all candidates, best first."""
 
 
 @dataclass(frozen=True)
-class Candidates:
+class CandidateArrays:
     """The candidates of all ROIs of an acquisition, padded with probability 0."""
 
-    places_um: FloatArray
+    centres_um: FloatArray
     """Centres of the ROIs (y, x), shape ``(n, 2)``."""
 
-    translations_um: FloatArray
-    """Shape ``(n, k, 3)``, order z, y, x."""
+    displacements_um: FloatArray
+    """Of the centres; shape ``(n, k, 3)``, order z, y, x."""
 
     probabilities: FloatArray
     """That a candidate is not altogether wrong, shape ``(n, k)``; those of a ROI sum to
@@ -36,57 +75,74 @@ class Candidates:
 
     @property
     def none_right(self) -> FloatArray:
-        """The probability that no candidate of a ROI is right."""
+        """The probability that no candidate of a ROI is right, shape ``(n,)``."""
         none: FloatArray = 1 - self.probabilities.sum(axis=1)
         return none
 
-    def sample(self, count: int) -> "Candidates":
+    def sample(self, count: int) -> "CandidateArrays":
         """Give those of `count` ROIs, always the same ones."""
-        if count >= len(self.places_um):
+        if count >= len(self.centres_um):
             return self
         rng = np.random.default_rng(0)
-        chosen = rng.choice(len(self.places_um), count, replace=False)
-        return Candidates(
-            self.places_um[chosen],
-            self.translations_um[chosen],
+        chosen = rng.choice(len(self.centres_um), count, replace=False)
+        return CandidateArrays(
+            self.centres_um[chosen],
+            self.displacements_um[chosen],
             self.probabilities[chosen],
             self.precisions[chosen],
             self.search_area_um2[chosen],
         )
 
 
-def arrange_candidates(
-    places_um: Sequence[tuple[float, float]],
-    candidates: Sequence[Sequence[tuple[Vector, float, float]]],
-    sizes_um: Sequence[tuple[float, float]],
-) -> Candidates:
-    """Bring candidates of ROIs into arrays.
+def find_displacements(measurement: Measurement) -> RoiDisplacements:
+    """Reduce a measurement to what the model sees of it."""
+    _, y_um, x_um = measurement.centre_um
+    _, height_um, width_um = measurement.size_um
+    return RoiDisplacements(
+        (y_um, x_um),
+        (height_um, width_um),
+        tuple(
+            Displacement(
+                measurement.displacement_um(candidate),
+                _UNKNOWN_CONFIDENCE
+                if candidate.confidence is None
+                else candidate.confidence,
+                _find_precision(candidate, measurement.pixel_um),
+            )
+            for candidate in measurement.candidates
+        ),
+    )
 
-    Args:
-        places_um: Centre of each ROI, y and x.
-        candidates: Translation (z, y, x; um), confidence and precision of each: the
-            probability that it is right within a pixel, and that it is so if it is
-            not altogether wrong.
-        sizes_um: Size of each ROI, y and x. Shifts are searched up to it either way.
-    """
-    most = max(len(own) for own in candidates)
-    translations_um = np.zeros((len(candidates), most, 3))
-    probabilities = np.zeros((len(candidates), most))
-    precisions = np.ones((len(candidates), most))
-    for index, own in enumerate(candidates):
-        vectors, confidences, precision = zip(*own, strict=True)
-        translations_um[index, : len(own)] = vectors
-        probabilities[index, : len(own)] = np.divide(
-            confidences, np.maximum(precision, 1e-12)
-        )
-        precisions[index, : len(own)] = precision
+
+def _find_precision(candidate: Candidate, pixel_um: float) -> float:
+    """Give 1 where no error is known: then nothing is held against a candidate."""
+    if candidate.error_um is None:
+        return 1.0
+    return within_pixel(candidate.error_um / pixel_um)
+
+
+def arrange_candidates(rois: Sequence[RoiDisplacements]) -> CandidateArrays:
+    """Bring the candidates of ROIs, at least one, into arrays of the same order."""
+    most = max(len(roi.displacements) for roi in rois)
+    displacements_um = np.zeros((len(rois), most, 3))
+    probabilities = np.zeros((len(rois), most))
+    precisions = np.ones((len(rois), most))
+    for index, roi in enumerate(rois):
+        for rank, one in enumerate(roi.displacements):
+            displacements_um[index, rank] = one.vector_um
+            precisions[index, rank] = one.precision
+            # A confidence is the product of both; agreement with other ROIs only says
+            # something about the first.
+            probabilities[index, rank] = one.confidence / max(one.precision, 1e-12)
     np.clip(probabilities, 0, 1, out=probabilities)
     total = probabilities.sum(axis=1, keepdims=True)
     probabilities *= np.minimum(1.0, (1 - _MIN_NONE_RIGHT) / np.maximum(total, 1e-300))
-    return Candidates(
-        np.array(places_um, dtype=float),
-        translations_um,
+    sizes_um = np.array([roi.size_um for roi in rois], dtype=float)
+    return CandidateArrays(
+        np.array([roi.centre_um for roi in rois], dtype=float),
+        displacements_um,
         probabilities,
         precisions,
-        4 * np.prod(np.array(sizes_um, dtype=float), axis=1),
+        # Shifts are searched up to the size of the ROI either way.
+        4 * np.prod(sizes_um, axis=1),
     )

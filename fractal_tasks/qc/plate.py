@@ -1,27 +1,22 @@
 """How the wells of a plate moved: what is known of a well without looking into it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from fractal_tasks.qc.candidates import Vector
+from fractal_tasks.model import WellMovement
 from fractal_tasks.qc.stage import fit_stage
+from fractal_tasks.transforms import Vector
 
 Place: TypeAlias = tuple[float, float]
+"""Row and column of a well, counted from 0."""
 
-MIN_CONFIDENCE = 0.5
-"""Estimates below say nothing about the plate."""
+LEAST_FOR_PLATE = 0.5
+"""Estimates of a lower confidence say nothing about the plate.
 
-
-@dataclass(frozen=True)
-class PlatePlacement:
-    """The translation that the other wells of a plate suggest for one."""
-
-    translation_um: Vector
-    wells: int
-    """How many wells were asked."""
+Less than a ROI needs: a median is right if most of its values are.
+"""
 
 
 def centre_of_well(
@@ -29,12 +24,14 @@ def centre_of_well(
 ) -> Vector | None:
     """Give the median of the confident translations of a well; None without any.
 
-    A translation without a confidence counts as confident.
+    Args:
+        translations_um: How far the centre of each ROI moved (z, y, x).
+        confidences: Of each; a translation without one counts as confident.
     """
     confident = [
         translation_um
         for translation_um, confidence in zip(translations_um, confidences, strict=True)
-        if confidence is None or confidence >= MIN_CONFIDENCE
+        if confidence is None or confidence >= LEAST_FOR_PLATE
     ]
     if not confident:
         return None
@@ -42,27 +39,37 @@ def centre_of_well(
     return z_um, y_um, x_um
 
 
-def place_well(place: Place, others: Sequence[tuple[Place, Vector]]) -> PlatePlacement:
+def predict_movement(
+    place: Place, others: Sequence[tuple[Place, Vector]]
+) -> WellMovement:
     """Say how a well moved from how the others did.
 
     Args:
-        place: Row and column of the well. Wells have the same distance in both.
+        place: That of the well. Wells have the same distance along rows and columns.
         others: Places and translations (z, y, x) of other wells, at least one.
 
     Returns:
         The prediction of a robust fit; linear in row and column where the wells show
         that they moved so.
+
+    Example:
+        >>> predict_movement((1, 1), [((0, 0), (0.0, 5.0, 7.0))])
+        WellMovement(translation_um=(0.0, 5.0, 7.0), wells=1)
     """
     places, centres_um = (np.array(values) for values in zip(*others, strict=True))
     fit = fit_stage(places, centres_um, np.ones(len(others)))
     z_um, y_um, x_um = fit.model.predict([place])[0].tolist()
-    return PlatePlacement((z_um, y_um, x_um), len(others))
+    return WellMovement(translation_um=(z_um, y_um, x_um), wells=len(others))
 
 
 def place_from_names(row: str, column: str) -> Place:
-    """Give the place of a well from its names, e.g. ``'B'`` and ``'03'``: (1, 2).
+    """Give the place of a well from the names of its row and column.
 
     A name that is neither a number nor letters says nothing of the place: 0.
+
+    Example:
+        >>> place_from_names("B", "03")
+        (1.0, 2.0)
     """
     return _number_from_name(row), _number_from_name(column)
 
@@ -73,6 +80,7 @@ def _number_from_name(name: str) -> float:
     if not (name.isascii() and name.isalpha()):
         return 0.0
     number = 0
+    # After Z comes AA, as on plates of 1536 wells: base 26 with digits from 1.
     for letter in name.upper():
         number = 26 * number + ord(letter) - ord("A") + 1
     return number - 1.0

@@ -2,16 +2,18 @@
 
 ``t(p) = t0 + A (p - p0)`` with, in the plane (y, x), ``A = [[s, -r], [r, s]]``: a small
 rotation and change of scale of the whole plate. Along z the shift is constant.
+
+A place is where something lies in the plane, (y, x): the centre of a ROI in um, or row
+and column of a well.
 """
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
+from fractal_tasks.transforms import FloatArray, Vector
 
 # A linear part is used if chance would explain as much in one of 100 wells at most.
 _SIGNIFICANCE = 0.01
@@ -23,6 +25,7 @@ _CAUCHY = 2.385
 # The median length of a normal vector, in standard deviations.
 _MEDIAN_LENGTH_1D = 0.6745
 _MEDIAN_LENGTH_2D = 1.1774
+# Far below anything that is told or stored, and above the rounding of float64.
 _CONVERGED_UM = 1e-6
 _MAX_STEPS = 50
 
@@ -34,7 +37,7 @@ class StageModel:
     origin: tuple[float, float]
     """The place ``p0`` (y, x)."""
 
-    shift_um: tuple[float, float, float]
+    shift_um: Vector
     """The translation ``t0`` (z, y, x) at the origin."""
 
     stretch: float = 0.0
@@ -101,6 +104,9 @@ def model_through(
     shift_um = weights @ translations_um
     stretch = turn = 0.0
     y, x = (places - origin).T
+    # About the weighted centre the four unknowns do not depend on each other, and the
+    # normal equations are solved by hand: s and r are the projections of the residuals
+    # onto (y, x) and onto (-x, y), over the same sum of squares.
     spread = float(weights @ (y**2 + x**2))
     if linear and spread > 0:
         t_y, t_x = (translations_um - shift_um)[:, 1:].T
@@ -153,6 +159,7 @@ def _fit_robustly(
     for _ in range(_MAX_STEPS):
         before = model.predict(places)
         lengths_um = _lengths(places, translations_um, model)
+        # A fit that is exact (few places) must not make its own residuals outliers.
         widths_um = _CAUCHY * np.maximum(_scatter(*lengths_um, weights), _RESOLUTION_UM)
         squares = sum((lengths_um[i] / widths_um[i]) ** 2 for i in range(2))
         robust = weights / (1 + squares)
@@ -171,12 +178,16 @@ def _is_significant(
     """Whether a linear model explains more than chance would."""
     constant = model_through(places, translations_um, weights, linear=False)
     count = weights.sum()
+    # What is below the resolution is no evidence: it is added to both sums.
     without, with_linear = (
         count * 2 * _RESOLUTION_UM**2
         + weights @ _lengths(places, translations_um, model)[1] ** 2
         for model in (constant, linear)
     )
-    # The p value of the F test with 2 and 2 n - 4 degrees of freedom.
+    # The p value of the F test with 2 and 2 n - 4 degrees of freedom: two numbers of
+    # each place (y, x), less two of the shift, less stretch and turn. With 2 in the
+    # numerator the F distribution has this closed form. n is the sum of the robust
+    # weights, so that outliers do not count as evidence.
     chance = (with_linear / without) ** max(count - 2, 0.0)
     return bool(chance < _SIGNIFICANCE)
 

@@ -1,19 +1,12 @@
 """What the ROIs of a well say together: a mixture model, fitted by EM.
 
-ROI i at the place p has candidates k: translations t with a probability c. If a
-candidate is right, it scatters about the stage model (`stage.py`) with density g. If
-it is wrong, it lies anywhere in the search area (density u) or, as probably, by chance
-near the right place (density v). Then candidate k is right with probability
+What is probable depends on how the stage moved, and that on what is probable
+(`mixture.py`): both are found in turn, from many starts. There may be several
+solutions, above all where the sample is periodic. Each counts as much as it explains;
+so does the hypothesis that no candidate is right.
 
-    c_k G_k / (1 - sum_j c_j + sum_j c_j G_j),   G = g / w,   w = (u + v) / 2.
-
-There may be several such models, above all where the sample is periodic. Each counts
-as much as it explains; so does the hypothesis that no candidate is right.
-
-In the end, agreement is believed less than it explains: G is at most 20, and 1 near
-zero, for all that is fixed in the camera agrees that nothing moved. And it does not
-make a candidate more precise: the probability is multiplied by that of an error below
-a pixel.
+Agreement does not make a candidate more precise: in the end the probability that it is
+not altogether wrong is multiplied by that of an error below a pixel.
 """
 
 import itertools
@@ -22,47 +15,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fractal_tasks.qc.candidates import Candidates, Vector
-from fractal_tasks.qc.stage import (
-    FloatArray,
-    StageFit,
-    StageModel,
-    fit_stage,
-    model_through,
+from fractal_tasks.qc.candidates import CandidateArrays
+from fractal_tasks.qc.mixture import (
+    TOLERANCE_SIGMAS,
+    Mode,
+    find_gains,
+    join_candidates,
+    limit_gains,
+    measure_residuals,
+    weigh_mode,
+    widen_tolerance,
 )
+from fractal_tasks.qc.stage import StageFit, StageModel, fit_stage, model_through
+from fractal_tasks.transforms import FloatArray, Vector
 
 MAX_LINEAR = 0.1
 """Largest stretch or turn of a plate: 10 %, or 6 degrees."""
 
-# A distance of fewer standard deviations never speaks against a candidate.
-_TOLERANCE_SIGMAS = 5.0
 # Few ROIs may scatter less than their stage does. Half a usual pixel: what is pixels
 # off must not be called more probable by a stage that is exact.
 _LEAST_SIGMA_UM = 0.15
-# So many times agreement raises the odds at most: half of the fields of a well may be
-# wrong together in a way that no model knows.
-_MAX_GAIN = 20.0
-# More ROIs than these do not make the model better.
+# More ROIs than these do not make the model better: its error falls with the root of
+# their number, and is far below the scatter of a stage.
 _MAX_ROIS = 500
+# If one of ten candidates is right, one of 100 pairs is: 500 pairs miss all of these in
+# 0.7 % of the wells (0.99 ** 500), 200 single candidates never (0.9 ** 200 = 7e-10).
 _SINGLES = 200
 _PAIRS = 500
 _MAX_MODES = 10
 _MAX_STEPS = 50
-
-
-@dataclass(frozen=True)
-class Mode:
-    """One way in which the ROIs of a well may agree."""
-
-    model: StageModel
-    sigma_um: Vector
-    """Standard deviation of right candidates about the model."""
-
-    posteriors: FloatArray
-    """Probability of each candidate, given this mode; shape ``(n, k)``."""
-
-    evidence: float
-    """Logarithm of the probability of all estimates, given this mode."""
+# The weights that are left out of a fit, of 5 candidates of 500 ROIs, sum to less than
+# 0.25 % of one ROI.
+_LEAST_WEIGHT = 1e-6
+# A thirtieth of what the stage model resolves: no verdict can depend on it.
+_CONVERGED_UM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,9 @@ class WellAgreement:
         return int(agrees.any(axis=1).sum())
 
 
-def find_agreement(candidates: Candidates, tolerance_um: float) -> WellAgreement | None:
+def find_agreement(
+    candidates: CandidateArrays, tolerance_um: float
+) -> WellAgreement | None:
     """Find what the ROIs of a well agree on; the same input gives the same result.
 
     Args:
@@ -109,31 +97,38 @@ def find_agreement(candidates: Candidates, tolerance_um: float) -> WellAgreement
     modes = _find_modes(sample, tolerance_um)
     if not modes:
         return None
+    # Shares of the modes, from logarithms that would underflow; the last one is that
+    # of "no candidate of any ROI is right", which believes in nothing.
     nothing_right = float(np.log(sample.none_right).sum())
     evidence = np.array([*(mode.evidence for mode in modes), nothing_right])
     shares = np.exp(evidence - evidence.max())
     shares /= shares.sum()
     posteriors = np.zeros_like(candidates.probabilities)
     for share, mode in zip(shares[:-1], modes, strict=True):
-        gain = _gain(candidates, mode.model, mode.sigma_um, tolerance_um)
-        gain = np.minimum(gain, _most_gain(candidates, tolerance_um))
-        joint, total = _joint(candidates, gain)
+        gains = find_gains(candidates, mode.model, mode.sigma_um, tolerance_um)
+        gains = limit_gains(gains, candidates, tolerance_um)
+        joint, total = join_candidates(candidates, gains)
         posteriors += share * joint / total[:, None]
     best = max(modes, key=lambda mode: mode.evidence)
     return WellAgreement(
         model=best.model,
-        tolerance_um=_tolerance(best.sigma_um, tolerance_um),
-        distances_um=np.linalg.norm(_residuals(candidates, best.model), axis=2),
+        tolerance_um=widen_tolerance(best.sigma_um, tolerance_um),
+        distances_um=np.linalg.norm(measure_residuals(candidates, best.model), axis=2),
         posteriors=posteriors * candidates.precisions,
     )
 
 
-def _find_modes(candidates: Candidates, tolerance_um: float) -> list[Mode]:
+def _find_modes(candidates: CandidateArrays, tolerance_um: float) -> list[Mode]:
     """Run EM from the best hypotheses that believe in different candidates."""
-    widths_um = (tolerance_um / _TOLERANCE_SIGMAS, tolerance_um / 2)
+    # EM climbs to the top next to its start, so each hypothesis is tried with the
+    # scatter that the tolerance stands for, and with the largest that is allowed: a
+    # narrow bell may see one field of a stage that jitters, a wide one several periods
+    # of a sample as one. It is a precaution, as EM fits the scatter, too: in simulated
+    # lattices (period 6 and 12 um, jitter 0.05 to 1.5 um) either one alone will do.
+    widths_um = (tolerance_um / TOLERANCE_SIGMAS, tolerance_um / 2)
     starts = [
-        _weigh(candidates, model, (width_um,) * 3, tolerance_um)
-        for model in _hypotheses(candidates)
+        weigh_mode(candidates, model, (width_um,) * 3, tolerance_um)
+        for model in _draw_hypotheses(candidates)
         for width_um in widths_um
     ]
     starts.sort(key=lambda mode: -mode.evidence)
@@ -144,6 +139,7 @@ def _find_modes(candidates: Candidates, tolerance_um: float) -> list[Mode]:
         mode = _run_em(candidates, starts[0], tolerance_um)
         if not _agrees(mode, modes):
             modes.append(mode)
+        # A start that believes in the same candidates would climb to the same top.
         starts = [start for start in starts[1:] if not _agrees(start, [mode])]
     return modes
 
@@ -156,13 +152,16 @@ def _agrees(mode: Mode, others: Sequence[Mode]) -> bool:
     )
 
 
-def _hypotheses(candidates: Candidates) -> Iterator[StageModel]:
-    """Give models through one candidate, and through two, drawn by probability."""
+def _draw_hypotheses(candidates: CandidateArrays) -> Iterator[StageModel]:
+    """Give models through one candidate, and through two, drawn by probability.
+
+    One candidate determines a translation, two determine rotation and scale as well.
+    """
     rois, ranks = np.nonzero(candidates.probabilities)
     if len(rois) == 0:
         return
-    places_um = candidates.places_um[rois]
-    translations_um = candidates.translations_um[rois, ranks]
+    centres_um = candidates.centres_um[rois]
+    displacements_um = candidates.displacements_um[rois, ranks]
     weights = candidates.probabilities[rois, ranks]
     rng = np.random.default_rng(0)
     draws = [
@@ -171,117 +170,51 @@ def _hypotheses(candidates: Candidates) -> Iterator[StageModel]:
     ]
     for chosen in itertools.chain(*(np.unique(draw, axis=0) for draw in draws)):
         model = model_through(
-            places_um[chosen],
-            translations_um[chosen],
+            centres_um[chosen],
+            displacements_um[chosen],
             np.ones(len(chosen)),
             linear=len(chosen) == 2,
         )
+        # A pair that shows no turn, or an impossible one, adds nothing to the singles:
+        # the same candidate twice, two of one ROI, or one of the two is wrong.
         is_linear = 0 < max(abs(model.stretch), abs(model.turn)) <= MAX_LINEAR
         if is_linear == (len(chosen) == 2):
             yield model
 
 
-def _run_em(candidates: Candidates, mode: Mode, tolerance_um: float) -> Mode:
-    places = np.repeat(candidates.places_um, candidates.probabilities.shape[1], axis=0)
-    translations_um = candidates.translations_um.reshape(-1, 3)
+def _run_em(candidates: CandidateArrays, mode: Mode, tolerance_um: float) -> Mode:
+    """Fit the model to what is probable, weigh anew, until nothing moves."""
+    places = np.repeat(candidates.centres_um, candidates.probabilities.shape[1], axis=0)
+    displacements_um = candidates.displacements_um.reshape(-1, 3)
     for _ in range(_MAX_STEPS):
         before = mode
         weights = mode.posteriors.ravel()
-        used = weights > 1e-6
+        used = weights > _LEAST_WEIGHT
         if not used.any():
             break
         fit = fit_stage(
             places[used],
-            translations_um[used],
+            displacements_um[used],
             weights[used],
             start=mode.model,
             max_linear=MAX_LINEAR,
         )
-        mode = _weigh(candidates, fit.model, _sigma(fit, tolerance_um), tolerance_um)
+        sigma_um = _limit_sigma(fit, tolerance_um)
+        mode = weigh_mode(candidates, fit.model, sigma_um, tolerance_um)
         moved = np.subtract(*(m.model.predict(places) for m in (mode, before)))
-        if np.abs(moved).max() < 1e-3 and mode.sigma_um == before.sigma_um:
+        if np.abs(moved).max() < _CONVERGED_UM and mode.sigma_um == before.sigma_um:
             break
     return mode
 
 
-def _sigma(fit: StageFit, tolerance_um: float) -> Vector:
+def _limit_sigma(fit: StageFit, tolerance_um: float) -> Vector:
+    """Give the scatter of a fit within its limits.
+
+    At most half of the tolerance: a wider bell would take in wrong candidates, which
+    would widen it further.
+    """
     z_um, in_plane_um = (
         min(max(scatter_um, _LEAST_SIGMA_UM), tolerance_um / 2)
         for scatter_um in fit.scatter_um
     )
     return z_um, in_plane_um, in_plane_um
-
-
-def _residuals(candidates: Candidates, model: StageModel) -> FloatArray:
-    predicted = model.predict(candidates.places_um)
-    return candidates.translations_um - predicted[:, None, :]
-
-
-def _weigh(
-    candidates: Candidates,
-    model: StageModel,
-    sigma_um: Vector,
-    tolerance_um: float,
-) -> Mode:
-    """Find how probable all estimates and each candidate are under a model."""
-    gain = _gain(candidates, model, sigma_um, tolerance_um)
-    joint, total = _joint(candidates, gain)
-    # The freedom to put the model where candidates are costs as much as one ROI gains,
-    # and rotation and scale as much again.
-    exact = np.zeros((1, 1, 3))
-    gains = _bell(exact, sigma_um) / _wrong(candidates, exact, tolerance_um)
-    cost = np.log(gains).mean()
-    freedom = 2 if model.stretch or model.turn else 1
-    evidence = np.log(total).sum() - freedom * cost
-    return Mode(model, sigma_um, joint / total[:, None], float(evidence))
-
-
-def _joint(candidates: Candidates, gain: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Give the weight of each candidate ``(n, k)``, and of all of a ROI ``(n,)``."""
-    joint = candidates.probabilities * gain
-    return joint, candidates.none_right + joint.sum(axis=1)
-
-
-def _gain(
-    candidates: Candidates, model: StageModel, sigma_um: Vector, tolerance_um: float
-) -> FloatArray:
-    """Give G = g / w of each candidate, shape ``(n, k)``."""
-    residuals_um = _residuals(candidates, model)
-    right = _bell(residuals_um, sigma_um)
-    gain: FloatArray = right / _wrong(candidates, residuals_um, tolerance_um)
-    is_tolerated = np.linalg.norm(residuals_um, axis=2) <= _tolerance(
-        sigma_um, tolerance_um
-    )
-    return np.where(is_tolerated, np.maximum(gain, 1.0), gain)
-
-
-def _tolerance(sigma_um: Vector, tolerance_um: float) -> float:
-    """Give the distance that never speaks against a candidate."""
-    return max(tolerance_um, _TOLERANCE_SIGMAS * max(sigma_um))
-
-
-def _wrong(
-    candidates: Candidates, residuals_um: FloatArray, tolerance_um: float
-) -> FloatArray:
-    """Give the density w of wrong candidates."""
-    anywhere = 1 / candidates.search_area_um2[:, None]
-    density: FloatArray = (anywhere + _bell(residuals_um, (tolerance_um,) * 3)) / 2
-    return density
-
-
-def _most_gain(candidates: Candidates, tolerance_um: float) -> FloatArray:
-    """Give how much agreement counts at most, less and less towards zero."""
-    lengths = np.linalg.norm(candidates.translations_um, axis=2)
-    near_zero = np.exp(-((lengths * _TOLERANCE_SIGMAS / tolerance_um) ** 2) / 2)
-    most: FloatArray = _MAX_GAIN ** (1 - near_zero)
-    return most
-
-
-def _bell(vectors_um: FloatArray, sigma_um: Vector) -> FloatArray:
-    """Give the density of the normal distribution in the plane, in 1 / um2.
-
-    A distance along z only lessens it.
-    """
-    exponent = vectors_um**2 @ (-0.5 / np.square(sigma_um))
-    density: FloatArray = np.exp(exponent) / (2 * np.pi * sigma_um[1] * sigma_um[2])
-    return density

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from fractal_tasks.qc.plate import centre_of_well, place_from_names, place_well
+from fractal_tasks.qc.plate import (
+    centre_of_well,
+    place_from_names,
+    predict_movement,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +54,11 @@ def test_wells_of_a_turned_plate_are_followed_past_wrong_ones() -> None:
             error_um += [0, 120, -50]
         z, y, x = (truth_um[well] + error_um).tolist()
         others.append((well, (z, y, x)))
-    placement = place_well((2.0, 2.0), others)
-    assert placement.wells == 12
-    np.testing.assert_allclose(placement.translation_um, truth_um[2.0, 2.0], atol=0.3)
+    movement = predict_movement((2.0, 2.0), others)
+    assert movement.wells == 12
+    np.testing.assert_allclose(movement.translation_um, truth_um[2.0, 2.0], atol=0.3)
 
 
 def test_one_other_well_is_taken_as_it_is() -> None:
-    placement = place_well((3.0, 3.0), [((0.0, 0.0), (0.0, 1.0, 2.0))])
-    assert placement.translation_um == (0, 1, 2)
+    movement = predict_movement((3.0, 3.0), [((0.0, 0.0), (0.0, 1.0, 2.0))])
+    assert movement.translation_um == (0, 1, 2)
