@@ -1,0 +1,62 @@
+"""What libraries raise on files that are not what they expect, as one error of ours."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from textwrap import shorten
+
+from fractal_tasks.errors import FractalTasksError, InvalidDataError
+from fractal_tasks.storage.pixels.chunks import UNREADABLE
+from fractal_tasks.storage.upstream import registry_error
+
+_MAX_CAUSE_LENGTH = 300
+_TRIMMINGS = re.compile(
+    r"\[type=.*?input_type=\w+\]|For further information visit \S+", re.DOTALL
+)
+
+
+@contextmanager
+def reading(found: str, remedy: str) -> Iterator[None]:
+    """Say in one error what is wrong with a file that a library cannot read.
+
+    Only around the calls that open or read: a bug of ours would look like damage, too.
+
+    Args:
+        found: Where and what was found, e.g. `"<url>: found no image"`.
+        remedy: What to do.
+
+    Raises:
+        InvalidDataError: The body raised what damaged files make libraries raise.
+            Errors of this package pass unchanged.
+    """
+    try:
+        yield
+    except FractalTasksError:
+        raise
+    except library_errors() as error:
+        raise InvalidDataError(
+            f"{found} ({describe_cause(error)}). {remedy}"
+        ) from error
+
+
+def library_errors() -> tuple[type[Exception], ...]:
+    """Give what zarr, ngio, anndata, pandas and the codecs raise on damaged files.
+
+    Few of these are raised on purpose: JSON with a list where an object is needed ends
+    as the `TypeError` or `AttributeError` of whatever touches it first.
+    """
+    return (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        registry_error(),
+        *UNREADABLE,
+    )
+
+
+def describe_cause(error: Exception) -> str:
+    """Give the name and text of an error on one line, without pydantic's trimmings."""
+    text = " ".join(_TRIMMINGS.sub("", str(error)).split())
+    return f"{type(error).__name__}: {shorten(text, _MAX_CAUSE_LENGTH)}"

@@ -1,0 +1,1 @@
+"""Plates on this machine: locks, and folders replaced so that no crash tears one."""

@@ -1,0 +1,371 @@
+"""Replace or add a directory of a plate so that no crash can lose or tear it.
+
+The only way a task replaces an image group, a table group or a metadata file. The new
+version is built in a hidden workspace in the well,
+`<well>/.fractal-tasks-<image>-<uuid>/`:
+
+    marker.json   proof that the workspace is ours, and which directory it replaces
+    new           the version being built
+    old           what was there before, only where the switch needs two renames
+    file          a metadata file being written; one rename puts it in place
+
+The switch is one atomic exchange of `new` with the directory, or one rename where there
+was none. A file system that cannot exchange (NFS) needs two renames, between which the
+directory does not exist: to `old`, then from `new`. The layout is the journal: `new` is
+on disk as a whole before the first rename, so
+
+    no `old`                          the directory is whole: remove the workspace
+    `old`, `new` and no directory     between the renames: do the second
+    `old` and directory, no `new`     switched: remove the workspace
+
+and `heal` ends a run that was interrupted anywhere, itself included. A complete build
+that was not yet switched is removed, not finished: others may have changed the
+directory since, and only the moment between two system calls is lost.
+
+The caller holds the image's lock (`fractal_tasks.storage.local.locks`). Local file
+systems only: an object store has no rename.
+"""
+
+import ctypes
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fractal_tasks import __version__
+from fractal_tasks.errors import InvalidInputError, PublishError
+
+logger = logging.getLogger(__name__)
+
+_MARKER = "marker.json"
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def replace_directory(
+    target: Path, *, image: Path, validate: Callable[[Path], None]
+) -> Iterator[Path]:
+    """Give a path to build the new version of a directory; switch to it at the end.
+
+    At every instant, under kill -9, power loss or a full disk, `target` is the old or
+    the new version as a whole. A program that reads file by file while the switch
+    happens may still meet both.
+
+    Args:
+        target: Directory to replace or to add: `image` itself or one below it
+            (`<image>/tables/<name>`). Its parent must exist.
+        image: Image directory of the plate, `<plate>/<row>/<column>/<image>`. The
+            caller holds its lock and has called `heal`.
+        validate: Reopens the build and raises if it is not what it should be.
+
+    Yields:
+        Path where the body creates the new directory; it does not exist yet.
+
+    Raises:
+        InvalidInputError: `target` is not inside `image`, or is a symbolic link.
+        PublishError: Writing failed (disk full, read-only, no permission); `target` is
+            what it was. Other errors of the body or of `validate` pass unchanged, and
+            leave `target` what it was, too.
+    """
+    image, target = check_replaceable(target, image)
+    workspace = _workspace_for(image)
+    build = workspace / "new"
+    try:
+        _create_workspace(workspace, target)
+        yield build
+        validate(build)
+        _flush_file_system(build)
+        _switch(workspace, target)
+    except OSError as error:
+        raise PublishError(
+            f"{target}: the new version could not be written ({error}). What was there "
+            "before is untouched. Check free space, quota and permissions, then run "
+            "the task again."
+        ) from error
+    finally:
+        _settle(workspace, target)
+
+
+def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
+    """Find out what would make `replace_directory` fail, before any work.
+
+    Args:
+        target: Directory to replace or to add.
+        image: Image directory of the plate it is in.
+
+    Returns:
+        Image and target without symbolic links above the plate.
+
+    Raises:
+        InvalidInputError: `target` is not inside `image`, or is a symbolic link.
+        PublishError: A permission or folder is missing, or is on another file system.
+    """
+    image, target = _resolve(image, target)
+    well = image.parent
+    directories = [well, target.parent]
+    if os.path.lexists(target):
+        # Moving a directory to another parent writes its own `..`.
+        directories.append(target)
+    for directory in directories:
+        if not directory.is_dir():
+            raise PublishError(
+                f"{target} cannot be written: {directory} is not a directory. If it is "
+                "missing, create the group that is to hold the new one first."
+            )
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PublishError(
+                f"{target} cannot be written: no permission to write in {directory}. "
+                "Change its permissions, or work on a copy of the plate."
+            )
+        if directory.stat().st_dev != well.stat().st_dev:
+            raise PublishError(
+                f"{target} cannot be replaced: {directory} is on another file system "
+                f"than {well}. Keep each well on one file system."
+            )
+    return image, target
+
+
+def replace_file(target: Path, content: bytes, *, image: Path) -> None:
+    """Write a file in one step; no crash can tear it or leave a part of it.
+
+    Args:
+        target: Metadata file of the image, of a group in it, or of its well.
+        content: What is to be in it.
+        image: Image directory of the plate; it may be missing, its well may not. The
+            caller holds its lock and has called `heal`.
+
+    Raises:
+        InvalidInputError: `target` is not in the well, or is a symbolic link.
+        OSError: Writing failed; the file is what it was.
+    """
+    image, _ = _resolve(image, image)
+    if not target.resolve().is_relative_to(image.parent) or target.is_symlink():
+        raise InvalidInputError(
+            f"{target} leads to {target.resolve()}: needed is a file in the well "
+            f"{image.parent}, not a symbolic link."
+        )
+    workspace = _workspace_for(image)
+    try:
+        _create_workspace(workspace, image)
+        _write_file(workspace / "file", content)
+        (workspace / "file").replace(target)
+        _flush_directory(target.parent)
+    finally:
+        _settle(workspace, image)
+
+
+def heal(image: Path) -> None:
+    """Finish or remove what interrupted runs left of an image.
+
+    Every task calls it first, holding the image's lock. It touches workspaces of this
+    image only, logs a line for each, and may itself be interrupted anywhere.
+
+    Args:
+        image: Image directory of the plate; it may be missing, its well may not.
+
+    Raises:
+        InvalidInputError: The image is a symbolic link, or its well does not exist.
+        PublishError: A version set aside cannot be put back without a decision, or
+            the well cannot be listed.
+    """
+    image, _ = _resolve(image, image)
+    name = re.compile(rf"\.fractal-tasks-{re.escape(image.name)}-[0-9a-f]{{32}}")
+    for workspace in _list_folder(image.parent):
+        is_directory = workspace.is_dir() and not workspace.is_symlink()
+        if not is_directory or not name.fullmatch(workspace.name):
+            continue
+        target = _read_target(workspace, image)
+        if target is None:
+            logger.warning(
+                "Left %s alone: its marker.json is missing, unreadable or names a "
+                "directory outside %s. Remove it by hand if it is not needed.",
+                workspace,
+                image,
+            )
+            continue
+        logger.info("Clearing %s: replacing %s was interrupted.", workspace, target)
+        _settle(workspace, target)
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise PublishError(
+            f"{folder} cannot be searched for what interrupted runs left ({error}). "
+            "Check its permissions and the disk."
+        ) from error
+
+
+def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
+    """Absolute image and target; no symbolic link leads from the plate to them."""
+    plate = image.parents[2].resolve()
+    resolved = plate.joinpath(*image.parts[-3:])
+    if not resolved.parent.is_dir():
+        raise InvalidInputError(
+            f"{image}: its well directory does not exist. Check the zarr_url."
+        )
+    try:
+        inner = resolved / target.relative_to(image)
+    except ValueError as error:
+        raise InvalidInputError(f"{target} is not inside the image {image}.") from error
+    if inner.resolve() != inner:
+        raise InvalidInputError(
+            f"{target} leads to {inner.resolve()}: symbolic links and '..' cannot be "
+            "replaced safely. Pass the real path of the image."
+        )
+    return resolved, inner
+
+
+def _workspace_for(image: Path) -> Path:
+    return image.parent / f".fractal-tasks-{image.name}-{uuid.uuid4().hex}"
+
+
+def _create_workspace(workspace: Path, target: Path) -> None:
+    marker = {
+        "target": target.relative_to(workspace.parent).as_posix(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+        "version": __version__,
+    }
+    workspace.mkdir()
+    _write_file(workspace / _MARKER, json.dumps(marker, indent=1).encode())
+    # From here on no crash leaves a workspace that has content but no marker.
+    _flush_directory(workspace)
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_target(workspace: Path, image: Path) -> Path | None:
+    """The directory a workspace replaces; None unless its marker proves it ours."""
+    try:
+        if {entry.name for entry in workspace.iterdir()} <= {_MARKER}:
+            # Killed while creating or removing it: there is nothing to lose.
+            return image
+        marker = json.loads((workspace / _MARKER).read_text(encoding="utf-8"))
+        _, target = _resolve(image, image.parent / marker["target"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return target
+
+
+def _switch(workspace: Path, target: Path) -> None:
+    """Put the build in place; where that takes two renames, do the first."""
+    if not target.exists():
+        (workspace / "new").rename(target)
+    elif not _exchange(workspace / "new", target):
+        target.rename(workspace / "old")
+
+
+def _settle(workspace: Path, target: Path) -> None:
+    """End a replacement from wherever it stopped; the target is whole afterwards.
+
+    What lies where says how far it came: the table at the head of this module.
+    """
+    new, old = workspace / "new", workspace / "old"
+    if old.exists():
+        match new.exists(), target.exists():
+            case True, False:
+                _put_in_place(new, target, old)
+            case False, True:
+                pass  # switched; only the workspace is left
+            case _:
+                raise PublishError(
+                    f"{target}: a replacement was interrupted, then someone else "
+                    f"created or removed {target}. {workspace} holds what was set "
+                    "aside ('old') and what was to take its place ('new'). Move the "
+                    f"one to keep to {target}, remove {workspace}, then run the task "
+                    "again."
+                )
+    try:
+        _remove_workspace(workspace, target)
+    except OSError as error:
+        logger.warning(
+            "%s could not be removed (%s). %s is whole; the next task on this image "
+            "tries again.",
+            workspace,
+            error,
+            target,
+        )
+
+
+def _put_in_place(new: Path, target: Path, old: Path) -> None:
+    """Do the second of two renames."""
+    try:
+        new.rename(target)
+    except OSError as error:
+        raise PublishError(
+            f"{target} could not be put in place ({error}). Its old version is whole "
+            f"in {old}, the new one in {new}. Run the task again: it finishes this "
+            "first."
+        ) from error
+
+
+def _remove_workspace(workspace: Path, target: Path) -> None:
+    """Remove a workspace, the marker last: until then the rest is known to be ours."""
+    if not workspace.exists():
+        return
+    # The renames must be on disk before the old version goes.
+    _flush_directory(workspace)
+    if target.parent.exists():
+        _flush_directory(target.parent)
+    for entry in list(workspace.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != _MARKER:
+            entry.unlink()
+    (workspace / _MARKER).unlink(missing_ok=True)
+    workspace.rmdir()
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two directories in one atomic step; False where that is not supported."""
+    # Linux with glibc >= 2.28; elsewhere the symbol is missing.
+    rename = getattr(_libc, "renameat2", None)
+    if rename is None:
+        return False
+    paths = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
+    if rename(*paths, _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(first), None, str(second))
+
+
+def _flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_file_system(path: Path) -> None:
+    """Write everything of a file system to disk: one call, however many chunks."""
+    syncfs = getattr(_libc, "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(path))
+    finally:
+        os.close(descriptor)

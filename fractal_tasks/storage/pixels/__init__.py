@@ -1,0 +1,1 @@
+"""Reading pixels, and writing images and labels with all resolution levels."""

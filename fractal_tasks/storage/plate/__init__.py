@@ -1,0 +1,1 @@
+"""What is in a plate: wells, images, ROIs and ROI tables, and one unit of work."""

@@ -1,0 +1,150 @@
+"""What is in an image of a plate, and whether it is what a task needs."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.library_errors import reading
+from fractal_tasks.storage.plate.levels import check_inner_paths, check_pixels
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.upstream import group_handler_of
+
+
+def list_tables(image: OpenImage) -> list[str]:
+    """List the tables of an image.
+
+    Raises:
+        InvalidDataError: The list cannot be read, or a name leads out of the image.
+    """
+    return _list_names(image, "tables")
+
+
+def list_labels(image: OpenImage) -> list[str]:
+    """List the labels of an image.
+
+    Raises:
+        InvalidDataError: The list cannot be read, or a name leads out of the image.
+    """
+    return _list_names(image, "labels")
+
+
+def _list_names(image: OpenImage, kind: str) -> list[str]:
+    with reading(
+        image.where(f"the list of its {kind} cannot be read"),
+        f"Correct the attributes of its folder {kind!r}.",
+    ):
+        names = _read_names(image, kind)
+    check_inner_paths(image.url, kind.removesuffix("s"), names)
+    return names
+
+
+def _read_names(image: OpenImage, kind: str) -> list[str]:
+    """Read a list of names from a folder of the image.
+
+    ngio takes one that is damaged for one that is empty. What is in the folder would
+    then be lost when the image is replaced.
+    """
+    from ngio.utils import NgioFileNotFoundError
+
+    try:
+        group = group_handler_of(image.container).get_handler(
+            path=kind, create_mode=False
+        )
+    except NgioFileNotFoundError:
+        if files_of(image.url).exists(image.url.location / kind):
+            raise
+        return []
+    attributes = group.load_attrs()
+    names = attributes.get("ome", attributes).get(kind, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"found {names!r}, which is no list of names")
+    return list(dict.fromkeys(names))
+
+
+def open_labels(image: OpenImage, names: Sequence[str]) -> None:
+    """Open all levels of labels, which are then known to be whole.
+
+    Raises:
+        InvalidDataError: One cannot be opened.
+    """
+    for name in names:
+        with reading(
+            image.where(f"label {name!r} cannot be opened"),
+            "Remove it from the image, or segment again.",
+        ):
+            paths = image.container.get_label(name).meta.paths
+            check_inner_paths(image.url, f"label {name!r}, level", paths)
+            for path in paths:
+                check_pixels(image.url, image.container.get_label(name, path=path))
+
+
+def check_level(image: OpenImage, level_path: str) -> int:
+    """Give the index of `level_path` among the levels, 0 for full resolution.
+
+    Raises:
+        InvalidInputError: The image has no such level.
+    """
+    levels = image.container.level_paths
+    if level_path not in levels:
+        raise InvalidInputError(
+            f"{image.where()}: level_path={level_path!r}; the image has the levels "
+            f"{levels}. Choose one of these."
+        )
+    return levels.index(level_path)
+
+
+def find_channel(image: OpenImage, wavelength_id: str) -> int:
+    """Give the index of the channel with `wavelength_id`.
+
+    Raises:
+        InvalidInputError: There is not exactly one such channel.
+    """
+    found = image.container.wavelength_ids
+    if found.count(wavelength_id) != 1:
+        raise InvalidInputError(
+            f"{image.where()}: wavelength_id={wavelength_id!r}; the image has the "
+            f"wavelengths {found}, and exactly one match is needed. Choose the channel "
+            "of a stain that is in every acquisition, e.g. the nuclear stain."
+        )
+    return found.index(wavelength_id)
+
+
+def check_single_timepoint(image: OpenImage) -> None:
+    """Refuse time series.
+
+    Raises:
+        InvalidDataError: The image has several timepoints.
+    """
+    level = image.level
+    timepoints = dict(zip(level.axes, level.shape, strict=True)).get("t", 1)
+    if timepoints > 1:
+        raise InvalidDataError(
+            f"{image.where()}: found {timepoints} timepoints; needed is one. Split "
+            "the time series into one image per timepoint, and register these."
+        )
+
+
+def check_fill_value(image: OpenImage, fill_value: float) -> None:
+    """Check that the pixels of an image can hold `fill_value`.
+
+    Raises:
+        InvalidInputError: They cannot.
+    """
+    dtype = image.level.zarr_array.dtype
+    if not _can_hold(dtype, fill_value):
+        raise InvalidInputError(
+            f"{image.where()}: fill_value={fill_value} cannot be stored in pixels of "
+            f"type {dtype}. Choose a value that can, e.g. 0."
+        )
+
+
+def _can_hold(dtype: np.dtype[Any], value: float) -> bool:
+    if not np.issubdtype(dtype, np.integer):
+        # As Python's float: numpy would cast the value to the dtype, with a warning.
+        return not math.isfinite(value) or abs(value) <= float(np.finfo(dtype).max)
+    limits = np.iinfo(dtype)
+    return value.is_integer() and limits.min <= value <= limits.max

@@ -1,0 +1,70 @@
+"""The resolution levels of images and labels: size, spacing, and pixels we can use."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.storage.urls import ImageUrl, is_inner_path
+from fractal_tasks.transforms.boxes import AXES
+
+if TYPE_CHECKING:
+    from ngio import Image, Label
+
+MIN_PIXEL_UM, MAX_PIXEL_UM = 1e-6, 1e6
+"""From a picometre to a metre: anything else is damaged metadata."""
+
+
+def spacing_of(level: "Image | Label") -> tuple[float, float, float]:
+    """Give the pixel size of a level in um (z, y, x)."""
+    size = level.pixel_size
+    return size.z, size.y, size.x
+
+
+def spatial_shape(level: "Image | Label") -> tuple[int, int, int]:
+    """Give the number of pixels along z, y, x; 1 for an axis the image lacks."""
+    sizes = dict(zip(level.axes, level.shape, strict=True))
+    z, y, x = (sizes.get(axis, 1) for axis in AXES)
+    return z, y, x
+
+
+def check_pixels(url: ImageUrl, level: "Image | Label") -> None:
+    """Check that the pixels of a level are numbers, and of a size that can be.
+
+    Raises:
+        InvalidDataError: They are not.
+    """
+    dtype = level.zarr_array.dtype
+    if not np.issubdtype(dtype, np.integer) and not np.issubdtype(dtype, np.floating):
+        raise InvalidDataError(
+            f"{url.zarr_url}: level {level.path!r} has pixels of type {dtype}; "
+            "needed are integers or real numbers. Convert the image again."
+        )
+    size_um = spacing_of(level)
+    if not all(MIN_PIXEL_UM <= value <= MAX_PIXEL_UM for value in size_um):
+        raise InvalidDataError(
+            f"{url.zarr_url}: level {level.path!r} has pixels of {size_um} um (z, y, "
+            f"x); needed are {MIN_PIXEL_UM} to {MAX_PIXEL_UM} um. Correct the scale in "
+            "the metadata."
+        )
+
+
+def check_inner_paths(url: ImageUrl, what: str, paths: Sequence[str]) -> None:
+    """Refuse what an image's metadata name, but could not be inside the image.
+
+    Args:
+        url: The image.
+        what: What the paths are in errors, e.g. `"level"`.
+        paths: Relative to the image, or to a folder in it.
+
+    Raises:
+        InvalidDataError: One leads elsewhere: what is written there would be, too.
+    """
+    for path in paths:
+        if not is_inner_path(path):
+            raise InvalidDataError(
+                f"{url.zarr_url}: {what} {path!r} in the metadata; needed is a path "
+                "inside the image, without '..', '.' or empty parts. Correct the "
+                "metadata, and do not trust who made them."
+            )

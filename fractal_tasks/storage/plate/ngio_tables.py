@@ -1,0 +1,71 @@
+"""ROI tables as ngio has them; of their further columns it loses some."""
+
+import keyword
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.upstream import (
+    group_handler_of,
+    masking_roi_table_meta,
+    roi_table_meta,
+)
+
+if TYPE_CHECKING:
+    from ngio import Roi
+    from ngio.tables import GenericRoiTable
+    from ngio.tables.backends import BackendMeta
+    from pandas import DataFrame
+
+
+def open_table(image: OpenImage, name: str) -> "GenericRoiTable":
+    """Open a table as a ROI table; one without a type is taken for one."""
+    from ngio.tables import RoiTable
+
+    if read_stored_type(image, name) is None:
+        return image.container.get_table_as(name, RoiTable)
+    return image.container.get_generic_roi_table(name)
+
+
+def read_stored_type(image: OpenImage, name: str) -> str | None:
+    """Read the type of a table from its attributes; None if none is stored."""
+    tables = group_handler_of(image.container.tables_container)
+    group = tables.get_handler(path=name, create_mode=False)
+    table_type = group.load_attrs().get("type")
+    return None if table_type is None else str(table_type)
+
+
+def with_lost_columns(rois: Sequence["Roi"], frame: "DataFrame") -> list["Roi"]:
+    """Add what ngio loses: values of columns that could not be Python attributes.
+
+    Args:
+        rois: What ngio made of the rows of a table.
+        frame: The table, with its rows in the same order.
+    """
+    lost = [
+        name
+        for name in map(str, frame.columns)
+        if not name.isidentifier() or name.startswith("_") or keyword.iskeyword(name)
+    ]
+    if not lost:
+        return list(rois)
+    rows = frame[lost].to_dict("records")
+    return [roi.model_copy(update=row) for roi, row in zip(rois, rows, strict=True)]
+
+
+def new_table(rois: Sequence["Roi"], meta: "BackendMeta") -> "GenericRoiTable":
+    """Make a table of ROIs, of the type that its metadata tell."""
+    from ngio.tables import MaskingRoiTable, RoiTable
+
+    meta = meta.model_copy(deep=True)
+    rois = [_with_sorted_extras(roi) for roi in rois]
+    if isinstance(meta, masking_roi_table_meta()):
+        return MaskingRoiTable(rois=rois, meta=meta)
+    return RoiTable(rois=rois, meta=roi_table_meta()(**meta.model_dump(by_alias=True)))
+
+
+def _with_sorted_extras(roi: "Roi") -> "Roi":
+    """Order the further columns by name: ngio reads them in any order."""
+    extras = dict(sorted((roi.model_extra or {}).items()))
+    fields = {name: getattr(roi, name) for name in type(roi).model_fields}
+    return type(roi)(**fields, **extras)

@@ -1,0 +1,294 @@
+"""ROI tables: reading with checks, and replacing without ever losing one.
+
+A table may have any columns beside those of its specification. Its group attributes
+hold under `RECORD_KEY` what produced it, so that table and record are replaced
+together; what is in either is known one layer above.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fractal_tasks.errors import InvalidDataError, PublishError
+from fractal_tasks.storage.files import files_of, open_group
+from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
+from fractal_tasks.storage.plate.images import list_tables
+from fractal_tasks.storage.plate.ngio_tables import (
+    new_table,
+    open_table,
+    read_stored_type,
+    with_lost_columns,
+)
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.rois import MAX_LENGTH_UM, is_length
+from fractal_tasks.storage.upstream import (
+    finished_writes,
+    quiet_remarks_on_columns,
+    roi_table_meta,
+)
+from fractal_tasks.storage.urls import ImageUrl
+
+if TYPE_CHECKING:
+    from ngio import Roi
+    from ngio.tables.backends import BackendMeta
+
+RECORD_KEY = "registration"
+
+
+@dataclass(frozen=True)
+class RoiTableData:
+    """The content of a ROI table."""
+
+    name: str
+    rois: dict[str, "Roi"]
+    """ROIs by name, in the order of the table."""
+
+    meta: "BackendMeta"
+    """Table metadata as ngio holds it: type, index, backend, further attributes."""
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """What this package stored beside the table; None if it did not write it."""
+        extra = self.meta.model_extra or {}
+        record = extra.get(RECORD_KEY)
+        return record if isinstance(record, dict) else None
+
+
+@contextmanager
+def own_columns_known() -> Iterator[None]:
+    """Read or write ROI tables without remarks of ngio and anndata.
+
+    Tables may have any columns of their own beside those of the specification.
+    """
+    with quiet_remarks_on_columns(), warnings.catch_warnings():
+        # How anndata stores a table is what Fractal's tables need.
+        warnings.filterwarnings("ignore", message="Writing zarr v2 data")
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        # An error of ours says so, with the names.
+        warnings.filterwarnings("ignore", message="Observation names are not uniq")
+        yield
+
+
+def read_roi_table(image: OpenImage, name: str) -> RoiTableData:
+    """Read a ROI table or masking ROI table and check it.
+
+    A table without type metadata, as older software wrote it, is taken as a ROI table
+    if it has the columns of one.
+
+    Raises:
+        InvalidDataError: No such table, not a ROI table, without ROIs, or with ROIs
+            that are unnamed, duplicated or not finite.
+    """
+    tables = list_tables(image)
+    where = image.where(f"table {name!r}")
+    if name not in tables:
+        raise InvalidDataError(
+            f"{where} is needed, found are {tables}. Choose one of these, or run the "
+            "task that makes it."
+        )
+    with (
+        reading(
+            f"{where} cannot be read as a ROI table",
+            "Choose a table of type 'roi_table' or 'masking_roi_table', or convert "
+            "the plate again.",
+        ),
+        own_columns_known(),
+    ):
+        table = open_table(image, name)
+        frame = table.load_as_pandas_df()
+        rois = table.rois()
+    check_rois(where, [str(index) for index in frame.index], rois)
+    rois = with_lost_columns(rois, frame)
+    return RoiTableData(
+        name, {str(roi.name): roi for roi in rois}, table.meta.model_copy(deep=True)
+    )
+
+
+def read_table_types(
+    image: OpenImage, names: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Read the types of tables of an image, by name.
+
+    A table without type metadata is a ROI table if it can be read as one.
+
+    Args:
+        image: Whose tables they are.
+        names: Which of them; left out, all.
+
+    Raises:
+        InvalidDataError: One of them cannot be opened.
+    """
+    types = {}
+    for name in list_tables(image) if names is None else names:
+        with reading(
+            image.where(f"table {name!r} cannot be opened"),
+            "Remove it from the image, or make it again.",
+        ):
+            table_type = read_stored_type(image, name)
+        if table_type is None:
+            table_type = _guess_type(image, name)
+        types[name] = table_type
+    return types
+
+
+def _guess_type(image: OpenImage, name: str) -> str:
+    try:
+        read_roi_table(image, name)
+    except InvalidDataError:
+        return "generic_table"
+    return "roi_table"
+
+
+def check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
+    """Check that ROIs have names, all different, and lie somewhere.
+
+    Args:
+        where: Names the table in errors.
+        names: Names as they are stored.
+        rois: The ROIs.
+
+    Raises:
+        InvalidDataError: They have not.
+    """
+    if not rois:
+        raise InvalidDataError(
+            f"{where} has no ROIs; needed is at least one. Choose another table."
+        )
+    unnamed = [name for name in names if name.strip() in {"", "nan", "None"}]
+    duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
+    if unnamed or duplicates:
+        raise InvalidDataError(
+            f"{where}: ROIs are paired between acquisitions by name, so each needs its "
+            f"own; found {len(unnamed)} without a name and the duplicates "
+            f"{duplicates}. Give each ROI its own name in the table's index."
+        )
+    for roi in rois:
+        for axis in roi.slices:
+            values = (axis.start, axis.length)
+            if any(value is not None and not is_length(value) for value in values):
+                raise InvalidDataError(
+                    f"{where}, ROI {roi.name!r}: found {axis.axis_name} from "
+                    f"{axis.start} with length {axis.length} um; needed are numbers "
+                    f"below {MAX_LENGTH_UM:g}. Correct the table."
+                )
+
+
+def check_same_rois(tables: Mapping[ImageUrl, RoiTableData]) -> None:
+    """Check that all tables have the ROIs of the first, in whatever order.
+
+    Raises:
+        InvalidDataError: Names the ROIs that are missing on either side.
+    """
+    (reference, expected), *others = tables.items()
+    for image, table in others:
+        missing = [name for name in expected.rois if name not in table.rois]
+        extra = [name for name in table.rois if name not in expected.rois]
+        if missing or extra:
+            raise InvalidDataError(
+                f"Table {table.name!r}: ROIs only in {reference.zarr_url}: {missing}; "
+                f"only in {image.zarr_url}: {extra}. Needed are the same ROIs in all "
+                "acquisitions of a well; remove the others or rename them."
+            )
+
+
+def plain_meta(backend: str) -> "BackendMeta":
+    """Give the metadata of a new ROI table that is stored in `backend`."""
+    return roi_table_meta()(backend=backend)
+
+
+def check_table_replaceable(url: ImageUrl, name: str) -> None:
+    """Find out before long work whether `replace_roi_table` would be refused.
+
+    Raises:
+        PublishError: A folder is not writable, or on another file system.
+    """
+    files_of(url).check_table_replaceable(url, name)
+
+
+def replace_roi_table(
+    url: ImageUrl,
+    name: str,
+    *,
+    rois: Sequence["Roi"],
+    meta: "BackendMeta",
+    record: dict[str, Any],
+) -> None:
+    """Write a ROI table, replacing one of the same name in a single step.
+
+    Args:
+        url: Image whose table it is; the caller holds its lock and has healed it.
+        name: Name of the table.
+        rois: Content of the table.
+        meta: Type, index and backend of the table; an object store has its own choice
+            of the backend.
+        record: What produced the table; stored in its attributes.
+
+    Raises:
+        PublishError: The table could not be written; the old one is untouched.
+    """
+    import zarr
+
+    files = files_of(url)
+    tables = url.location / "tables"
+    zarr_format = open_group(tables).metadata.zarr_format
+    backend = files.choose_table_backend(tables / name, meta.backend)
+    new_meta = meta.model_copy(update={RECORD_KEY: record, "backend": backend})
+    with (
+        own_columns_known(),
+        files.replace_table(
+            url, name, validate=lambda build: _validate_table(build, rois)
+        ) as build,
+        finished_writes(),
+    ):
+        zarr.create_group(build, zarr_format=zarr_format)
+        write_rois(build, rois, new_meta)
+    _list_table(url, name)
+
+
+def write_rois(table_path: Path, rois: Sequence["Roi"], meta: "BackendMeta") -> None:
+    """Write ROIs into an existing, empty zarr group."""
+    from ngio.tables import write_table
+
+    try:
+        with own_columns_known():
+            write_table(table_path, new_table(rois, meta), backend=meta.backend)
+    except OSError:
+        raise
+    except library_errors() as error:
+        raise InvalidDataError(
+            f"{table_path}: its ROIs cannot be stored in a table of backend "
+            f"{meta.backend!r} ({describe_cause(error)}). Correct or remove the column "
+            "that is named."
+        ) from error
+
+
+def _validate_table(build: Path, rois: Sequence["Roi"]) -> None:
+    from ngio.tables import GenericRoiTable, open_table_as
+
+    with own_columns_known():
+        found = open_table_as(build, GenericRoiTable, mode="r").rois()
+    if [roi.name for roi in found] != [roi.name for roi in rois]:
+        raise InvalidDataError(
+            f"{build}: wrote ROIs {[roi.name for roi in rois]}, found "
+            f"{[roi.name for roi in found]} on reading back."
+        )
+
+
+def _list_table(url: ImageUrl, name: str) -> None:
+    """Name a table in the attributes of the ``tables`` group (one atomic write)."""
+    tables = url.location / "tables"
+    try:
+        with files_of(url).edit_attributes(tables, image=url) as attributes:
+            listed = list(attributes.get("tables", []))
+            if name not in listed:
+                attributes["tables"] = [*listed, name]
+    except OSError as error:
+        raise PublishError(
+            f"{tables.url}: table {name!r} is in place, but could not be added to the "
+            f"list of tables ({error}). Check free space, quota and permissions, then "
+            "run the task again: it adds it."
+        ) from error

@@ -1,0 +1,1 @@
+"""Plates in an object store, by fsspec. Imported for remote urls only."""

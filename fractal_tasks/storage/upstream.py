@@ -1,0 +1,165 @@
+"""What this package borrows from other packages' private parts, and works around.
+
+Each entry says why it is needed, where it lies, and with which version it was last
+seen. `tests/storage/test_upstream.py` has a test for each that names what vanished.
+Nothing heavy is imported before it is used.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ngio import OmeZarrContainer
+    from ngio.tables import TablesContainer
+    from ngio.tables.v1._roi_table import MaskingRoiTableV1Meta, RoiTableV1Meta
+    from ngio.utils import ZarrGroupHandler
+
+
+def group_handler_of(
+    container: "OmeZarrContainer | TablesContainer",
+) -> "ZarrGroupHandler":
+    """Give the handler by which ngio reads the groups of an image or of its tables.
+
+    Why: ngio takes a list of tables or labels that is damaged for one that is empty,
+    and guesses the type of a table that has none. Both are seen in the attributes
+    only, and opening the groups anew would read each of them twice.
+    Where: `_group_handler` of both classes, ngio 1.1.3,
+    https://github.com/BioVisionCenter/ngio/blob/main/src/ngio/tables/_tables_container.py
+    """
+    return container._group_handler
+
+
+def roi_table_meta() -> "type[RoiTableV1Meta]":
+    """Give the class of the metadata of a ROI table.
+
+    Why: `RoiTable` takes metadata, but its class has no public name.
+    Where: ngio 1.1.3,
+    https://github.com/BioVisionCenter/ngio/blob/main/src/ngio/tables/v1/_roi_table.py
+    """
+    from ngio.tables.v1._roi_table import RoiTableV1Meta
+
+    return RoiTableV1Meta
+
+
+def masking_roi_table_meta() -> "type[MaskingRoiTableV1Meta]":
+    """Give the class of the metadata of a masking ROI table, as `roi_table_meta`."""
+    from ngio.tables.v1._roi_table import MaskingRoiTableV1Meta
+
+    return MaskingRoiTableV1Meta
+
+
+REMARKING_LOGGERS = {
+    "ngio:ngio.tables.v1._roi_table": "is not part of the ROI table specification",
+    "anndata": "as categorical",
+}
+"""Loggers, and what is in their remarks on further columns of a ROI table.
+
+Why: Fractal's ROI tables may have any further columns, and most have; a line in the log
+for each of them, table and task would bury what matters. Neither can be switched off.
+Where: `_check_optional_columns` of ngio 1.1.3, `strings_to_categoricals` of anndata
+0.12.19,
+https://github.com/scverse/anndata/blob/main/src/anndata/_core/anndata.py
+"""
+
+
+class _FurtherColumns(logging.Filter):
+    """Drops the remarks of a logger on further columns."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return REMARKING_LOGGERS[record.name] not in record.getMessage()
+
+
+@contextmanager
+def quiet_remarks_on_columns() -> Iterator[None]:
+    """Drop the remarks that `REMARKING_LOGGERS` tells of."""
+    remarks = _FurtherColumns()
+    for name in REMARKING_LOGGERS:
+        logging.getLogger(name).addFilter(remarks)
+    try:
+        yield
+    finally:
+        for name in REMARKING_LOGGERS:
+            logging.getLogger(name).removeFilter(remarks)
+
+
+def registry_error() -> type[Exception]:
+    """Give what anndata raises for a table of a kind that it cannot read or write.
+
+    Why: a damaged table has to be told from a bug, and the class has no public name.
+    Where: anndata 0.12.19; a traceback with it: BioVisionCenter/ngio#151,
+    https://github.com/scverse/anndata/blob/main/src/anndata/_io/specs/registry.py
+    """
+    from anndata._io.specs.registry import IORegistryError
+
+    error: type[Exception] = IORegistryError
+    return error
+
+
+@contextmanager
+def finished_writes() -> Iterator[None]:
+    """Wait at the end until zarr writes nothing more.
+
+    Why: if one of several writes fails, zarr raises at once, and the others go on in
+    its own thread. They would bring back the folders that are removed after the error.
+    Where: `zarr.core.sync.sync`, zarr 3.1.6; a public name for it is asked for in
+    https://github.com/zarr-developers/zarr-python/pull/3997
+    """
+    from zarr.core.sync import sync
+
+    try:
+        yield
+    finally:
+        sync(_wait_for_others())
+
+
+async def _wait_for_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+BLOSC_HEADER_BYTES = 16
+"""The length of the header of a blosc chunk."""
+
+
+def declared_blosc_bytes(header: bytes) -> int:
+    """Give the length of a blosc chunk that its header tells.
+
+    Why: blosc reads beyond the end of a chunk that was cut, and numcodecs 0.16.6 does
+    not look: what lies there in memory may well decompress, to wrong pixels. zarr's
+    own codec calls numcodecs. This, and the check with it in `pixels.chunks`, can go
+    once the lowest numcodecs that is allowed looks itself.
+    Where: https://github.com/zarr-developers/numcodecs/issues/228, mended by
+    https://github.com/zarr-developers/numcodecs/pull/854 (open); the header:
+    https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
+
+    Args:
+        header: The first `BLOSC_HEADER_BYTES` bytes of the chunk, or all of a shorter
+            one.
+    """
+    return int.from_bytes(header[-4:], "little")
+
+
+def create_manifest(package: str, task_list: str) -> dict[str, Any]:
+    """Generate the manifest of a package from its task list.
+
+    Why: the command `fractal-manifest` always writes it into the folder of the package;
+    this project keeps it beside, and compares it byte for byte.
+    Where: what that command calls, fractal-task-tools 0.5.1,
+    https://github.com/fractal-analytics-platform/fractal-task-tools
+
+    Args:
+        package: Name of the package, as it is imported.
+        task_list: Module of the task list, relative to the package.
+
+    Raises:
+        ValueError: A signature has something that a Fractal web form cannot show.
+    """
+    from fractal_task_tools._create_manifest import create_manifest as create
+
+    manifest: dict[str, Any] = create(
+        raw_package_name=package, task_list_path=task_list
+    )
+    return manifest

@@ -1,0 +1,204 @@
+"""ROI tables are checked when they are read, and replaced as a whole."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fractal_tasks.errors import InvalidDataError, PublishError
+from fractal_tasks.storage.local import publish
+from fractal_tasks.storage.plate.images import list_tables
+from fractal_tasks.storage.plate.open_image import OpenImage, open_image
+from fractal_tasks.storage.plate.roi_tables import (
+    RoiTableData,
+    check_rois,
+    check_same_rois,
+    own_columns_known,
+    plain_meta,
+    read_roi_table,
+    read_table_types,
+    replace_roi_table,
+)
+from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from tests.conftest import MakePlate
+from tests.storage.tiny import TABLE, TINY, WELL, make_roi, read_table
+
+NEW = "new_ROI_table"
+
+
+@pytest.fixture
+def url(make_plate: MakePlate) -> ImageUrl:
+    return parse_image_url(f"{make_plate(**TINY)}/{WELL}/1")
+
+
+@pytest.fixture
+def image(url: ImageUrl) -> OpenImage:
+    return open_image(url)
+
+
+def write(url: ImageUrl, name: str, rois: list[Any], backend: str = "anndata") -> None:
+    replace_roi_table(url, name, rois=rois, meta=plain_meta(backend), record={"n": 1})
+
+
+def attributes_of(url: ImageUrl, name: str) -> Path:
+    return url.path / "tables" / name / ".zattrs"
+
+
+@pytest.mark.parametrize("backend", ["anndata", "json", "csv", "parquet"])
+def test_what_is_written_is_read(url: ImageUrl, backend: str) -> None:
+    rois = [
+        make_roi("b", 1.5, note="x", **{"size (um)": 2.0}, translation_y=-1.25),
+        make_roi("a", 3.25, note="y", **{"size (um)": 4.0}, translation_y=0.5),
+    ]
+    write(url, NEW, rois, backend)
+    table = read_table(url.zarr_url, NEW)
+    assert list(table.rois) == ["b", "a"]
+    assert table.record == {"n": 1}
+    assert table.meta.backend == backend
+    for roi, found in zip(rois, table.rois.values(), strict=True):
+        assert found.get("x") == roi.get("x")
+        assert found.model_extra == roi.model_extra
+    assert list_tables(open_image(url))[-1] == NEW
+
+
+def test_writing_again_replaces_the_table_and_lists_it_once(url: ImageUrl) -> None:
+    write(url, NEW, [make_roi("a")])
+    write(url, NEW, [make_roi("b")])
+    assert list(read_table(url.zarr_url, NEW).rois) == ["b"]
+    assert list_tables(open_image(url)).count(NEW) == 1
+
+
+def test_table_that_cannot_be_written_leaves_the_old_one(
+    url: ImageUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_table(url.zarr_url).rois.keys()
+
+    def refuse(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publish, "_flush_file_system", refuse)
+    with pytest.raises(PublishError, match="No space left"):
+        write(url, TABLE, [make_roi("a")])
+    assert read_table(url.zarr_url).rois.keys() == before
+
+
+def test_column_that_no_backend_can_store_is_named(url: ImageUrl) -> None:
+    with pytest.raises(InvalidDataError, match="cannot be stored in a table"):
+        write(url, NEW, [make_roi("a", odd={"a": {1, 2}})])
+
+
+def test_missing_table_is_an_error_that_names_the_others(image: OpenImage) -> None:
+    with pytest.raises(InvalidDataError, match=f"'nothing' is needed.*{TABLE}"):
+        read_roi_table(image, "nothing")
+
+
+def test_table_of_another_type_is_an_error(url: ImageUrl) -> None:
+    path = attributes_of(url, TABLE)
+    path.write_text(path.read_text().replace('"roi_table"', '"feature_table"'))
+    with pytest.raises(InvalidDataError, match="cannot be read as a ROI table"):
+        read_roi_table(open_image(url), TABLE)
+
+
+def test_table_without_a_type_is_a_roi_table_if_it_has_the_columns(
+    url: ImageUrl,
+) -> None:
+    path = attributes_of(url, TABLE)
+    attributes = json.loads(path.read_text())
+    for name in ("type", "table_version", "backend"):
+        attributes.pop(name, None)
+    path.write_text(json.dumps(attributes))
+    image = open_image(url)
+    assert list(read_roi_table(image, TABLE).rois) == ["FOV_1", "FOV_2"]
+    assert read_table_types(image)[TABLE] == "roi_table"
+
+
+def test_types_are_those_of_the_metadata(image: OpenImage) -> None:
+    types = read_table_types(image)
+    assert list(types) == list_tables(image)
+    assert types[TABLE] == "roi_table"
+    assert types["nuclei_ROI_table"] == "masking_roi_table"
+
+
+def test_record_of_another_shape_is_none(url: ImageUrl) -> None:
+    path = attributes_of(url, TABLE)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "registration": 1}))
+    assert read_table(url.zarr_url).record is None
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", ""], "1 without a name"),
+        (["nan", "None", " "], "3 without a name"),
+        (["b", "a", "b", "a", "c"], r"duplicates \['a', 'b'\]"),
+        ([], "has no ROIs"),
+    ],
+)
+def test_rois_need_names_of_their_own(names: list[str], message: str) -> None:
+    with pytest.raises(InvalidDataError, match=f"^here.*{message}"):
+        check_rois("here", names, [make_roi(name) for name in names])
+
+
+@pytest.mark.parametrize("x_um", [np.nan, np.inf, 2e9])
+def test_rois_need_to_lie_somewhere(x_um: float) -> None:
+    with pytest.raises(InvalidDataError, match="ROI 'b': found x from"):
+        check_rois("here", ["a", "b"], [make_roi("a"), make_roi("b", x_um)])
+
+
+def test_ten_thousand_rois_are_checked_with_one_look_at_each_name() -> None:
+    """A table of a plate's fields or nuclei; to compare all pairs takes minutes."""
+    looks = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal looks
+            looks += 1
+            return str.__eq__(self, str(other))
+
+        __hash__ = str.__hash__
+
+    names = [Name(f"FOV_{number}") for number in range(10_000)]
+    check_rois("here", list(names), [make_roi("a")] * len(names))
+    # A few from names whose hashes fall together.
+    assert looks < 10 * len(names)
+
+
+def table(*names: str) -> RoiTableData:
+    return RoiTableData(NEW, {n: make_roi(n) for n in names}, plain_meta("json"))
+
+
+def test_tables_of_a_well_need_the_same_rois_in_any_order() -> None:
+    first, second = (parse_image_url(f"/p.zarr/A/01/{name}") for name in "01")
+    check_same_rois({first: table("a", "b"), second: table("b", "a")})
+    with pytest.raises(
+        InvalidDataError, match=r"only in .*/0: \['b'\]; only in .*/1: \['c'\]"
+    ):
+        check_same_rois({first: table("a", "b"), second: table("a", "c")})
+
+
+def test_further_columns_are_read_and_written_without_a_remark(
+    url: ImageUrl, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(url, NEW, [make_roi("a", whatever=1.5, text="t")])
+        read_table(url.zarr_url, NEW)
+    assert caplog.messages == []
+
+
+def test_other_remarks_of_the_same_loggers_are_heard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("anndata")
+    with caplog.at_level(logging.INFO, logger="anndata"):
+        with own_columns_known():
+            logger.info("... storing 'a' as categorical")
+            logger.info("something else")
+        logger.info("... storing 'a' as categorical")
+    assert caplog.messages == ["something else", "... storing 'a' as categorical"]
