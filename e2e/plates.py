@@ -6,7 +6,6 @@ plates are whole pixels, so there is exactly one right answer.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ import zarr
 from ngio import open_ome_zarr_container
 from processes import E2EError
 
-from fractal_tasks.storage.images import open_image
-from fractal_tasks.storage.roi_tables import read_roi_table
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.synthetic import PlateOptions, Truth, create_plate, load_truth
 
@@ -159,14 +158,14 @@ class InputPlate:
         attributes = zarr.open_group(registered, mode="r").attrs.asdict()
         record: Any = attributes["registration"]
         found = {
-            name: json.loads(move["transform"])["translation"]
-            for name, move in record["rois"].items()
+            placement["roi"]: placement["transform"]["translation"]
+            for placement in record["placements"]
         }
         self._compare(image, found)
         # In the place of the input are the ROIs of the reference, which did not move.
         if registered != image.url and image.acquisition != 0:
             url = parse_image_url(image.url)
-            rois = read_roi_table(open_image(url), url, TABLE).rois
+            rois = read_roi_table(open_image(url), TABLE).rois
             columns = {name: roi.model_extra or {} for name, roi in rois.items()}
             found = {
                 name: [extra[f"translation_{axis}"] for axis in "zyx"]
@@ -204,8 +203,7 @@ class InputPlate:
             check(listed == expected, f"{self.path}/{well.path} lists {listed}")
 
     def _check_nothing_left(self) -> None:
-        left = [*self.path.parent.glob("*.fractal-tasks-locks")]
-        left += self.path.glob("*/*/.fractal-tasks-*")
+        left = list(self.path.glob("*/*/.fractal-tasks-*"))
         check(not left, f"left behind: {left}")
 
 

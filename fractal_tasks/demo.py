@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fractal_tasks.model import RowKey
+from fractal_tasks.records.applied import read_applied_record
+from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.report.overlay import save_overlays
-from fractal_tasks.storage.applied import read_applied_record
-from fractal_tasks.storage.images import open_image
-from fractal_tasks.storage.roi_columns import TRANSLATION_COLUMNS
-from fractal_tasks.storage.roi_tables import read_roi_table
+from fractal_tasks.storage.plate.open_image import OpenImage, open_image
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from fractal_tasks.synthetic import PlateOptions, Truth, load_truth
 
@@ -72,28 +73,35 @@ def _acquisition_urls(plate: Path, truth: Truth) -> Iterator[ImageUrl]:
             yield parse_image_url(f"{plate}/{well.path}/{acquisition.acquisition}")
 
 
-def _compare_image(image: ImageUrl, truth: Truth) -> Iterator[FieldResult]:
-    container = open_image(image)
-    measured = read_roi_table(container, image, ROI_TABLE)
-    judged = read_roi_table(container, image, f"{ROI_TABLE}_registered")
-    record = read_applied_record(_registered(image)) or {}
-    well, acquisition = f"{image.row}/{image.column}", int(image.image_path)
+def _compare_image(url: ImageUrl, truth: Truth) -> Iterator[FieldResult]:
+    image = open_image(url)
+    measured = _read_records(image, ROI_TABLE)
+    judged = _read_records(image, f"{ROI_TABLE}_registered")
+    applied = read_applied_record(_registered(url))
+    well, acquisition = f"{url.row}/{url.column}", int(url.image_path)
     pixel_um = truth.options.pixel_size_um
-    for name, roi in measured.rois.items():
-        move = record["rois"][name]
-        shift = np.subtract(move["destination_px"], move["source_px"])[:, 0]
-        extra = roi.model_extra or {}
-        true_um = truth.field(well, acquisition, name).translation_um
+    for stored in applied.placements if applied else ():
+        record = measured[stored.key]
+        true_um = truth.field(well, acquisition, stored.roi).translation_um
+        _, y, x = stored.placement.shift_px
         yield FieldResult(
             well=well,
             acquisition=acquisition,
-            roi=name,
+            roi=stored.roi,
             true_px=_yx(true_um, pixel_um),
-            estimated_px=_yx([extra[key] for key in TRANSLATION_COLUMNS], pixel_um),
-            confidence=float(extra["registration_confidence"]),
-            status=str((judged.rois[name].model_extra or {})["registration_status"]),
-            applied_px=(int(shift[1]), int(shift[2])),
+            estimated_px=_yx(record.displacement_um, pixel_um),
+            confidence=record.candidates[0].confidence or 0.0,
+            status=judged[stored.key].status or "",
+            applied_px=(y, x),
         )
+
+
+def _read_records(image: OpenImage, table: str) -> dict[RowKey, RoiRecord]:
+    records = (
+        RoiRecord.from_roi(roi, image, image.where(f"ROI {name!r}"))
+        for name, roi in read_roi_table(image, table).rois.items()
+    )
+    return {record.key: record for record in records}
 
 
 def _yx(vector_um: npt.ArrayLike, pixel_um: float) -> tuple[float, float]:
@@ -127,7 +135,7 @@ def save_demo_overlays(plate: Path, folder: Path) -> list[Path]:
 
 def _plane(image: ImageUrl) -> npt.NDArray[np.generic]:
     """Give the middle plane of the first channel, at the second level."""
-    container = open_image(image)
+    container = open_image(image).container
     level = container.get_image(path=container.level_paths[1])
     pixels = np.asarray(level.get_as_numpy())
     stack = pixels.reshape((-1, *pixels.shape[-2:]))

@@ -9,8 +9,9 @@ from fractal_tasks.errors import (
     InvalidDataError,
     InvalidInputError,
 )
-from fractal_tasks.storage.reading import describe_cause, library_errors, reading
-from fractal_tasks.storage.stores import open_group
+from fractal_tasks.storage.files import open_group
+from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
+from fractal_tasks.storage.plate.wells import choose_reference, read_acquisitions
 from fractal_tasks.storage.urls import (
     ImageUrl,
     Location,
@@ -20,7 +21,6 @@ from fractal_tasks.storage.urls import (
     normalise_url,
     parse_image_url,
 )
-from fractal_tasks.storage.wells import choose_reference, read_acquisitions
 
 
 def discover_images(
@@ -166,6 +166,6 @@ def _read_metadata(folder: Location) -> dict[str, Any]:
 
 
 def _is_registered(image: ImageUrl) -> bool:
-    from fractal_tasks.storage.applied import read_applied_record
+    from fractal_tasks.records.applied import is_registered
 
-    return read_applied_record(image) is not None
+    return is_registered(image)

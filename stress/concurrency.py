@@ -136,7 +136,7 @@ class Concurrency:
             for order, outcome in zip(orders, outcomes, strict=True)
             if outcome.died
         ]
-        # The lock file of the last to die stays until its unit is run again.
+        # What the dead left is finished by another run of their unit.
         self._run_at_once(died)
         self.counts["units requeued"] += len(requeued) + len(died)
 

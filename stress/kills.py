@@ -185,17 +185,14 @@ def torn(case: Case, folder: Path) -> Iterator[str]:
 
     Between two renames a directory may be missing: then both versions are set aside.
     """
-    found = {
-        name: content
-        for name, content in read_tree(folder).items()
-        if not is_passing(name)
-    }
     aside = list(folder.rglob(".fractal-tasks-*/old"))
     if aside and not case.two_renames:
         yield f"{aside} although there is an exchange"
     parts: dict[str, list[Tree]] = {}
-    for index, tree in enumerate((case.old, case.new, found)):
+    for index, tree in enumerate((case.old, case.new, read_tree(folder))):
         for name, content in tree.items():
+            if is_passing(name):
+                continue
             part = replaced_part(case.unit, name)
             parts.setdefault(part, [{}, {}, {}])[index][name] = content
     missing = []

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fractal_tasks.storage import publish
+from fractal_tasks.storage.local import publish
 from stress.plates import Unit
 from stress.workers import be_quiet
 from tests.tasks.fault_driver import Faults
@@ -25,7 +25,7 @@ from tests.tasks.fault_driver import Faults
 PRELOADED = (
     "anndata",
     "dask.array",
-    "fractal_tasks.storage.registered_image",
+    "fractal_tasks.steps.derived_image",
     "fractal_tasks.tasks.apply_registration_to_image",
     "fractal_tasks.tasks.calculate_registration",
     "fractal_tasks.tasks.find_registration_consensus",

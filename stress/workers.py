@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from fractal_tasks.storage import publish
+from fractal_tasks.storage.local import publish
 from stress.plates import Unit
 from tests.tasks.fault_driver import Faults
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fractal_tasks.storage.local import publish
 from fractal_tasks.synthetic import PlateOptions, create_plate
 
 SMALL = PlateOptions(
@@ -20,6 +21,21 @@ SMALL = PlateOptions(
 )
 
 MakePlate = Callable[..., Path]
+
+FLUSHING = ("storage/local", "tasks/test_disk_faults.py", "tasks/test_kills.py")
+"""Tests of what survives a crash or a full disk."""
+
+
+@pytest.fixture(autouse=True)
+def no_flush(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Do not wait until all that other programs have written is on the disk, too.
+
+    A replacement flushes the whole file system. On a busy machine that takes a second,
+    and only a power cut could tell the difference.
+    """
+    path = request.path.relative_to(Path(__file__).parent).as_posix()
+    if not path.startswith(FLUSHING):
+        monkeypatch.setattr(publish, "_flush_file_system", lambda _: None)
 
 
 @pytest.fixture(scope="session")

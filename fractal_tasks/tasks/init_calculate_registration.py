@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic import validate_call
 
-from fractal_tasks.storage.urls import parse_storage_options
-from fractal_tasks.storage.wells import group_images
-from fractal_tasks.task_io import (
+from fractal_tasks.model.task_arguments import (
     TASK_CONFIG,
     InitArgsRegistration,
     StorageOptionsText,
 )
+from fractal_tasks.storage.plate.wells import group_images
+from fractal_tasks.storage.urls import parse_storage_options
 
 logger = logging.getLogger(__name__)
 

@@ -74,12 +74,17 @@ class Sandbox:
 
 
 def snapshot(folder: Path) -> dict[str, bytes | None]:
-    """Give the content of every file below a folder, None for a folder."""
+    """Give the content of every file below a folder, None for a folder.
+
+    Lock files stay beside the plate, and say nothing.
+    """
+    paths = [path.relative_to(folder) for path in folder.rglob("*")]
     return {
-        path.relative_to(folder).as_posix(): None
-        if path.is_dir()
-        else path.read_bytes()
-        for path in folder.rglob("*")
+        path.as_posix(): None
+        if (folder / path).is_dir()
+        else (folder / path).read_bytes()
+        for path in paths
+        if not path.parts[0].endswith("-locks")
     }
 
 

@@ -139,8 +139,8 @@ def plan_of(table: Any) -> dict[str, Any]:
     return table["registration"]
 
 
-def move_of(table: Any) -> dict[str, Any]:
-    return plan_of(table)["rois"]["FOV_1"]
+def placement_of(table: Any) -> dict[str, Any]:
+    return plan_of(table)["placements"][0]
 
 
 def reference_table_of(table: Any) -> dict[str, Any]:
@@ -235,19 +235,19 @@ DAMAGE: dict[str, tuple[str, Edit, str, list[Task]]] = {
     ),
     "half a pixel in the plan": (
         PLAN,
-        lambda table: move_of(table).update(source_px=[[0, 1], [0, 9.5], [0, 9]]),
+        lambda table: placement_of(table)["source"].update(stop=[1, 9.5, 9]),
         "plan",
         [apply],
     ),
     "sizes that differ in the plan": (
         PLAN,
-        lambda table: move_of(table)["source_px"][1].__setitem__(1, 3),
+        lambda table: placement_of(table)["source"]["stop"].__setitem__(1, 3),
         "as many",
         [apply],
     ),
     "damaged transform in the plan": (
         PLAN,
-        lambda table: move_of(table).update(transform="[" * 9999),
+        lambda table: placement_of(table).update(transform="[" * 9999),
         "plan",
         [apply],
     ),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ngio.tables.backends import ImplementedTableBackends
 from ngio.utils import ZarrGroupHandler
 
-from fractal_tasks.storage.roi_columns import OWN_COLUMNS, TRANSLATION_COLUMNS
+from fractal_tasks.records.rows import OWN_COLUMNS, TRANSLATION_COLUMNS
 from tests.properties.harness import Sandbox
 from tests.tasks.plates import (
     REGISTERED,
@@ -188,7 +188,7 @@ def test_consensus_takes_exactly_the_rois_that_lie_in_the_image(
 
 @given(
     backend=st.sampled_from(BACKENDS),
-    column=st.sampled_from([*TRANSLATION_COLUMNS, *OWN_COLUMNS]),
+    column=st.sampled_from(OWN_COLUMNS),
     value=JUNK,
     first_row_only=st.booleans(),
 )

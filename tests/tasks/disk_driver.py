@@ -46,7 +46,8 @@ NOBODY = 65534
 
 JOBS: dict[str, Callable[[list[str]], object]] = {
     "calculate": lambda urls: run_calculate(urls, level_path="1"),
-    "consensus": run_consensus,
+    # The plate was judged already; to judge it again is what can be disturbed.
+    "consensus": lambda urls: run_consensus(urls, rerun=True),
     "apply": lambda urls: run_apply(urls[1:]),
     "apply keeping": lambda urls: run_apply(urls[1:], overwrite_input=False),
 }
@@ -141,6 +142,8 @@ def prepare(folder: Path) -> None:
     urls = image_urls(plate, 2)
     set_translations(urls[1], SHIFTS_UM)
     run_consensus(urls)
+    # The first task on a plate has to make its folder of locks.
+    shutil.rmtree(folder / f"{PLATE}.fractal-tasks-locks")
 
 
 def run_job(name: str, folder: Path) -> str:
@@ -153,10 +156,11 @@ def run_job(name: str, folder: Path) -> str:
 
 
 def state_of(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, hidden and empty folders included."""
+    """Everything below a folder, hidden and empty folders included, but no locks."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
+        if "-locks" not in path.relative_to(folder).parts[0]
     }
 
 

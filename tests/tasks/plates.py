@@ -1,5 +1,6 @@
 """Running the tasks on a plate in one process, and looking at what they wrote."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from ngio import OmeZarrContainer, Roi, open_ome_zarr_container
 
-from fractal_tasks.storage.images import open_image
-from fractal_tasks.storage.roi_tables import (
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.roi_tables import (
     RoiTableData,
     read_roi_table,
     replace_roi_table,
@@ -30,7 +31,10 @@ REGISTERED = "FOV_ROI_table_registered"
 TINY_ESTIMATE = {
     "registration_confidence": 1.0,
     "registration_error": 0.1,
-    "registration_alternatives": "[[0.0, 1.0, 1.0, 0.4, 0.1]]",
+    "registration_alternatives": (
+        '[{"transform": {"type": "translation", "translation": [0.0, 1.0, 1.0]},'
+        ' "confidence": 0.4, "error_um": 0.1, "evidence": {}}]'
+    ),
     "transform": '{"type": "translation", "translation": [0.0, 0.65, 0.0]}',
 }
 
@@ -56,8 +60,7 @@ def make_registered_plate(plate: Path, **options: Any) -> Path:
 
 
 def read_table(zarr_url: str, name: str = TABLE) -> RoiTableData:
-    image = parse_image_url(zarr_url)
-    return read_roi_table(open_image(image), image, name)
+    return read_roi_table(open_image(parse_image_url(zarr_url)), name)
 
 
 def read_pixels(zarr_url: str, path: str = "0") -> npt.NDArray[Any]:
@@ -127,3 +130,10 @@ def tree_of(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def data_of(folder: Path) -> dict[str, bytes]:
+    """Give the same of a folder with plates, without the lock files beside these."""
+    lock = re.compile(r"[^/]+\.(fractal-tasks|ngio)-locks/[^/]+\.lock")
+    tree = tree_of(folder)
+    return {path: data for path, data in tree.items() if not lock.fullmatch(path)}

@@ -10,6 +10,8 @@ import zarr
 from ngio import Roi, RoiTable, create_ome_zarr_from_array, open_ome_zarr_container
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.model import CalculateSettings
+from fractal_tasks.records.provenance import Record
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.synthetic import load_truth
 from tests.conftest import MakePlate
@@ -245,10 +247,12 @@ def test_stored_columns_and_record(make_plate: MakePlate) -> None:
     transform = json.loads(extra["transform"])
     assert transform["type"] == "translation"
     np.testing.assert_allclose(transform["translation"], stored(url)["FOV_1"])
-    assert table.record is not None
-    assert table.record["reference_image"] == "0"
-    assert table.record["wavelength_id"] == "A01_C01"
-    assert table.record["method"]["type"] == "phase_cross_correlation"
+    record = Record.read(table.record)
+    assert record is not None
+    assert record.inputs["reference_image"] == "0"
+    settings = CalculateSettings.model_validate(record.settings)
+    assert settings.wavelength_id == "A01_C01"
+    assert settings.method["type"] == "phase_cross_correlation"
     reference = read_table(image_urls(plate)[0]).rois["FOV_1"]
     assert "translation_y" not in (reference.model_extra or {})
 

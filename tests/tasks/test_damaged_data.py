@@ -19,6 +19,7 @@ from tests.conftest import SMALL, MakePlate
 from tests.tasks.plates import (
     REGISTERED,
     TABLE,
+    data_of,
     image_urls,
     read_pixels,
     read_table,
@@ -71,10 +72,10 @@ def cut(path: Path) -> str:
 
 def message_of(run: Run, plate: Path) -> str:
     """Expect an error, and that nothing in or beside the plate has changed."""
-    before = tree_of(plate.parent)
+    before = data_of(plate.parent)
     with pytest.raises(InvalidDataError) as caught:
         run(image_urls(plate, 2))
-    assert tree_of(plate.parent) == before
+    assert data_of(plate.parent) == before
     return str(caught.value)
 
 

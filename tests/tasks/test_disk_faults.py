@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fractal_tasks.errors import PublishError
-from fractal_tasks.storage import publish
+from fractal_tasks.storage.local import publish
 from tests.tasks.disk_driver import JOBS, NOBODY, WELL, prepare, state_of
 from tests.tasks.fault_driver import CREATIONS, Faults
 from tests.tasks.plates import image_urls

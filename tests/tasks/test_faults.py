@@ -134,12 +134,11 @@ def torn(name: str, old: Tree, new: Tree, found: Tree) -> set[str]:
 
 
 def hidden(folder: Path) -> list[str]:
-    """Workspaces, locks and half-written files that are left anywhere."""
+    """Workspaces and half-written files that are left anywhere."""
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name.startswith(".fractal-tasks")
-        or path.name.endswith(("fractal-tasks-locks", ".partial"))
+        if path.name.startswith(".fractal-tasks") or path.name.endswith(".partial")
     ]
 
 
@@ -267,11 +266,11 @@ def test_a_killed_task_loses_nothing_and_a_rerun_heals_it(
 
 
 def without_partial(folder: Path) -> Tree:
-    """Leave out what is not yet a file of the plate: half-written ones, and locks."""
+    """Leave out what is not yet a file of the plate: half-written ones."""
     return {
         path: data
         for path, data in tree_of(folder).items()
-        if not path.endswith((".partial", ".lock"))
+        if not path.endswith(".partial")
     }
 
 

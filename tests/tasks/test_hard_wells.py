@@ -11,12 +11,14 @@ import pytest
 import zarr
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.storage.roi_columns import StoredAlternative, alternatives_to_json
-from fractal_tasks.task_io import InitArgsRegistrationConsensus
+from fractal_tasks.model import Candidate
+from fractal_tasks.model.task_arguments import InitArgsRegistrationConsensus
+from fractal_tasks.records.candidates import candidates_to_json
 from fractal_tasks.tasks.find_registration_consensus import find_registration_consensus
 from fractal_tasks.tasks.init_find_registration_consensus import (
     init_find_registration_consensus,
 )
+from fractal_tasks.transforms import Translation
 from tests.conftest import MakePlate
 from tests.tasks.plates import (
     REGISTERED,
@@ -71,7 +73,7 @@ def store(
         )
         if confidence is not None:
             columns["registration_confidence"] = confidence
-            columns["registration_alternatives"] = alternatives_to_json([])
+            columns["registration_alternatives"] = candidates_to_json([])
         rois.append(roi.model_copy(update={**columns, **rows.get(name, {})}))
     write_rois_of(zarr_url, rois)
 
@@ -136,13 +138,13 @@ def test_wrong_estimate_is_imputed_from_its_well(
 def test_alternative_that_the_well_agrees_on_is_chosen(plate: Path) -> None:
     urls = urls_of(plate)
     alternatives = [
-        StoredAlternative((0.0, -14.0, 10.0), 0.2, 0.01),
-        StoredAlternative(SHIFT_UM, 0.2, 0.01),
+        Candidate(Translation((0.0, -14.0, 10.0)), 0.2, 0.01),
+        Candidate(Translation(SHIFT_UM), 0.2, 0.01),
     ]
     row = {
         "translation_x": 20.0,
         "registration_confidence": 0.4,
-        "registration_alternatives": alternatives_to_json(alternatives),
+        "registration_alternatives": candidates_to_json(alternatives),
     }
     store(urls[2], FOV_4=row)
     run_consensus(urls)
@@ -340,9 +342,9 @@ def test_plate_is_frozen_by_the_init_task(wells: dict[str, list[str]]) -> None:
     store(wells["A/01"][1], (0.0, 50.0, 50.0))  # comes too late
     plate = units[-1]["init_args"]["plate"]
     assert plate["input_roi_table"] == TABLE
-    placement = plate["placements"][1]
-    np.testing.assert_allclose(placement["translation_um"], (0, 5, -3), atol=1e-6)
-    assert placement["wells"] == 3
+    movement = plate["movements"][1]
+    np.testing.assert_allclose(movement["translation_um"], (0, 5, -3), atol=1e-6)
+    assert movement["wells"] == 3
 
 
 def test_wells_without_translations_say_nothing_about_the_plate(
@@ -354,7 +356,7 @@ def test_wells_without_translations_say_nothing_about_the_plate(
     for url in urls_of(plate, "A/02")[1:]:
         store(url)
     first, second = run_plate(urls)
-    assert first["init_args"]["plate"]["placements"][2]["wells"] == 1
+    assert first["init_args"]["plate"]["movements"][2]["wells"] == 1
     assert "plate" not in second["init_args"]
     missing = run_plate(urls, input_roi_table="nuclei_ROI_table")
     assert all(set(unit["init_args"]) == {"zarr_url_list"} for unit in missing)
@@ -365,7 +367,7 @@ def test_damaged_table_of_one_well_does_not_stop_the_others(
 ) -> None:
     store(wells["A/01"][1], FOV_1={"registration_confidence": 7.0})
     units = run_plate(all_urls(wells))
-    assert units[-1]["init_args"]["plate"]["placements"][1]["wells"] == 2
+    assert units[-1]["init_args"]["plate"]["movements"][1]["wells"] == 2
     assert re.search(r"Nothing is learnt .*'FOV_1' .*7\.0", caplog.text)
 
 
@@ -399,4 +401,4 @@ def test_acquisitions_of_the_plate_survive_json(wells: dict[str, list[str]]) -> 
     again = InitArgsRegistrationConsensus.model_validate_json(model.model_dump_json())
     assert again == model
     assert again.plate is not None
-    assert sorted(again.plate.placements) == [1, 2]
+    assert sorted(again.plate.movements) == [1, 2]

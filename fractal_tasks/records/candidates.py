@@ -1,0 +1,54 @@
+"""Candidates as JSON text, as a cell of a table holds them."""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from fractal_tasks.model import Candidate
+from fractal_tasks.transforms import transform_from_fields, transform_to_fields
+
+
+class _StoredCandidate(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    transform: dict[str, Any]
+    confidence: Annotated[float, Field(ge=0, le=1)] | None
+    error_um: Annotated[float, Field(ge=0)] | None
+    evidence: dict[str, float] = {}
+
+
+_STORED = TypeAdapter(list[_StoredCandidate])
+
+
+def candidates_to_json(candidates: Iterable[Candidate]) -> str:
+    """Write candidates, in their order."""
+    return json.dumps(
+        [
+            {
+                "transform": transform_to_fields(candidate.transform),
+                "confidence": candidate.confidence,
+                "error_um": candidate.error_um,
+                "evidence": dict(candidate.evidence),
+            }
+            for candidate in candidates
+        ]
+    )
+
+
+def candidates_from_json(text: str) -> list[Candidate]:
+    """Read candidates from the text that `candidates_to_json` wrote.
+
+    Raises:
+        ValueError: The text does not hold any.
+    """
+    return [
+        Candidate(
+            transform_from_fields(stored.transform),
+            stored.confidence,
+            stored.error_um,
+            stored.evidence,
+        )
+        for stored in _STORED.validate_json(text)
+    ]

@@ -1,0 +1,204 @@
+"""What *find consensus* freezes so that *apply* reads nothing but its own image.
+
+The plan lives in the attributes of the registered ROI table, so that table and plan
+are replaced in one step. A registered table that another package wrote has no plan:
+then it is made from the reference's table of the same name (`reference_plan`).
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fractal_tasks.errors import InvalidDataError, MissingStepError
+from fractal_tasks.model import Placement, RowKey
+from fractal_tasks.records.provenance import Record, fingerprint
+from fractal_tasks.records.stored_plan import (
+    ConsensusRecord,
+    StoredPlacement,
+    StoredTable,
+)
+from fractal_tasks.storage.library_errors import describe_cause, library_errors
+from fractal_tasks.storage.plate.images import check_fill_value, list_tables
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
+from fractal_tasks.storage.plate.rois import roi_extent_um
+from fractal_tasks.storage.plate.wells import format_acquisitions, read_acquisitions
+from fractal_tasks.transforms import Transform, Translation
+from fractal_tasks.transforms.boxes import PixelBox, box_from_um
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RegistrationPlan:
+    """All that *apply* has to know about one acquisition."""
+
+    registered_roi_table: str
+    reference_image: str
+    """Path of the reference image in the well, e.g. ``'0'``."""
+
+    placements: Mapping[RowKey, Placement]
+    reference_tables: Mapping[str, RoiTableData]
+    """The reference's ROI tables, which describe the registered image."""
+
+    fill_value: float = 0.0
+    """Intensity of pixels of the registered image that come from nowhere."""
+
+    consensus: Record | None = None
+    """What the plan was made from; None if another package wrote the table."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that differs where plans do."""
+        placements = [
+            StoredPlacement.of(key, placement).model_dump(mode="json")
+            for key, placement in self.placements.items()
+        ]
+        tables = {
+            name: StoredTable.of(table).model_dump(mode="json")
+            for name, table in self.reference_tables.items()
+        }
+        return fingerprint([placements, tables, self.fill_value])
+
+
+def _plan_from_record(stored: Mapping[str, Any], where: str) -> RegistrationPlan:
+    """Build the plan from what *find consensus* stored.
+
+    Raises:
+        InvalidDataError: It is damaged.
+    """
+    try:
+        record = ConsensusRecord.model_validate(stored)
+        keeps_reference = record.settings["keep"] == "reference"
+        return RegistrationPlan(
+            registered_roi_table=str(record.settings["registered_roi_table"]),
+            reference_image=record.reference_image,
+            placements={one.key: one.placement for one in record.placements},
+            reference_tables={
+                name: table.to_table(name)
+                for name, table in record.reference_tables.items()
+            },
+            fill_value=float(str(record.settings["fill_value"]))
+            if keeps_reference
+            else 0.0,
+            consensus=record.provenance,
+        )
+    except library_errors() as error:
+        raise InvalidDataError(
+            f"{where}: the plan stored beside it is damaged "
+            f"({describe_cause(error)}). Run 'Find Registration Consensus' again."
+        ) from error
+
+
+def read_plan(
+    image: OpenImage, registered_roi_table: str, reference_acquisition: int
+) -> RegistrationPlan | None:
+    """Read how to register an image from its registered ROI table.
+
+    Returns:
+        None if nothing is frozen there, or the table was changed since: then
+        `plan_from_reference` makes the plan.
+
+    Raises:
+        MissingStepError: There is no such table: find consensus has not run.
+        InvalidDataError: The plan is damaged or does not fit the image.
+    """
+    tables = list_tables(image)
+    if registered_roi_table not in tables:
+        raise MissingStepError(
+            f"{image.zarr_url}: found the tables {tables}; needed is "
+            f"the registered ROI table {registered_roi_table!r}. Run 'Calculate "
+            "Registration (image-based)' and 'Find Registration Consensus' first."
+        )
+    table = read_roi_table(image, registered_roi_table)
+    if table.record is None or "placements" not in table.record:
+        return None
+    where = f"{image.zarr_url}: table {registered_roi_table!r}"
+    plan = _plan_from_record(table.record, where)
+    if not _agrees(plan, table, image):
+        logger.warning(
+            "%s: table %r was changed after 'Find Registration Consensus'; its ROIs "
+            "are used as they are now",
+            image.zarr_url,
+            registered_roi_table,
+        )
+        return None
+    _check_reference(plan, image, reference_acquisition)
+    check_placements(plan, image)
+    check_fill_value(image, plan.fill_value)
+    return plan
+
+
+def _agrees(plan: RegistrationPlan, table: RoiTableData, image: OpenImage) -> bool:
+    """Whether the ROIs of the table still lie where the plan says."""
+    if {key.roi for key in plan.placements} != set(table.rois):
+        return False
+    axes = slice(None) if "z" in image.level.axes else slice(1, None)
+    for key, placement in plan.placements.items():
+        box = box_from_um(*roi_extent_um(table.rois[key.roi], image), image.spacing_um)
+        expected = placement.region_source
+        if (
+            box.start[axes] != expected.start[axes]
+            or box.stop[axes] != expected.stop[axes]
+        ):
+            return False
+    return True
+
+
+def _check_reference(
+    plan: RegistrationPlan, image: OpenImage, reference_acquisition: int
+) -> None:
+    acquisitions = read_acquisitions(image.url.well)
+    found = acquisitions.get(plan.reference_image)
+    if found != reference_acquisition:
+        raise InvalidDataError(
+            f"{image.zarr_url}: table {plan.registered_roi_table!r} was registered to "
+            f"image {plan.reference_image!r} of acquisition {found}; "
+            f"reference_acquisition={reference_acquisition} is asked for. Use the same "
+            "reference_acquisition in all three tasks; the well has "
+            f"{format_acquisitions(acquisitions)}."
+        )
+
+
+def check_placements(plan: RegistrationPlan, image: OpenImage) -> None:
+    """Refuse what lies outside the image, and what is not to be moved by whole pixels.
+
+    Raises:
+        InvalidDataError: Names the ROI.
+    """
+    whole = PixelBox((0, 0, 0), image.shape)
+    for key, placement in plan.placements.items():
+        source, destination = placement.source, placement.destination
+        where = f"{image.zarr_url}: table {plan.registered_roi_table!r}, {key}"
+        for what, box in (("source", source), ("destination", destination)):
+            if (
+                box.is_empty
+                or box.intersection(whole) != box
+                or box.shape != source.shape
+            ):
+                raise InvalidDataError(
+                    f"{where}: the {what} pixels {box.to_lists()} (z, y, x) are empty "
+                    f"or reach out of the image of {whole.stop} pixels, or are not as "
+                    f"many as the source pixels {source.to_lists()}. Run 'Find "
+                    "Registration Consensus' again."
+                )
+        check_translation(placement.transform, where)
+
+
+def check_translation(transform: Transform, where: str) -> None:
+    """Refuse what moving whole pixels cannot do.
+
+    Args:
+        transform: What is to be applied.
+        where: Names the ROI in errors.
+
+    Raises:
+        InvalidDataError: It is no translation.
+    """
+    if not isinstance(transform, Translation):
+        raise InvalidDataError(
+            f"{where}: found a transform of type {transform.type!r}; needed is a "
+            "translation: pixels are moved, not resampled. Run 'Calculate Registration "
+            "(image-based)' with a method that gives translations."
+        )

@@ -1,0 +1,129 @@
+"""The plan of a registered table that another package wrote, or somebody changed.
+
+Nothing is frozen beside it, so it is made from the reference's table of the same name,
+as fractal-tasks-core does.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.model import Placement, RowKey
+from fractal_tasks.records.plans import RegistrationPlan, check_placements
+from fractal_tasks.records.stored_plan import snapshot_roi_tables
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_tables import (
+    RECORD_KEY,
+    RoiTableData,
+    check_same_rois,
+    read_roi_table,
+)
+from fractal_tasks.storage.plate.rois import roi_extent_um
+from fractal_tasks.storage.plate.wells import (
+    choose_reference,
+    format_acquisitions,
+    read_acquisitions,
+)
+from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import Translation
+from fractal_tasks.transforms.boxes import PixelBox, as_triple, box_from_um
+
+if TYPE_CHECKING:
+    from ngio import Roi
+
+
+def find_reference(image: OpenImage, reference_acquisition: int) -> ImageUrl:
+    """Find the image that an image of a well was registered to.
+
+    Raises:
+        InvalidDataError: The well has no such acquisition, or it is ambiguous.
+    """
+    acquisitions = read_acquisitions(image.url.well)
+    references = [
+        image.url.sibling(path)
+        for path, acquisition in acquisitions.items()
+        if acquisition == reference_acquisition
+    ]
+    if not references:
+        raise InvalidDataError(
+            f"{image.zarr_url}: the well has {format_acquisitions(acquisitions)}; "
+            f"needed is reference_acquisition={reference_acquisition}. Choose one of "
+            "these."
+        )
+    return choose_reference(image.url, references)
+
+
+def plan_from_reference(
+    image: OpenImage, reference: OpenImage, registered_roi_table: str
+) -> RegistrationPlan:
+    """Make the plan from the reference's registered table, as the peer does.
+
+    Args:
+        image: The image to register.
+        reference: What it was registered to. The caller holds its lock: it is never
+            read while it is being replaced.
+        registered_roi_table: Name of the table, in both.
+
+    Raises:
+        InvalidDataError: The tables do not fit the image or each other.
+    """
+    table = read_roi_table(image, registered_roi_table)
+    reference_table = read_roi_table(reference, registered_roi_table)
+    check_same_rois({reference.url: reference_table, image.url: table})
+    for name, roi in table.rois.items():
+        _check_not_lost(roi, image, f"{image.zarr_url}: table {table.name!r}, {name!r}")
+    plan = RegistrationPlan(
+        registered_roi_table=table.name,
+        reference_image=reference.url.image_path,
+        placements={
+            RowKey(name): _place_between(roi, reference_table.rois[name], image)
+            for name, roi in table.rois.items()
+        },
+        reference_tables={
+            name: _without_record(described)
+            for name, described in (
+                *snapshot_roi_tables(reference, skip=table.name).items(),
+                (table.name, reference_table),
+            )
+        },
+    )
+    check_placements(plan, image)
+    return plan
+
+
+def _without_record(table: RoiTableData) -> RoiTableData:
+    """Leave out what made a table: in the registered image it would be a plan anew."""
+    meta = table.meta.model_copy(deep=True)
+    (meta.model_extra or {}).pop(RECORD_KEY, None)
+    return replace(table, meta=meta)
+
+
+def _check_not_lost(roi: "Roi", image: OpenImage, where: str) -> None:
+    """Refuse a ROI without size: all numbers of a table whose file is lost are 0."""
+    start_um, length_um = roi_extent_um(roi, image)
+    if box_from_um(start_um, length_um, image.spacing_um).is_empty:
+        raise InvalidDataError(
+            f"{where}: found a ROI of {length_um.tolist()} um (z, y, x); needed is at "
+            "least one pixel. A file of the table may be lost: run 'Find Registration "
+            "Consensus' again."
+        )
+
+
+def _place_between(roi: "Roi", reference_roi: "Roi", image: OpenImage) -> Placement:
+    """Move a ROI onto the reference's; the size is that of the reference's ROI."""
+    start_um, _ = roi_extent_um(roi, image)
+    reference_um, length_um = roi_extent_um(reference_roi, image)
+    region = box_from_um(reference_um, length_um, image.spacing_um)
+    source = box_from_um(start_um, length_um, image.spacing_um)
+    shift_px = as_triple(np.subtract(region.start, source.start))
+    whole = PixelBox((0, 0, 0), image.shape)
+    z_um, y_um, x_um = (reference_um - start_um).tolist()
+    return Placement.of(
+        region=region,
+        # Here pixels go where the image has room, not where a ROI of it ends.
+        seen=whole.intersection(whole.shifted(shift_px)),
+        shift_px=shift_px,
+        transform=Translation((z_um, y_um, x_um)),
+    )

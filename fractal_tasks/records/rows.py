@@ -1,0 +1,300 @@
+"""A row of a ROI table: the only code that knows the columns of a registration.
+
+The transform of a row is its truth; the translation columns, which fractal-tasks-core
+and people read, are derived from it: how far it moves the ROI's centre. Where both are
+there and disagree, somebody edited the columns, and they count: as a translation of
+which no confidence is known.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fractal_tasks.errors import InvalidDataError, MissingStepError
+from fractal_tasks.model import Candidate, Measurement, RowKey, Status
+from fractal_tasks.records.candidates import candidates_from_json, candidates_to_json
+from fractal_tasks.storage.library_errors import describe_cause
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.rois import is_length, roi_extent_um
+from fractal_tasks.transforms import (
+    Transform,
+    Translation,
+    Vector,
+    transform_from_json,
+    transform_to_json,
+)
+
+if TYPE_CHECKING:
+    from ngio import Roi
+
+logger = logging.getLogger(__name__)
+
+TRANSLATION_COLUMNS = ("translation_z", "translation_y", "translation_x")
+"""In um: how far the transform moves the centre of the ROI."""
+
+TRANSFORM_COLUMN = "transform"
+"""JSON text of the transform, acquisition to reference, as in OME-NGFF RFC-5."""
+
+CONFIDENCE_COLUMN = "registration_confidence"
+ERROR_COLUMN = "registration_error"
+STATUS_COLUMN = "registration_status"
+REASON_COLUMN = "registration_reason"
+ALTERNATIVES_COLUMN = "registration_alternatives"
+"""JSON text: the other candidates, best first."""
+
+EVIDENCE_PREFIX = "registration_"
+"""And its name is the column of what confidence and error were computed from."""
+
+OWN_COLUMNS = (
+    *TRANSLATION_COLUMNS,
+    *(TRANSFORM_COLUMN, CONFIDENCE_COLUMN, ERROR_COLUMN),
+    *(STATUS_COLUMN, REASON_COLUMN, ALTERNATIVES_COLUMN),
+)
+"""All columns but those of the evidence."""
+
+_AGREE_UM, _FLOAT32 = 1e-6, 2.0**-23
+"""Columns and transform agree up to this much, and to what is lost where a table is
+rewritten with 32 bits per number."""
+
+_AGAIN = "Run 'Calculate Registration (image-based)' again for this acquisition."
+
+
+@dataclass(frozen=True)
+class RoiRecord:
+    """What a row says about one ROI of an acquisition."""
+
+    key: RowKey
+    candidates: tuple[Candidate, ...]
+    """Best first, between the images; the first one is that of the row itself. Empty
+    if nothing was measured yet."""
+
+    centre_um: Vector
+    """Centre of the ROI in its own image."""
+
+    size_um: Vector
+    pixel_um: float
+    """Size of a level-0 pixel, the larger of y and x."""
+
+    status: Status | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        roi: "Roi",
+        image: OpenImage,
+        candidates: tuple[Candidate, ...],
+        *,
+        status: Status | None = None,
+        reason: str | None = None,
+    ) -> "RoiRecord":
+        """Make the record of a ROI of an image."""
+        start_um, length_um = roi_extent_um(roi, image)
+        return cls(
+            key=RowKey(str(roi.name)),
+            candidates=candidates,
+            centre_um=_to_vector(start_um + length_um / 2),
+            size_um=_to_vector(length_um),
+            pixel_um=max(image.spacing_um[1:]),
+            status=status,
+            reason=reason,
+        )
+
+    @classmethod
+    def from_roi(cls, roi: "Roi", image: OpenImage, where: str) -> "RoiRecord":
+        """Read a row.
+
+        Args:
+            roi: The row, with its columns as further fields.
+            image: Image whose ROI table it is in.
+            where: Names ROI and table in errors.
+
+        Raises:
+            MissingStepError: The translation is there, but not whole.
+            InvalidDataError: A column does not hold what it should.
+        """
+        extra = _present(roi)
+        status, reason = extra.get(STATUS_COLUMN), extra.get(REASON_COLUMN)
+        empty = cls.of(roi, image, (), status=status, reason=reason)
+        transform, edited = _read_transform(roi, empty.centre_um, where)
+        if transform is None:
+            return empty
+        if edited:
+            # Confidence, error and evidence are those of what was measured.
+            return replace(empty, candidates=(Candidate(transform, None, None),))
+        best = Candidate(
+            transform,
+            _read_confidence(extra, where),
+            _read_error(extra, where),
+            _read_evidence(extra),
+        )
+        others = _read_alternatives(extra, empty.centre_um, where)
+        return replace(empty, candidates=(best, *others))
+
+    @property
+    def displacement_um(self) -> Vector:
+        """How far the ROI's centre is moved; only where there are candidates."""
+        return self.candidates[0].transform.displacement_at(self.centre_um)
+
+    @property
+    def measurement(self) -> Measurement:
+        """What was measured; only where there are candidates."""
+        return Measurement(self.candidates, self.centre_um, self.size_um, self.pixel_um)
+
+    def to_roi(self, roi: "Roi") -> "Roi":
+        """Write the row: a ROI with these columns in the place of its own.
+
+        Args:
+            roi: Where it lies, and columns of others, which stay.
+        """
+        best, *others = self.candidates
+        columns: dict[str, Any] = {
+            **dict(zip(TRANSLATION_COLUMNS, self.displacement_um, strict=True)),
+            TRANSFORM_COLUMN: transform_to_json(best.transform),
+            CONFIDENCE_COLUMN: best.confidence,
+            ERROR_COLUMN: best.error_um,
+            **{EVIDENCE_PREFIX + name: best.evidence[name] for name in best.evidence},
+            STATUS_COLUMN: self.status,
+            REASON_COLUMN: self.reason,
+            ALTERNATIVES_COLUMN: candidates_to_json(others) if others else None,
+        }
+        extra = {
+            column: value
+            for column, value in (roi.model_extra or {}).items()
+            if column not in OWN_COLUMNS and not column.startswith(EVIDENCE_PREFIX)
+        }
+        extra |= {key: value for key, value in columns.items() if value is not None}
+        fields = {name: getattr(roi, name) for name in type(roi).model_fields}
+        return type(roi)(**fields, **extra)
+
+
+def _present(roi: "Roi") -> dict[str, Any]:
+    """Give the further columns of a row that have a value.
+
+    A missing one is NaN, or, where a table is text, nothing between two commas.
+    """
+    extra = (roi.model_extra or {}).items()
+    return {
+        key: value for key, value in extra if value is not None and value == value != ""
+    }
+
+
+def _to_vector(values: np.ndarray[Any, Any]) -> Vector:
+    z, y, x = values.tolist()
+    return z, y, x
+
+
+def _read_transform(
+    roi: "Roi", centre_um: Vector, where: str
+) -> tuple[Transform | None, bool]:
+    """Read the transform of a row, and whether it is one that somebody put there.
+
+    None if nothing was measured yet.
+    """
+    translation_um = _read_translation(roi.model_extra or {}, where)
+    extra = _present(roi)
+    transform = None
+    if TRANSFORM_COLUMN in extra:
+        try:
+            transform = transform_from_json(str(extra[TRANSFORM_COLUMN]))
+        except InvalidDataError as error:
+            raise InvalidDataError(f"{where}: {error}") from error
+    if translation_um is None:
+        return transform, False
+    if transform is None:
+        return Translation(translation_um), False
+    derived_um = transform.displacement_at(centre_um)
+    off_um = np.abs(np.subtract(derived_um, translation_um))
+    if np.all(off_um <= _AGREE_UM + _FLOAT32 * np.abs(derived_um)):
+        return transform, False
+    logger.warning(
+        "%s: the translation columns say (z, y, x) %s um, and the stored transform %s "
+        "um: the columns count, without the confidence of what was measured",
+        where,
+        translation_um,
+        derived_um,
+    )
+    return Translation(translation_um), True
+
+
+def _read_translation(extra: Mapping[str, Any], where: str) -> Vector | None:
+    if not any(column in extra for column in TRANSLATION_COLUMNS):
+        return None
+    try:
+        z, y, x = (float(extra[column]) for column in TRANSLATION_COLUMNS)
+    except (KeyError, OverflowError, TypeError, ValueError):
+        z = y = x = math.nan
+    if not all(map(is_length, (z, y, x))):
+        found = {column: extra.get(column) for column in TRANSLATION_COLUMNS}
+        raise MissingStepError(
+            f"{where}: found {found}; needed are three numbers (um). {_AGAIN}"
+        )
+    return z, y, x
+
+
+def _read_confidence(extra: Mapping[str, Any], where: str) -> float | None:
+    stored = extra.get(CONFIDENCE_COLUMN)
+    if stored is None:
+        return None
+    confidence = _to_number(stored)
+    if not 0 <= confidence <= 1:
+        raise InvalidDataError(
+            f"{where}: found the confidence {stored!r} in {CONFIDENCE_COLUMN!r}; "
+            f"needed is a number from 0 to 1. {_AGAIN}"
+        )
+    return confidence
+
+
+def _read_error(extra: Mapping[str, Any], where: str) -> float | None:
+    stored = extra.get(ERROR_COLUMN)
+    if stored is None:
+        return None
+    error_um = _to_number(stored)
+    if not 0 <= error_um < math.inf:
+        raise InvalidDataError(
+            f"{where}: found {stored!r} in {ERROR_COLUMN!r}; needed is a standard "
+            f"error in um, 0 or more. {_AGAIN}"
+        )
+    return error_um
+
+
+def _to_number(stored: object) -> float:
+    """Read a number, also from text; NaN if it is none."""
+    try:
+        return float(str(stored))
+    except ValueError:
+        return math.nan
+
+
+def _read_alternatives(
+    extra: Mapping[str, Any], centre_um: Vector, where: str
+) -> list[Candidate]:
+    text = extra.get(ALTERNATIVES_COLUMN)
+    if text is None:
+        return []
+    try:
+        candidates = candidates_from_json(str(text))
+        for candidate in candidates:
+            if not all(map(is_length, candidate.transform.displacement_at(centre_um))):
+                raise ValueError(f"{candidate.transform} leads out of this world")
+    except ValueError as error:
+        raise InvalidDataError(
+            f"{where}: found {ALTERNATIVES_COLUMN}={text!r}; needed is a JSON list of "
+            "objects with 'transform', 'confidence', 'error_um' and 'evidence' "
+            f"({describe_cause(error)}). {_AGAIN}"
+        ) from error
+    return candidates
+
+
+def _read_evidence(extra: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        column.removeprefix(EVIDENCE_PREFIX): float(value)
+        for column, value in extra.items()
+        if column.startswith(EVIDENCE_PREFIX)
+        and column not in OWN_COLUMNS
+        and isinstance(value, int | float | np.number)
+    }

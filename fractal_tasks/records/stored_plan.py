@@ -1,0 +1,113 @@
+"""The stored form of what *consensus* froze: placements, and the reference's tables."""
+
+from typing import Annotated, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, PlainValidator
+
+from fractal_tasks.model import Placement, RowKey
+from fractal_tasks.records.provenance import Record, roi_to_json
+from fractal_tasks.storage.plate.images import list_tables
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_tables import (
+    RoiTableData,
+    check_rois,
+    plain_meta,
+    read_roi_table,
+    read_table_types,
+)
+from fractal_tasks.storage.urls import is_inner_path
+from fractal_tasks.transforms import (
+    Transform,
+    transform_from_fields,
+    transform_to_fields,
+)
+from fractal_tasks.transforms.boxes import PixelBox
+
+
+def _to_transform(value: object) -> Transform:
+    return value if isinstance(value, Transform) else transform_from_fields(value)
+
+
+_JsonTransform: TypeAlias = Annotated[
+    Transform, PlainValidator(_to_transform), PlainSerializer(transform_to_fields)
+]
+
+
+class StoredPlacement(BaseModel):
+    """A placement as it is stored; boxes in level-0 pixels (z, y, x)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    roi: str
+    timepoint: int | None
+    channel: str | None
+    source: PixelBox
+    destination: PixelBox
+    region: PixelBox
+    transform: _JsonTransform
+
+    @classmethod
+    def of(cls, key: RowKey, placement: Placement) -> Self:
+        """Make the stored form."""
+        return cls(**vars(key), **vars(placement))
+
+    @property
+    def key(self) -> RowKey:
+        """Which row it is of."""
+        return RowKey(self.roi, self.timepoint, self.channel)
+
+    @property
+    def placement(self) -> Placement:
+        """The placement itself."""
+        return Placement(self.source, self.destination, self.region, self.transform)
+
+
+class StoredTable(BaseModel):
+    """A ROI table of the reference."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: str
+    rois: list[dict[str, JsonValue]]
+
+    @classmethod
+    def of(cls, table: RoiTableData) -> Self:
+        """Make the stored form."""
+        rois = [roi_to_json(roi) for roi in table.rois.values()]
+        return cls(backend=table.meta.backend, rois=rois)
+
+    def to_table(self, name: str) -> RoiTableData:
+        """Build the table.
+
+        Raises:
+            ValueError: Its name or its ROIs are none.
+        """
+        from ngio import Roi
+
+        if not is_inner_path(name):
+            raise ValueError(f"{name!r} is no name of a table")
+        rois = [Roi(**roi) for roi in self.rois]
+        names = [str(roi.name) for roi in rois]
+        check_rois(f"Table {name!r} of the reference", names, rois)
+        table = dict(zip(names, rois, strict=True))
+        return RoiTableData(name, table, plain_meta(self.backend))
+
+
+class ConsensusRecord(Record):
+    """What is stored beside a registered ROI table."""
+
+    reference_image: str
+    """Path of the reference image in the well, e.g. ``'0'``."""
+
+    placements: tuple[StoredPlacement, ...]
+    reference_tables: dict[str, StoredTable]
+
+
+def snapshot_roi_tables(image: OpenImage, *, skip: str) -> dict[str, RoiTableData]:
+    """Read all ROI tables (not masking ROI tables) of an image but `skip`."""
+    names = [name for name in list_tables(image) if name != skip]
+    return {
+        name: read_roi_table(image, name)
+        for name, table_type in read_table_types(image, names).items()
+        if table_type == "roi_table"
+    }

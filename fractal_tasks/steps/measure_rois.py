@@ -1,0 +1,208 @@
+"""Estimate how each ROI of an acquisition moved against the reference, and store it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.model import DEFAULT_MIN_CONFIDENCE, CalculateSettings, Candidate
+from fractal_tasks.records.provenance import Record, fingerprint_rois
+from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.registration.base import RegistrationMethod
+from fractal_tasks.registration.estimate import Estimate
+from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
+from fractal_tasks.steps.roi_pairs import (
+    RoiPair,
+    Side,
+    open_sides,
+    pair_rois,
+    prepare_pair,
+)
+from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.plate.fingerprint import fingerprint_pixels
+from fractal_tasks.storage.plate.roi_tables import (
+    check_table_replaceable,
+    replace_roi_table,
+)
+from fractal_tasks.storage.plate.wells import read_acquisition
+from fractal_tasks.storage.plate.work import working_on
+from fractal_tasks.storage.urls import ImageUrl
+
+logger = logging.getLogger(__name__)
+
+_STILL_BINS = 1.5
+"""A shift below this many bins of the fixed pattern may be the pattern itself: the
+pattern is binned, so that its own shift of 0 may be measured as up to a bin."""
+
+
+def measure_rois(
+    url: ImageUrl,
+    reference: ImageUrl,
+    method: RegistrationMethod,
+    settings: CalculateSettings,
+    *,
+    rerun: bool = False,
+) -> None:
+    """Estimate the transform of each ROI, and store it in the acquisition's ROI table.
+
+    Args:
+        url: The acquisition.
+        reference: What it is compared with.
+        method: How; `settings.method` says the same.
+        settings: What is compared.
+        rerun: Whether to measure again what was measured in the same way already.
+
+    Raises:
+        InvalidInputError: An argument does not fit the images.
+        InvalidDataError: Images or ROI tables are not as needed.
+        PublishError: The ROI table could not be replaced; the old one is untouched.
+    """
+    files_of(url).check_writable(url)
+    acquisition = read_acquisition(url)
+    with working_on(url):
+        fixed, moving = open_sides(reference, url, settings)
+        check_table_replaceable(url, settings.input_roi_table)
+        pairs = pair_rois(fixed, moving, method, settings)
+        record = Record.of("calculate_registration", _inputs(fixed, moving), settings)
+        if not rerun and _is_measured(moving, record):
+            logger.info(
+                "%s: its %d ROIs were measured from the same images in the same way: "
+                "nothing to do",
+                url.zarr_url,
+                len(pairs),
+            )
+            return
+        pattern = _find_pattern(pairs)
+        records = []
+        for pair in pairs:
+            estimate = _register_pair(pair, method, settings, pattern)
+            pair.release()
+            records.append(_make_record(pair, estimate))
+            _log_estimate(records[-1], acquisition)
+        replace_roi_table(
+            url,
+            settings.input_roi_table,
+            rois=[one.to_roi(moving.table.rois[one.key.roi]) for one in records],
+            meta=moving.table.meta,
+            record=record.to_json(),
+        )
+    _log_summary(url, acquisition, records)
+
+
+def _inputs(fixed: Side, moving: Side) -> dict[str, str]:
+    return {
+        "reference_image": fixed.image.url.image_path,
+        "reference_pixels": fingerprint_pixels(fixed.image),
+        "reference_rois": fingerprint_rois(fixed.table),
+        "pixels": fingerprint_pixels(moving.image),
+        "rois": fingerprint_rois(moving.table),
+    }
+
+
+def _is_measured(side: Side, record: Record) -> bool:
+    """Whether the table is what this step would write, as far as rows can be lost."""
+    stored = Record.read(side.table.record)
+    if stored is None or not stored.is_of(record):
+        return False
+    rows = side.table.rois.items()
+    try:
+        return all(
+            RoiRecord.from_roi(roi, side.image, side.image.where(name)).candidates
+            for name, roi in rows
+        )
+    except InvalidDataError:
+        # All later steps say of such a row: measure again.
+        return False
+
+
+def _find_pattern(pairs: Sequence[RoiPair]) -> FixedPattern | None:
+    """Find what the camera shows in all ROIs, and say how much it is."""
+    pattern = find_fixed_pattern(
+        [pair.fixed.start_patch for pair in pairs],
+        [pair.moving.start_patch for pair in pairs],
+    )
+    if pattern is not None and pattern.mask.any():
+        logger.info(
+            "%.2f %% of the camera shows the same in all ROIs (hot pixels, dust) and "
+            "is left out",
+            100 * pattern.mask.mean(),
+        )
+    return pattern
+
+
+def _register_pair(
+    pair: RoiPair,
+    method: RegistrationMethod,
+    settings: CalculateSettings,
+    pattern: FixedPattern | None,
+) -> Estimate:
+    """Estimate the transform of a ROI, relative to the first corners of both."""
+    fixed, moving = prepare_pair(pair, settings, pattern)
+    # Tasks run side by side: more threads would only wait for each other, at full load.
+    with threadpool_limits(1, "blas"):
+        estimate = method.estimate(
+            fixed, moving, start_level=min(pair.fixed.side.start_level, len(fixed) - 1)
+        )
+    if pattern is None:
+        return estimate
+    # What was found may be the camera, not the sample.
+    explained = _is_still(estimate.best, pattern) and pattern.explains(
+        pair.fixed.start_patch, pair.moving.start_patch
+    )
+    evidence = {**estimate.best.evidence, "fixed_pattern": float(explained)}
+    confidence = 0.0 if explained else estimate.best.confidence
+    best = replace(estimate.best, confidence=confidence, evidence=evidence)
+    return Estimate((best, *estimate.candidates[1:]))
+
+
+def _is_still(candidate: Candidate, pattern: FixedPattern) -> bool:
+    """Tell whether the shift is too small to leave a fixed pattern."""
+    _, y, x = candidate.transform.displacement_at(np.zeros(3))
+    return bool(np.all(np.abs((y, x)) < np.multiply(_STILL_BINS, pattern.spacing_um)))
+
+
+def _make_record(pair: RoiPair, estimate: Estimate) -> RoiRecord:
+    """Turn transforms between ROI corners into ones between the images."""
+    corners_um = pair.moving.corner_um, pair.fixed.corner_um
+    side = pair.moving.side
+    return RoiRecord.of(
+        side.table.rois[pair.key.roi],
+        side.image,
+        tuple(
+            replace(candidate, transform=candidate.transform.in_frames(*corners_um))
+            for candidate in estimate.candidates
+        ),
+        status="measured",
+    )
+
+
+def _log_estimate(record: RoiRecord, acquisition: int) -> None:
+    best = record.candidates[0]
+    evidence = (f"{name} {value:.2f}" for name, value in best.evidence.items())
+    logger.info(
+        "%s, acquisition %d: translation z=%.3f, y=%.3f, x=%.3f um, confidence %s; %s",
+        record.key,
+        acquisition,
+        *record.displacement_um,
+        "unknown" if best.confidence is None else f"{best.confidence:.2f}",
+        ", ".join(evidence),
+    )
+
+
+def _log_summary(url: ImageUrl, acquisition: int, records: Sequence[RoiRecord]) -> None:
+    best = [record.candidates[0] for record in records]
+    lengths = [float(np.linalg.norm(record.displacement_um)) for record in records]
+    logger.info(
+        "%s: acquisition %d, %d ROIs registered, %d with a confidence below %s; "
+        "translation median %.2f um, maximum %.2f um",
+        url.zarr_url,
+        acquisition,
+        len(records),
+        sum((one.confidence or 0.0) < DEFAULT_MIN_CONFIDENCE for one in best),
+        DEFAULT_MIN_CONFIDENCE,
+        float(np.median(lengths)),
+        max(lengths),
+    )

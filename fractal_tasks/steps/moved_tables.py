@@ -1,0 +1,177 @@
+"""Tables of the registered image.
+
+The reference's ROI tables describe the registered image. The acquisition's own
+further ROI tables move along, masking ROI tables are made anew from the registered
+label, and measurements are carried over.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.records.plans import RegistrationPlan
+from fractal_tasks.storage.files import files_of, open_group
+from fractal_tasks.storage.pixels.label_boxes import build_masking_rois
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_tables import (
+    RoiTableData,
+    read_roi_table,
+    read_table_types,
+    write_rois,
+)
+from fractal_tasks.storage.plate.rois import roi_extent_um
+from fractal_tasks.storage.urls import Location
+from fractal_tasks.transforms.box_index import BoxIndex
+from fractal_tasks.transforms.boxes import AXES, box_from_um
+
+if TYPE_CHECKING:
+    from ngio import Roi
+
+logger = logging.getLogger(__name__)
+
+OWN_SUFFIX = "_acquisition"
+"""Added to the name of an own ROI table that the reference's would overwrite."""
+
+
+def write_moved_tables(
+    source: OpenImage, build: Location, plan: RegistrationPlan, labels: Sequence[str]
+) -> None:
+    """Write all tables of the registered image.
+
+    Args:
+        source: The image as it is.
+        build: Where the registered image lies, with its labels.
+        plan: The reference's ROI tables, and how ROIs moved.
+        labels: Names of the labels in `build`.
+
+    Raises:
+        InvalidDataError: Two tables would get the same name.
+    """
+    import zarr
+
+    types = read_table_types(source)
+    mover = _Mover(source, plan)
+    tables = dict(plan.reference_tables)
+    for name, table_type in types.items():
+        if table_type == "roi_table":
+            own = read_roi_table(source, name)
+            if not _is_described(own, plan):
+                _add_table(tables, mover.move_table(own), source)
+        elif table_type == "masking_roi_table":
+            remade = _remade_masking_table(source, name, build, labels)
+            if remade is not None:
+                _add_table(tables, remade, source)
+    carried = [
+        name
+        for name, table_type in types.items()
+        if not table_type.endswith("roi_table")
+    ]
+    zarr_format = open_group(build).metadata.zarr_format
+    with files_of(build).building_locally(build / "tables") as folder:
+        group = zarr.create_group(folder, zarr_format=zarr_format)
+        for name, table in tables.items():
+            zarr.create_group(folder / name, zarr_format=zarr_format)
+            write_rois(folder / name, list(table.rois.values()), table.meta)
+        for name in carried:
+            _carry_over(source, name, folder, taken=name in tables)
+        group.attrs["tables"] = [*tables, *carried]
+
+
+def _add_table(
+    tables: dict[str, RoiTableData], table: RoiTableData, image: OpenImage
+) -> None:
+    if table.name in tables:
+        raise _clash(image, table.name)
+    tables[table.name] = table
+
+
+def _clash(image: OpenImage, name: str) -> InvalidDataError:
+    return InvalidDataError(
+        f"{image.zarr_url}: the registered image would get two tables named {name!r}, "
+        "one of this acquisition and one of the reference. Rename the table in this "
+        "acquisition."
+    )
+
+
+def _is_described(own: RoiTableData, plan: RegistrationPlan) -> bool:
+    """Whether the reference's table of this name stands for the acquisition's."""
+    reference = plan.reference_tables.get(own.name)
+    return reference is not None and set(own.rois) == set(reference.rois)
+
+
+class _Mover:
+    """Moves ROIs along with the pixels under them."""
+
+    def __init__(self, image: OpenImage, plan: RegistrationPlan) -> None:
+        self._image = image
+        self._taken = set(plan.reference_tables)
+        self._placements = list(plan.placements.values())
+        self._sources = BoxIndex([one.source for one in self._placements])
+
+    def move_table(self, own: RoiTableData) -> RoiTableData:
+        """Move a ROI table of the acquisition itself."""
+        rois = {key: self._move_roi(roi) for key, roi in own.rois.items()}
+        new_name = own.name + OWN_SUFFIX if own.name in self._taken else own.name
+        logger.info(
+            "%s: ROI table %r of this acquisition moves along, as %r",
+            self._image.zarr_url,
+            own.name,
+            new_name,
+        )
+        return RoiTableData(new_name, rois, own.meta)
+
+    def _move_roi(self, roi: "Roi") -> "Roi":
+        spacing_um = self._image.spacing_um
+        start_um, length_um = roi_extent_um(roi, self._image)
+        box = box_from_um(start_um, length_um, spacing_um)
+        placement = self._placements[self._sources.find_most_common(box)]
+        for axis, shift, step in zip(AXES, placement.shift_px, spacing_um, strict=True):
+            part = roi.get(axis)
+            if part is not None and axis in self._image.level.axes:
+                start = (part.start or 0.0) + shift * step
+                roi = roi.update_slice(name=axis, new_slice=(start, part.length))
+        return roi
+
+
+def _remade_masking_table(
+    image: OpenImage, name: str, build: Location, labels: Sequence[str]
+) -> RoiTableData | None:
+    """Make a masking ROI table from the registered label; None without its label."""
+    from ngio import open_ome_zarr_container
+
+    old = read_roi_table(image, name)
+    label = image.container.get_masking_roi_table(name).reference_label
+    if label is None or label not in labels:
+        logger.warning(
+            "%s: masking ROI table %r is left out, its label %r is not in the "
+            "registered image",
+            image.zarr_url,
+            name,
+            label,
+        )
+        return None
+    built = open_ome_zarr_container(
+        files_of(build).open_store(build), mode="r", cache=True
+    )
+    extras = {roi.label: roi.model_extra or {} for roi in old.rois.values()}
+    rois = {
+        str(roi.name): roi.model_copy(update=extras.get(roi.label, {}))
+        for roi in build_masking_rois(built.get_label(label))
+    }
+    return RoiTableData(name, rois, old.meta)
+
+
+def _carry_over(image: OpenImage, name: str, folder: Path, *, taken: bool) -> None:
+    """Copy a table of measurements as it is."""
+    if taken:
+        raise _clash(image, name)
+    logger.info(
+        "%s: table %r is carried over as it is; positions in it, if any, are those "
+        "before registration",
+        image.zarr_url,
+        name,
+    )
+    table, copy = image.url.location / "tables" / name, Location(str(folder / name))
+    files_of(table).copy_folder(table, copy)

@@ -1,0 +1,117 @@
+"""Write what *consensus* decided: a registered ROI table with its plan."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fractal_tasks.model import Placement, RowKey, Verdict
+from fractal_tasks.records.provenance import Record
+from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.records.stored_plan import (
+    ConsensusRecord,
+    StoredPlacement,
+    StoredTable,
+)
+from fractal_tasks.records.well_rows import AcquisitionRows
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_tables import (
+    RoiTableData,
+    plain_meta,
+    replace_roi_table,
+)
+from fractal_tasks.transforms.boxes import AXES
+
+if TYPE_CHECKING:
+    from ngio import Roi
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RegisteredAcquisition:
+    """One acquisition of a well, and what was decided about its rows."""
+
+    rows: AcquisitionRows
+    verdicts: Mapping[RowKey, Verdict]
+    placements: Mapping[RowKey, Placement]
+
+    def to_rois(self) -> list["Roi"]:
+        """Give the rows of the registered table: the kept regions, and the verdicts."""
+        rois = []
+        for key in self.rows.keys:
+            roi, verdict = self.rows.table.rois[key.roi], self.verdicts[key]
+            record = RoiRecord.of(
+                roi,
+                self.rows.image,
+                (verdict.candidate,),
+                status=verdict.status,
+                reason=verdict.reason,
+            )
+            moved = _move_roi(roi, self.placements[key], self.rows.image)
+            rois.append(record.to_roi(moved))
+        return rois
+
+
+def write_registered_tables(
+    well: Sequence[RegisteredAcquisition],
+    reference_tables: Mapping[str, RoiTableData],
+    record: Record,
+) -> None:
+    """Write the registered table into every acquisition of a well.
+
+    Args:
+        well: The acquisitions, reference first; the caller holds their locks.
+        reference_tables: The further ROI tables of the reference, by name.
+        record: What the tables were made from; `registered_roi_table` in its settings
+            is their name.
+
+    Raises:
+        PublishError: A table could not be replaced; the old one is untouched.
+    """
+    name = str(record.settings["registered_roi_table"])
+    registered = [one.to_rois() for one in well]
+    reference = well[0].rows
+    own = RoiTableData(
+        name,
+        {str(roi.name): roi for roi in registered[0]},
+        plain_meta(reference.table.meta.backend),
+    )
+    # They go into the plan of every acquisition, and are made into JSON once.
+    frozen_tables = {
+        table.name: StoredTable.of(table) for table in (*reference_tables.values(), own)
+    }
+    for one, rois in zip(well, registered, strict=True):
+        plan = ConsensusRecord(
+            **dict(record),
+            reference_image=reference.image.url.image_path,
+            placements=tuple(
+                StoredPlacement.of(key, placement)
+                for key, placement in one.placements.items()
+            ),
+            reference_tables=frozen_tables,
+        )
+        replace_roi_table(
+            one.rows.image.url,
+            name,
+            rois=rois,
+            meta=plain_meta(one.rows.table.meta.backend),
+            record=plan.to_json(),
+        )
+    logger.info(
+        "Well %s: wrote table %r into %d acquisitions",
+        reference.image.url.well_url,
+        name,
+        len(well),
+    )
+
+
+def _move_roi(roi: "Roi", placement: Placement, image: OpenImage) -> "Roi":
+    """Put a ROI where the kept region lies; axes it does not have are not added."""
+    box = placement.region_source
+    for axis, start, length, step in zip(
+        AXES, box.start, box.shape, image.spacing_um, strict=True
+    ):
+        if roi.get(axis) is not None:
+            roi = roi.update_slice(name=axis, new_slice=(start * step, length * step))
+    return roi

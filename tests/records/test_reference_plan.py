@@ -1,0 +1,90 @@
+"""Plans made from the reference's table, as for a table of fractal-tasks-core."""
+
+from pathlib import Path
+
+import pytest
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.records.plans import RegistrationPlan
+from fractal_tasks.records.reference_plan import find_reference, plan_from_reference
+from fractal_tasks.transforms import Translation
+from fractal_tasks.transforms.boxes import PixelBox
+from tests.records.plans import FIRST, OF_FIRST, PLACEMENTS, cropped_rois
+from tests.records.plates import (
+    PIXEL_UM,
+    REGISTERED,
+    TABLE,
+    image_url,
+    open_acquisition,
+    write_rows,
+)
+
+
+def write_tables(
+    plate: Path, *, y_px: tuple[float, float], height_px: tuple[float, float]
+) -> None:
+    """Write the registered tables of the reference and of the acquisition."""
+    for index, (first, height) in enumerate(zip(y_px, height_px, strict=True)):
+        rois = cropped_rois(plate, y_px=first, height_px=height)
+        write_rows(image_url(plate, index), rois, REGISTERED)
+
+
+def make(plate: Path) -> RegistrationPlan:
+    reference = open_acquisition(plate, 0)
+    return plan_from_reference(open_acquisition(plate, 1), reference, REGISTERED)
+
+
+def test_plan_moves_each_roi_onto_that_of_the_reference(plate: Path) -> None:
+    write_tables(plate, y_px=(2, 0), height_px=(30, 30))
+    plan = make(plate)
+    for key, expected in PLACEMENTS.items():
+        placement = plan.placements[key]
+        assert placement.source == expected.source
+        assert placement.destination == placement.region == expected.region
+        assert placement.transform.displacement_at((0, 0, 0)) == pytest.approx(
+            (0.0, 2 * PIXEL_UM, 0.0)
+        )
+    assert plan.reference_tables.keys() >= {TABLE, REGISTERED}
+    assert (plan.reference_image, plan.fill_value) == ("0", 0.0)
+    assert plan.consensus is None
+
+
+def test_size_is_that_of_the_roi_of_the_reference(plate: Path) -> None:
+    write_tables(plate, y_px=(2, 0), height_px=(30, 25))
+    assert make(plate).placements[FIRST].source == OF_FIRST.source
+
+
+def test_what_the_image_has_not_seen_is_left_out(plate: Path) -> None:
+    write_tables(plate, y_px=(0, -2), height_px=(32, 32))
+    placement = make(plate).placements[FIRST]
+    assert placement.region == PixelBox((0, 0, 0), (1, 32, 32))
+    assert placement.destination == OF_FIRST.destination
+    assert placement.source == OF_FIRST.source
+    assert isinstance(placement.transform, Translation)
+
+
+def test_roi_without_pixels_is_a_table_that_is_lost(plate: Path) -> None:
+    write_tables(plate, y_px=(0, 0), height_px=(30, 0))
+    with pytest.raises(InvalidDataError, match=r"'FOV_1'.*A file of the table may be"):
+        make(plate)
+
+
+def test_rois_that_differ_are_refused(plate: Path) -> None:
+    write_tables(plate, y_px=(0, 0), height_px=(30, 30))
+    (first, _) = cropped_rois(plate, y_px=0, height_px=30)
+    write_rows(image_url(plate, 1), [first], REGISTERED)
+    with pytest.raises(InvalidDataError, match=r"only in .*/0: \['FOV_2'\]"):
+        make(plate)
+
+
+def test_roi_that_leaves_the_image_is_refused(plate: Path) -> None:
+    write_tables(plate, y_px=(0, 40), height_px=(30, 30))
+    with pytest.raises(InvalidDataError, match="ROI 'FOV_1': the source pixels"):
+        make(plate)
+
+
+def test_reference_is_found_by_its_acquisition(plate: Path) -> None:
+    image = open_acquisition(plate, 1)
+    assert find_reference(image, 0) == image_url(plate, 0)
+    with pytest.raises(InvalidDataError, match="needed is reference_acquisition=7"):
+        find_reference(image, 7)

@@ -1,0 +1,64 @@
+"""Methods of registration that know their result, and count how often they run."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import PrivateAttr
+
+from fractal_tasks.model import CalculateSettings, Candidate
+from fractal_tasks.registration.base import RegistrationMethod
+from fractal_tasks.registration.estimate import Estimate
+from fractal_tasks.registration.patch import PatchPyramid
+from fractal_tasks.transforms import Translation, Vector
+from tests.records.plates import TABLE
+from tests.transforms.affine import turn_about
+
+
+class Moves(RegistrationMethod):
+    """Says that everything moved by the same vector."""
+
+    type: Literal["moves"] = "moves"
+    vector_um: Vector = (0.0, 3.25, -2.6)
+    """Too far for what the camera shows in all images of a tiny plate."""
+    _calls: list[tuple[int, ...]] = PrivateAttr(default_factory=list)
+
+    @property
+    def calls(self) -> list[tuple[int, ...]]:
+        """Shapes of the fixed patches that it was asked about."""
+        return self._calls
+
+    def estimate(
+        self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
+    ) -> Estimate:
+        self._calls.append(tuple(fixed[0].shape))
+        best = Candidate(Translation(self.vector_um), 0.75, 0.05, {"ratio": 3.0})
+        other = Candidate(Translation((0.0, 0.0, 0.0)), 0.25, None)
+        return Estimate((best, other))
+
+
+class Turns(RegistrationMethod):
+    """Says that everything turned about the middle of the moving patch."""
+
+    type: Literal["turns"] = "turns"
+    degrees: float = 2.0
+
+    def estimate(
+        self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
+    ) -> Estimate:
+        sizes = np.multiply(moving[0].shape, moving[0].spacing_um) / 2
+        y_um, x_um = sizes[-2:].tolist()
+        turn = turn_about((0.0, y_um, x_um), degrees=self.degrees)
+        return Estimate((Candidate(turn, 0.9, 0.1),))
+
+
+def settings_for(method: RegistrationMethod, **changes: object) -> CalculateSettings:
+    settings = CalculateSettings(
+        wavelength_id="A01_C01",
+        method=method.model_dump(mode="json"),
+        lower_rescale_quantile=0.0,
+        upper_rescale_quantile=1.0,
+        input_roi_table=TABLE,
+        level_path="1",
+        dimensions="auto",
+    )
+    return settings.model_copy(update=changes)

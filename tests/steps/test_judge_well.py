@@ -1,0 +1,248 @@
+"""Judging a well: what is written, when it is done again, and what is refused."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
+from fractal_tasks.model import Candidate, PlateEvidence, WellMovement
+from fractal_tasks.records.plans import read_plan
+from fractal_tasks.records.provenance import Record
+from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.steps.judge_well import check_one_well, judge_well
+from fractal_tasks.storage.plate.roi_tables import replace_roi_table
+from fractal_tasks.transforms import TRANSFORM_TYPES
+from tests.conftest import MakePlate
+from tests.records.plans import OF_FIRST, OF_SECOND, SETTINGS
+from tests.records.plates import (
+    PIXEL_UM,
+    REGISTERED,
+    TABLE,
+    TINY,
+    edit_rows,
+    image_url,
+    open_acquisition,
+    read_rows,
+)
+from tests.steps.wells import (
+    judge,
+    moved_by,
+    store_estimates,
+    tree_of,
+    versions_of,
+    well_urls,
+)
+from tests.transforms.affine import Affine, turn_about
+
+BOTH = {"FOV_1": moved_by(2, 0), "FOV_2": moved_by(2, 0)}
+UNSURE = {"FOV_1": moved_by(2, 0), "FOV_2": moved_by(9, 9, confidence=0.0)}
+
+
+@pytest.fixture
+def measured(plate: Path) -> Path:
+    """The tiny plate, measured: both fields lie 2 px off along y."""
+    store_estimates(image_url(plate, 1), BOTH)
+    return plate
+
+
+def tables_of(plate: Path, look: Any = tree_of) -> list[Any]:
+    return [look(url.path / "tables") for url in well_urls(plate)]
+
+
+def record_of(plate: Path, acquisition: int, name: str) -> RoiRecord:
+    image = open_acquisition(plate, acquisition)
+    roi = read_rows(image, REGISTERED).rois[name]
+    return RoiRecord.from_roi(roi, image, name)
+
+
+def test_plan_says_which_pixels_all_acquisitions_see(measured: Path) -> None:
+    judge(measured)
+    plan = read_plan(open_acquisition(measured, 1), REGISTERED, 0)
+    assert plan is not None
+    placed = [plan.placements[key] for key in sorted(plan.placements)]
+    assert [one.source for one in placed] == [OF_FIRST.source, OF_SECOND.source]
+    assert [one.destination for one in placed] == [OF_FIRST.region, OF_SECOND.region]
+    assert placed[0].transform == BOTH["FOV_1"].transform
+    assert plan.reference_tables.keys() >= {TABLE, REGISTERED}
+
+
+def test_rows_say_where_the_region_lies_and_what_was_decided(measured: Path) -> None:
+    judge(measured)
+    for acquisition, first_px in ((0, 2), (1, 0)):
+        for roi in read_rows(open_acquisition(measured, acquisition), REGISTERED).rois:
+            table = read_rows(open_acquisition(measured, acquisition), REGISTERED)
+            part = table.rois[roi].get("y")
+            assert part is not None
+            assert part.start == pytest.approx(first_px * PIXEL_UM)
+            assert part.length == pytest.approx(30 * PIXEL_UM)
+    assert record_of(measured, 0, "FOV_2").status == "reference"
+    record = record_of(measured, 1, "FOV_2")
+    assert record.status == "measured"
+    assert record.displacement_um == pytest.approx((0.0, 2 * PIXEL_UM, 0.0))
+    assert record.candidates[0].error_um == 0.02
+
+
+def test_second_run_does_nothing_and_says_so(
+    measured: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge(measured)
+    before = tables_of(measured, versions_of)
+    with caplog.at_level(logging.INFO):
+        judge(measured)
+    assert tables_of(measured, versions_of) == before
+    assert "its 2 acquisitions were judged from the same estimates" in caplog.text
+
+
+def test_rerun_judges_again_and_writes_the_same(measured: Path) -> None:
+    judge(measured)
+    content, versions = tables_of(measured), tables_of(measured, versions_of)
+    judge(measured, rerun=True)
+    assert tables_of(measured) == content
+    assert tables_of(measured, versions_of) != versions
+
+
+@pytest.mark.parametrize(
+    ("acquisition", "columns"),
+    [(0, {"a": "b"}), (1, {"a": "b"}), (1, {"translation_y": 3 * PIXEL_UM})],
+    ids=["reference", "acquisition", "estimate"],
+)
+def test_other_rows_are_judged(
+    measured: Path, acquisition: int, columns: dict[str, Any]
+) -> None:
+    judge(measured)
+    before = tables_of(measured, versions_of)
+    edit_rows(image_url(measured, acquisition), columns)
+    judge(measured)
+    after = tables_of(measured, versions_of)
+    name = f"{REGISTERED}/.zattrs"
+    assert [one[name] for one in after] != [one[name] for one in before]
+
+
+def test_other_settings_are_judged(measured: Path) -> None:
+    judge(measured)
+    judge(measured, keep="reference", fill_value=7.0)
+    plan = read_plan(open_acquisition(measured, 1), REGISTERED, 0)
+    assert plan is not None
+    assert plan.fill_value == 7.0
+
+
+def test_order_of_the_other_images_makes_no_difference(make_plate: MakePlate) -> None:
+    plate = make_plate(**{**TINY, "acquisitions": 3, "labels": False})
+    for acquisition in (1, 2):
+        estimates = dict.fromkeys(BOTH, moved_by(acquisition, -acquisition))
+        store_estimates(image_url(plate, acquisition), estimates)
+    reference, *others = [image_url(plate, index) for index in range(3)]
+    judge_well([reference, *others], None, SETTINGS)
+    content = [tree_of(one.path / "tables") for one in (reference, *others)]
+    judge_well([reference, *others[::-1]], None, SETTINGS, rerun=True)
+    again = [image_url(plate, index).path / "tables" for index in range(3)]
+    assert [tree_of(folder) for folder in again] == content
+
+
+def test_transform_that_cannot_be_applied_is_refused_before_anything_is_written(
+    measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
+    turn = Candidate(turn_about((0.5, 5.2, 15.6), degrees=0.5), 0.99, 0.02)
+    store_estimates(image_url(measured, 1), {**BOTH, "FOV_2": turn})
+    before = tables_of(measured)
+    with pytest.raises(
+        InvalidDataError,
+        match=r"ROI 'FOV_2', acquisition 1 \(.*/A/01/1\): .*'affine'.*translation",
+    ):
+        judge(measured, min_confidence=0.0)
+    assert tables_of(measured) == before
+
+
+def test_well_without_estimates_is_a_missing_step(plate: Path) -> None:
+    before = tables_of(plate)
+    with pytest.raises(MissingStepError, match="ROI 'FOV_1', acquisition 1"):
+        judge(plate)
+    assert tables_of(plate) == before
+
+
+def test_acquisitions_without_a_common_region_are_refused(plate: Path) -> None:
+    store_estimates(image_url(plate, 1), dict.fromkeys(BOTH, moved_by(40, 0)))
+    before = tables_of(plate)
+    with pytest.raises(InvalidDataError, match=r"ROI 'FOV_1'.*no region in common"):
+        judge(plate)
+    assert tables_of(plate) == before
+
+
+def test_fill_value_that_pixels_cannot_hold_is_refused_if_it_is_needed(
+    measured: Path,
+) -> None:
+    with pytest.raises(InvalidInputError, match=r"fill_value=0\.5"):
+        judge(measured, keep="reference", fill_value=0.5)
+    judge(measured, fill_value=0.5)
+
+
+def test_plate_stands_in_for_a_well_in_which_nothing_is_believed(plate: Path) -> None:
+    url = image_url(plate, 1)
+    store_estimates(url, dict.fromkeys(BOTH, moved_by(9, 9, confidence=0.0)))
+    movement = WellMovement(translation_um=(0.0, 2 * PIXEL_UM, 0.0), wells=3)
+    evidence = PlateEvidence(input_roi_table=TABLE, movements={1: movement})
+    judge_well(well_urls(plate), evidence, SETTINGS)
+    record = record_of(plate, 1, "FOV_1")
+    assert record.status == "imputed"
+    assert record.displacement_um == pytest.approx(movement.translation_um)
+
+
+def test_images_of_several_wells_are_refused(plate: Path) -> None:
+    check_one_well(well_urls(plate))
+    with pytest.raises(InvalidInputError, match="needed are images of one"):
+        check_one_well([*well_urls(plate), image_url(plate, 0, "B/01")])
+
+
+def test_estimates_against_another_image_are_refused(measured: Path) -> None:
+    """Translations onto different references would be judged as if they were of one."""
+    url = image_url(measured, 1)
+    table = read_rows(open_acquisition(measured, 1), TABLE)
+    record = Record(
+        task="calculate_registration", inputs={"reference_image": "7"}, settings={}
+    )
+    rois = list(table.rois.values())
+    replace_roi_table(url, TABLE, rois=rois, meta=table.meta, record=record.to_json())
+    before = tables_of(measured)
+    with pytest.raises(InvalidDataError, match=r"1.*against image '7'.*against '0'"):
+        judge(measured)
+    assert tables_of(measured) == before
+
+
+@pytest.mark.parametrize("harm", ["removed", "cut"])
+def test_registered_table_that_is_damaged_is_written_again(
+    measured: Path, harm: str
+) -> None:
+    judge(measured)
+    expected = tables_of(measured)
+    folder = image_url(measured, 1).path / "tables" / REGISTERED
+    if harm == "removed":
+        shutil.rmtree(folder)
+    else:
+        file = max(folder.rglob(".zattrs"), key=lambda path: path.stat().st_size)
+        file.write_bytes(file.read_bytes()[:-9])
+    judge(measured)
+    assert tables_of(measured) == expected
+
+
+@pytest.mark.parametrize("name", ["nuclei_features", "well_ROI_table"])
+def test_table_of_others_is_never_replaced(measured: Path, name: str) -> None:
+    before = tables_of(measured)
+    with pytest.raises(InvalidInputError, match=f"{name}.*would be lost"):
+        judge(measured, registered_roi_table=name)
+    assert tables_of(measured) == before
+
+
+def test_edited_translation_is_believed(plate: Path) -> None:
+    """Who corrects a field that was not recognised has looked at it."""
+    store_estimates(image_url(plate, 1), UNSURE)
+    edit = {"translation_y": 2 * PIXEL_UM, "translation_x": 0.0}
+    edit_rows(image_url(plate, 1), edit)
+    judge(plate)
+    record = record_of(plate, 1, "FOV_2")
+    assert record.status == "measured"
+    assert record.displacement_um == pytest.approx((0.0, 2 * PIXEL_UM, 0.0))
+    assert (record.candidates[0].error_um, record.candidates[0].evidence) == (None, {})
