@@ -23,7 +23,8 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 from zarr.storage import FsspecStore
 
-from fractal_tasks.storage import remote_folder, remote_store
+from fractal_tasks.storage.remote import folder as remote_folder
+from fractal_tasks.storage.remote import store as remote_store
 from fractal_tasks.storage.urls import Location
 from fractal_tasks.synthetic import PlateOptions, create_plate
 from fractal_tasks.tasks.apply_registration_to_image import apply_registration_to_image
