@@ -12,7 +12,7 @@ help:
 	@echo "make accuracy  compare the estimates with the truth and with other packages"
 	@echo "make stress    run the tasks at once and kill them, for half an hour"
 	@echo "make e2e       run the tasks on a real Fractal server (needs Python 3.13)"
-	@echo "make docs      build the documentation into site/"
+	@echo "make docs      write docs/errors.md, build the documentation into site/"
 	@echo "make clean     remove all that these targets made"
 
 $(BIN)/python:
@@ -70,6 +70,7 @@ e2e: $(VENV)/.installed-e2e
 	$(BIN)/python e2e/run.py $(if $(SERVER_PYTHON),--server-python $(SERVER_PYTHON)) $(ARGS)
 
 docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/generate_errors.py
 	$(BIN)/mkdocs build --strict
 
 clean:

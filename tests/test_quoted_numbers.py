@@ -1,0 +1,86 @@
+"""Numbers on the pages that explain methods and judgement are those of the code."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+JUDGING, METHODS = "judging", "methods"
+CONSENSUS = "tasks/find_registration_consensus"
+
+CONFIDENCE = "registration.evidence"
+CAMERA = "registration.fixed_pattern"
+SEARCH = "registration.coarse"
+CORRELATION = "registration.correlation"
+ROTATION = "registration.motion"
+LIKELIHOOD = "registration.likelihood"
+SPECTRA = "registration.spectra"
+
+QUOTES = [
+    (JUDGING, "e = {:g} + {:g} ln ratio", CONFIDENCE, "_INTERCEPT _PER_LOG_RATIO"),
+    (JUDGING, "ratio + {:g} ln lead", CONFIDENCE, "_PER_LOG_LEAD"),
+    (JUDGING, "limited to {:g} to {:g}; beyond", CONFIDENCE, "_WEAKEST _STRONGEST"),
+    (JUDGING, "by more than {:g} standard deviations", CONFIDENCE, "_CLEAR_SDS"),
+    (JUDGING, "more than {} pixels away", CONFIDENCE, "_PEAK_RADIUS_PX"),
+    (JUDGING, "within {} pixels of the search", SEARCH, "_PEAK_RADIUS_PX"),
+    (JUDGING, "strongest {:g} um", SEARCH, "_HEAP_UM"),
+    (JUDGING, "is multiplied by {:g}, and", LIKELIHOOD, "_OPTIMISM"),
+    (JUDGING, "limited to {:g} to {:g} pixels", LIKELIHOOD, "_LEAST_PX _MOST_PX"),
+    (JUDGING, "with {} degrees of freedom", "model.precision", "_FREEDOM"),
+    (JUDGING, "confidence of {:g} or less", CORRELATION, "_CONVINCING"),
+    (JUDGING, "within {:g} um of a better", CORRELATION, "_APART_UM"),
+    (JUDGING, "Of up to {} ROIs, binned", CAMERA, "_MAX_FIELDS"),
+    (JUDGING, "binned to at most {0} x {0},", CAMERA, "_MAX_BINS"),
+    (JUDGING, "needs at least {} ROIs", CAMERA, "_MIN_FIELDS"),
+    (JUDGING, "by {:g} standard deviations, or", CAMERA, "_SURPRISING_SDS"),
+    (JUDGING, "or a similarity of {:g}", CAMERA, "_CERTAIN"),
+    (JUDGING, "less than {:g} bins", "steps.measure_rois", "_STILL_BINS"),
+    (CONSENSUS, "with a probability of {:g}", "qc.candidates", "_UNKNOWN_CONFIDENCE"),
+    (CONSENSUS, "in less than {:.0%} of the cases", "qc.stage", "_SIGNIFICANCE"),
+    (CONSENSUS, "if they are below {:.0%}", "qc.well", "MAX_LINEAR"),
+    (CONSENSUS, "at least {:g} um and at most", "qc.well", "_LEAST_SIGMA_UM"),
+    (CONSENSUS, "by more than 1/{:g}, the", "qc.mixture", "TOLERANCE_SIGMAS"),
+    (CONSENSUS, "*G* counts at most {:g},", "qc.mixture", "_MAX_GAIN"),
+    (CONSENSUS, "if at least {} agree", "qc.decision", "MIN_AGREEING"),
+    (CONSENSUS, "of at least {:g} (whatever", "qc.plate", "LEAST_FOR_PLATE"),
+    (METHODS, "at least {} of these pixels apart", SEARCH, "_PEAK_RADIUS_PX"),
+    (METHODS, "pixels of {:g} um", SEARCH, "_ENOUGH_UM"),
+    (METHODS, "below {:g} um", SEARCH, "_TOO_FINE_UM"),
+    (METHODS, "at least {0} x {0} remain", SEARCH, "_LEAST_PX"),
+    (METHODS, "with a confidence above {:g}", CORRELATION, "_CONVINCING"),
+    (METHODS, "at least {} and at most", "registration.windows", "_SMALLEST_PX"),
+    (METHODS, "low-pass of {:g} pixels", SPECTRA, "_SHARP_PX"),
+    (METHODS, "measured in {} rings", SPECTRA, "RINGS"),
+    (METHODS, "if its peak is {:g} times as high", ROTATION, "_GAIN"),
+    (METHODS, "rotation, and {:g} times as high", ROTATION, "_CONTRAST"),
+    (METHODS, "of freedom) is above {:g}", LIKELIHOOD, "_SIGNIFICANT"),
+    (METHODS, "stands out {:g} times as clearly", CORRELATION, "_SHARPER"),
+]
+"""Page, sentence, module, and the constants that the sentence quotes."""
+
+WORDS = {4: "four"}
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence", "module", "names"),
+    QUOTES,
+    ids=[f"{page}: {sentence}" for page, sentence, *_ in QUOTES],
+)
+def test_sentence_quotes_the_constants(
+    page: str, sentence: str, module: str, names: str
+) -> None:
+    constants = vars(import_module(f"fractal_tasks.{module}"))
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    for typographic, plain in (
+        ("\N{MINUS SIGN}", "-"),
+        ("\N{MULTIPLICATION SIGN}", "x"),
+    ):
+        text = text.replace(typographic, plain)
+    text = " ".join(text.replace("\N{MICRO SIGN}", "u").replace("\n> ", " ").split())
+    quote = sentence.format(*(constants[name] for name in names.split()))
+    spelled = sentence.format(
+        *(WORDS.get(constants[name], constants[name]) for name in names.split())
+    )
+    assert quote.replace("%", " %") in text or spelled in text
