@@ -5,6 +5,7 @@ cut into small ROIs, and all three tasks run on it; writes MANY_ROIS.md.
 """
 
 import argparse
+import logging
 import os
 import tempfile
 import time
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "MANY_ROIS.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     rows = []
     for count in options.counts:
         seconds = measure(count)
