@@ -5,12 +5,15 @@ from typing import Literal, TypeAlias
 
 from fractal_tasks.model.candidate import Candidate
 
-Status: TypeAlias = Literal["reference", "measured", "chosen", "rejected", "imputed"]
+Status: TypeAlias = Literal[
+    "reference", "measured", "chosen", "rejected", "imputed", "unresolved"
+]
 """How a ROI came to its transform.
 
 ``measured``: its best candidate is believed. ``chosen``: another of its candidates is,
 in view of the other ROIs. ``rejected``: none is. ``imputed``: it was rejected, and gets
-what the other ROIs of the well, or other wells, say.
+what the other ROIs of the well, or other wells, say. ``unresolved``: nothing is known
+of it; it stays at its expected place.
 """
 
 DEFAULT_MIN_CONFIDENCE = 0.9

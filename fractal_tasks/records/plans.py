@@ -7,12 +7,13 @@ then it is made from the reference's table of the same name (`reference_plan`).
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError
 from fractal_tasks.model import Placement, RowKey
 from fractal_tasks.records.provenance import Record, fingerprint
+from fractal_tasks.records.registered_rows import describe_registered
 from fractal_tasks.records.stored_plan import (
     ConsensusRecord,
     StoredPlacement,
@@ -40,7 +41,8 @@ class RegistrationPlan:
 
     placements: Mapping[RowKey, Placement]
     reference_tables: Mapping[str, RoiTableData]
-    """The reference's ROI tables, which describe the registered image."""
+    """The reference's ROI tables, which describe the registered image. The rows of the
+    registered one have this acquisition's verdicts."""
 
     fill_value: float = 0.0
     """Intensity of pixels of the registered image that come from nowhere."""
@@ -85,10 +87,14 @@ def _plan_from_record(stored: Mapping[str, Any], where: str) -> RegistrationPlan
             consensus=record.provenance,
         )
     except library_errors() as error:
-        raise InvalidDataError(
-            f"{where}: the plan stored beside it is damaged "
-            f"({describe_cause(error)}). Run 'Find Registration Consensus' again."
-        ) from error
+        raise _damaged(where, error) from error
+
+
+def _damaged(where: str, error: Exception) -> InvalidDataError:
+    return InvalidDataError(
+        f"{where}: the plan stored beside it is damaged "
+        f"({describe_cause(error)}). Run 'Find Registration Consensus' again."
+    )
 
 
 def read_plan(
@@ -127,7 +133,11 @@ def read_plan(
     _check_reference(plan, image, reference_acquisition)
     check_placements(plan, image)
     check_fill_value(image, plan.fill_value)
-    return plan
+    try:
+        described = describe_registered(plan.reference_tables, table, is_frozen=True)
+    except KeyError as error:
+        raise _damaged(where, error) from error
+    return replace(plan, reference_tables=described)
 
 
 def _agrees(plan: RegistrationPlan, table: RoiTableData, image: OpenImage) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import Placement, RowKey
 from fractal_tasks.records.plans import RegistrationPlan, check_placements
+from fractal_tasks.records.registered_rows import describe_registered
 from fractal_tasks.records.stored_plan import snapshot_roi_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
@@ -81,13 +82,17 @@ def plan_from_reference(
             RowKey(name): _place_between(roi, reference_table.rois[name], image)
             for name, roi in table.rois.items()
         },
-        reference_tables={
-            name: _without_record(described)
-            for name, described in (
-                *snapshot_roi_tables(reference, skip=table.name).items(),
-                (table.name, reference_table),
-            )
-        },
+        reference_tables=describe_registered(
+            {
+                name: _without_record(described)
+                for name, described in (
+                    *snapshot_roi_tables(reference, skip=table.name).items(),
+                    (table.name, reference_table),
+                )
+            },
+            table,
+            is_frozen=False,
+        ),
     )
     check_placements(plan, image)
     return plan

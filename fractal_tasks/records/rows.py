@@ -43,6 +43,7 @@ CONFIDENCE_COLUMN = "registration_confidence"
 ERROR_COLUMN = "registration_error"
 STATUS_COLUMN = "registration_status"
 REASON_COLUMN = "registration_reason"
+KEPT_COLUMN = "registration_kept"
 ALTERNATIVES_COLUMN = "registration_alternatives"
 """JSON text: the other candidates, best first."""
 
@@ -52,7 +53,7 @@ EVIDENCE_PREFIX = "registration_"
 OWN_COLUMNS = (
     *TRANSLATION_COLUMNS,
     *(TRANSFORM_COLUMN, CONFIDENCE_COLUMN, ERROR_COLUMN),
-    *(STATUS_COLUMN, REASON_COLUMN, ALTERNATIVES_COLUMN),
+    *(STATUS_COLUMN, REASON_COLUMN, KEPT_COLUMN, ALTERNATIVES_COLUMN),
 )
 """All columns but those of the evidence."""
 
@@ -81,6 +82,8 @@ class RoiRecord:
 
     status: Status | None = None
     reason: str | None = None
+    kept: float | None = None
+    """Part (0 to 1) of the ROI that is in the registered image."""
 
     @classmethod
     def of(
@@ -91,6 +94,7 @@ class RoiRecord:
         *,
         status: Status | None = None,
         reason: str | None = None,
+        kept: float | None = None,
     ) -> "RoiRecord":
         """Make the record of a ROI of an image."""
         start_um, length_um = roi_extent_um(roi, image)
@@ -102,6 +106,7 @@ class RoiRecord:
             pixel_um=max(image.spacing_um[1:]),
             status=status,
             reason=reason,
+            kept=kept,
         )
 
     @classmethod
@@ -119,7 +124,8 @@ class RoiRecord:
         """
         extra = _present(roi)
         status, reason = extra.get(STATUS_COLUMN), extra.get(REASON_COLUMN)
-        empty = cls.of(roi, image, (), status=status, reason=reason)
+        kept = _read_part(extra, KEPT_COLUMN, where)
+        empty = cls.of(roi, image, (), status=status, reason=reason, kept=kept)
         transform, edited = _read_transform(roi, empty.centre_um, where)
         if transform is None:
             return empty
@@ -128,7 +134,7 @@ class RoiRecord:
             return replace(empty, candidates=(Candidate(transform, None, None),))
         best = Candidate(
             transform,
-            _read_confidence(extra, where),
+            _read_part(extra, CONFIDENCE_COLUMN, where),
             _read_error(extra, where),
             _read_evidence(extra),
         )
@@ -160,6 +166,7 @@ class RoiRecord:
             **{EVIDENCE_PREFIX + name: best.evidence[name] for name in best.evidence},
             STATUS_COLUMN: self.status,
             REASON_COLUMN: self.reason,
+            KEPT_COLUMN: self.kept,
             ALTERNATIVES_COLUMN: candidates_to_json(others) if others else None,
         }
         extra = {
@@ -236,17 +243,17 @@ def _read_translation(extra: Mapping[str, Any], where: str) -> Vector | None:
     return z, y, x
 
 
-def _read_confidence(extra: Mapping[str, Any], where: str) -> float | None:
-    stored = extra.get(CONFIDENCE_COLUMN)
+def _read_part(extra: Mapping[str, Any], column: str, where: str) -> float | None:
+    stored = extra.get(column)
     if stored is None:
         return None
-    confidence = _to_number(stored)
-    if not 0 <= confidence <= 1:
+    part = _to_number(stored)
+    if not 0 <= part <= 1:
         raise InvalidDataError(
-            f"{where}: found the confidence {stored!r} in {CONFIDENCE_COLUMN!r}; "
-            f"needed is a number from 0 to 1. {_AGAIN}"
+            f"{where}: found {stored!r} in {column!r}; needed is a number from 0 to 1. "
+            f"{_AGAIN}"
         )
-    return confidence
+    return part
 
 
 def _read_error(extra: Mapping[str, Any], where: str) -> float | None:

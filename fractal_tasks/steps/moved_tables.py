@@ -1,8 +1,9 @@
 """Tables of the registered image.
 
-The reference's ROI tables describe the registered image. The acquisition's own
-further ROI tables move along, masking ROI tables are made anew from the registered
-label, and measurements are carried over.
+The reference's ROI tables describe the registered image; the rows of the registered
+table keep the acquisition's verdicts. The acquisition's own further ROI tables move
+along, masking ROI tables are made anew from the registered label, and measurements are
+carried over.
 """
 
 import logging

@@ -41,14 +41,16 @@ class RegisteredAcquisition:
         rois = []
         for key in self.rows.keys:
             roi, verdict = self.rows.table.rois[key.roi], self.verdicts[key]
+            placement = self.placements[key]
             record = RoiRecord.of(
                 roi,
                 self.rows.image,
                 (verdict.candidate,),
                 status=verdict.status,
                 reason=verdict.reason,
+                kept=placement.destination.size / self.rows.boxes[key].size,
             )
-            moved = _move_roi(roi, self.placements[key], self.rows.image)
+            moved = _move_roi(roi, placement, self.rows.image)
             rois.append(record.to_roi(moved))
         return rois
 

@@ -1,5 +1,6 @@
 """Boxes of whole pixels, and how micrometres of a ROI become pixels."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,11 @@ class PixelBox:
         """Number of pixels per axis."""
         z, y, x = (b - a for a, b in zip(self.start, self.stop, strict=True))
         return z, y, x
+
+    @property
+    def size(self) -> int:
+        """Number of pixels in the box; only if it is not empty."""
+        return math.prod(self.shape)
 
     @property
     def is_empty(self) -> bool:

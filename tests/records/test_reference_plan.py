@@ -14,8 +14,10 @@ from tests.records.plates import (
     PIXEL_UM,
     REGISTERED,
     TABLE,
+    edit_rows,
     image_url,
     open_acquisition,
+    read_rows,
     write_rows,
 )
 
@@ -47,6 +49,24 @@ def test_plan_moves_each_roi_onto_that_of_the_reference(plate: Path) -> None:
     assert plan.reference_tables.keys() >= {TABLE, REGISTERED}
     assert (plan.reference_image, plan.fill_value) == ("0", 0.0)
     assert plan.consensus is None
+
+
+def test_registered_table_has_places_of_the_reference_and_own_columns(
+    plate: Path,
+) -> None:
+    write_tables(plate, y_px=(2, 0), height_px=(30, 30))
+    own = {"registration_status": "chosen", "colour": "red", "registration_kept": 0.5}
+    edit_rows(image_url(plate, 1), own, REGISTERED)
+    edit_rows(image_url(plate, 0), {"registration_status": "reference"}, REGISTERED)
+    reference = read_rows(open_acquisition(plate, 0), REGISTERED).rois
+    found = make(plate).reference_tables[REGISTERED]
+    for name, roi in found.rois.items():
+        assert roi.slices == reference[name].slices
+        columns = roi.model_extra or {}
+        assert columns["registration_status"] == "chosen"
+        assert columns["colour"] == "red"
+        # Nobody knows how large the ROI was.
+        assert "registration_kept" not in columns
 
 
 def test_size_is_that_of_the_roi_of_the_reference(plate: Path) -> None:

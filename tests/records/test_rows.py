@@ -77,7 +77,7 @@ def test_row_has_a_column_for_each_thing_that_is_known(
     image: OpenImage, roi: Roi
 ) -> None:
     record = RoiRecord.of(
-        roi, image, (BEST, SECOND), status="chosen", reason="others agree"
+        roi, image, (BEST, SECOND), status="chosen", reason="others agree", kept=0.75
     )
     expected = {
         "translation_z": 0.0,
@@ -90,6 +90,7 @@ def test_row_has_a_column_for_each_thing_that_is_known(
         "registration_overlap": 0.9,
         "registration_status": "chosen",
         "registration_reason": "others agree",
+        "registration_kept": 0.75,
         "registration_alternatives": (
             '[{"transform": {"type": "translation", "translation": [0.0, 9.1, 7.5]}, '
             '"confidence": 0.02, "error_um": null, "evidence": {"peak_ratio": 1.1}}]'
@@ -110,7 +111,9 @@ def test_row_has_no_column_for_what_is_not_known(image: OpenImage, roi: Roi) -> 
 
 
 def test_record_survives_the_table(image: OpenImage, roi: Roi) -> None:
-    record = RoiRecord.of(roi, image, (BEST, SECOND), status="measured", reason="alone")
+    record = RoiRecord.of(
+        roi, image, (BEST, SECOND), status="measured", reason="alone", kept=0.5
+    )
     assert read(through_table(record.to_roi(roi), image), image) == record
 
 
@@ -215,9 +218,10 @@ def test_columns_that_were_removed_leave_the_transform(
         ("transform", "{", "cannot be read"),
         ("transform", '{"type": "warp"}', "known types"),
         ("transform", 7.0, "cannot be read"),
-        ("registration_confidence", 1.5, r"confidence 1\.5"),
-        ("registration_confidence", -0.1, r"confidence -0\.1"),
-        ("registration_confidence", "high", "confidence 'high'"),
+        ("registration_confidence", 1.5, r"found 1\.5 in 'registration_confidence'"),
+        ("registration_confidence", -0.1, r"found -0\.1 in"),
+        ("registration_confidence", "high", "found 'high' in"),
+        ("registration_kept", 1.01, r"found 1\.01 in 'registration_kept'"),
         ("registration_error", -1.0, r"found -1\.0 in 'registration_error'"),
         ("registration_error", float("inf"), "found inf"),
         ("registration_error", "small", "found 'small'"),

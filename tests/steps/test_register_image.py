@@ -102,14 +102,22 @@ def test_new_image_is_listed_in_its_well(judged: Path) -> None:
     assert acquisitions == {"0": 0, "1": 1, OUTPUT: 1}
 
 
-def test_registered_image_has_the_tables_of_the_reference(judged: Path) -> None:
-    task = order(judged)
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "beside"])
+def test_registered_table_has_places_of_the_reference_and_own_verdicts(
+    judged: Path, in_place: bool
+) -> None:
+    own = read_rows(open_acquisition(judged, 1), REGISTERED).rois
+    task = order(judged, in_place=in_place)
     register_image(task)
-    built = open_acquisition(judged, 0).url.sibling(OUTPUT)
-    found = read_rows(open_image(built), REGISTERED)
-    reference = read_rows(open_acquisition(judged, 0), REGISTERED)
-    assert found.rois == reference.rois
+    found = read_rows(open_image(task.target), REGISTERED)
+    reference = read_rows(open_acquisition(judged, 0), REGISTERED).rois
     assert found.record is None
+    for name, roi in found.rois.items():
+        assert roi.slices == reference[name].slices
+        assert (roi.model_extra or {}) == (own[name].model_extra or {})
+        assert (roi.model_extra or {})["registration_status"] == "measured"
+        # Of 32 rows of pixels 30 are in both.
+        assert (roi.model_extra or {})["registration_kept"] == 30 / 32
 
 
 def test_second_run_does_nothing_and_says_so(
@@ -241,16 +249,15 @@ def test_image_that_was_not_judged_is_a_missing_step(plate: Path) -> None:
         register_image(order(plate))
 
 
-def test_columns_of_the_registered_table_do_not_make_an_output_outdated(
-    judged: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The plan says what of the table matters."""
+def test_output_with_other_verdicts_is_made_anew(judged: Path) -> None:
+    """It has them in its own table."""
     task = order(judged)
     register_image(task)
-    edit_rows(image_url(judged, 1), {"colour": "red"}, REGISTERED)
-    with caplog.at_level(logging.INFO):
-        register_image(task)
-    assert "is up to date" in caplog.text
+    edit_rows(image_url(judged, 1), {"registration_reason": "seen"}, REGISTERED)
+    register_image(task)
+    rows = read_rows(open_image(task.target), REGISTERED).rois.values()
+    reasons = [(roi.model_extra or {})["registration_reason"] for roi in rows]
+    assert reasons == ["seen", "seen"]
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,8 @@ def test_rows_keep_columns_of_others_and_say_what_was_decided(plate: Path) -> No
     assert "registration_chi2" not in extra
     record = RoiRecord.from_roi(roi, image, "here")
     assert (record.status, record.reason) == ("chosen", "as told")
+    # Rows 0 to 30 of a field of 32.
+    assert record.kept == 30 / 32
     assert record.candidates == (
         Candidate(OF_FIRST.transform, 0.8, 0.02, {"ratio": 2.0}),
     )

@@ -38,6 +38,8 @@ SHIFTS_PX = {
     1: {"FOV_1": (7, -12), "FOV_2": (-3, 5)},
     2: {"FOV_1": (0, 4), "FOV_2": (9, 0)},
 }
+KEPT_PX = {"FOV_1": (256 - 7, 256 - 16), "FOV_2": (256 - 12, 256 - 5)}
+"""Rows and columns of each field that all three acquisitions see."""
 SPOT = Roi.from_values(name="spot", slices={"x": (30, 10), "y": (20, 10), "z": (0, 1)})
 
 
@@ -309,6 +311,21 @@ def test_second_run_does_nothing(make_plate: MakePlate, overwrite_input: bool) -
     before = tree_of(plate)
     assert run_apply(urls, overwrite_input=overwrite_input) == first
     assert tree_of(plate) == before
+
+
+def test_registered_images_keep_their_verdicts_in_place(make_plate: MakePlate) -> None:
+    """Also an acquisition that follows when the reference is registered already."""
+    urls = prepare(make_plate())
+    before = [read_table(url, REGISTERED).rois for url in urls]
+    run_apply(urls)
+    reference = before[0]
+    for url, own in zip(urls, before, strict=True):
+        for name, roi in read_table(url, REGISTERED).rois.items():
+            assert roi.slices == reference[name].slices
+            assert roi.model_extra == own[name].model_extra
+            rows, columns = KEPT_PX[name]
+            kept = (roi.model_extra or {})["registration_kept"]
+            assert kept == pytest.approx(rows * columns / 256**2)
 
 
 def test_new_consensus_makes_the_output_anew(make_plate: MakePlate) -> None:

@@ -28,4 +28,5 @@ def test_boxes_apart_have_an_empty_intersection() -> None:
 def test_box_is_lists_for_errors_and_slices_for_arrays() -> None:
     box = PixelBox((0, -1, 2), (3, 4, 5))
     assert box.to_lists() == [[0, 3], [-1, 4], [2, 5]]
+    assert box.size == 3 * 5 * 3
     assert box.slices(2) == (slice(-1, 4), slice(2, 5))

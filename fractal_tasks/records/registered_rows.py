@@ -1,0 +1,63 @@
+"""The rows of registered ROI tables: verdicts on ROIs, and where these lie.
+
+The same verdicts are in the registered table of an acquisition before and after its
+pixels were moved. Only the places differ: before, they say where the kept region lies
+in the acquisition's own image; then, in the registered image, where it does in the
+reference.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fractal_tasks.records.rows import KEPT_COLUMN, RoiRecord
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
+
+
+def read_registered_rows(
+    image: OpenImage, registered_roi_table: str
+) -> list[RoiRecord]:
+    """Read the verdicts on an image, which may be registered already or not.
+
+    Raises:
+        InvalidDataError: The table is missing or damaged.
+        MissingStepError: A translation is there, but not whole.
+    """
+    table = read_roi_table(image, registered_roi_table)
+    return [
+        RoiRecord.from_roi(
+            roi, image, f"{image.zarr_url}: table {table.name!r}, {name!r}"
+        )
+        for name, roi in table.rois.items()
+    ]
+
+
+def describe_registered(
+    reference_tables: Mapping[str, RoiTableData],
+    own: RoiTableData,
+    *,
+    is_frozen: bool,
+) -> dict[str, RoiTableData]:
+    """Give the reference's tables, the registered one with an acquisition's verdicts.
+
+    Args:
+        reference_tables: They describe where ROIs lie in the registered image. The
+            registered one need not be among them.
+        own: The registered table of the acquisition.
+        is_frozen: Whether its ROIs are those that *consensus* placed. If not, it is
+            not known how much of them is kept.
+
+    Raises:
+        KeyError: The registered table of the reference has a ROI more.
+    """
+    tables = dict(reference_tables)
+    reference = tables.get(own.name)
+    if reference is None:
+        return tables
+    rois = {}
+    for name, roi in reference.rois.items():
+        rois[name] = own.rois[name].model_copy(update={"slices": roi.slices})
+        if not is_frozen:
+            (rois[name].model_extra or {}).pop(KEPT_COLUMN, None)
+    tables[own.name] = replace(reference, rois=rois)
+    return tables
