@@ -27,6 +27,7 @@ Shift = tuple[int, int]
 NgffVersion = Literal["0.4", "0.5"]
 
 TABLE = "FOV_ROI_table"
+REGISTERED = f"{TABLE}_registered"
 MAX_ERROR_PX = 0.5
 """More than this would be rounded to another pixel."""
 
@@ -41,6 +42,11 @@ class Image:
     acquisition: int
     pixels: Pixels
     labels: Pixels
+
+
+def outcome_of(image: Image) -> str:
+    """Give the verdict on all fields of an image, which all have cells."""
+    return "reference" if image.acquisition == 0 else "measured"
 
 
 def check(condition: bool, message: str) -> None:
@@ -97,6 +103,14 @@ class InputPlate:
             for image in self.images
         ]
 
+    def judged_list(self) -> list[dict[str, Any]]:
+        """Give the images as the server lists them after *consensus*."""
+        outcomes = [outcome_of(image) for image in self.images]
+        return [
+            listed | {"attributes": {**listed["attributes"], "registration": outcome}}
+            for listed, outcome in zip(self.image_list(), outcomes, strict=True)
+        ]
+
     def check_input_untouched(self) -> None:
         """Check that the pixels are those that were drawn."""
         for image in self.images:
@@ -113,6 +127,7 @@ class InputPlate:
         for image in self.images:
             registered = f"{image.url}{suffix}"
             self._check_translations(image, registered=registered)
+            self._check_verdicts(image, registered=registered)
             for path, before in (
                 ("0", image.pixels),
                 ("labels/nuclei/0", image.labels),
@@ -172,6 +187,22 @@ class InputPlate:
                 for name, extra in columns.items()
             }
             self._compare(image, found)
+
+    def _check_verdicts(self, image: Image, *, registered: str) -> None:
+        """Check what the registered image itself says about each field."""
+        url = parse_image_url(registered)
+        rois = read_roi_table(open_image(url), REGISTERED).rois
+        columns = {name: roi.model_extra or {} for name, roi in rois.items()}
+        found = {name: one["registration_status"] for name, one in columns.items()}
+        expected = dict.fromkeys(found, outcome_of(image))
+        check(found == expected, f"{registered}: {REGISTERED} says {found}")
+        self._compare(
+            image,
+            {
+                name: [one[f"translation_{axis}"] for axis in "zyx"]
+                for name, one in columns.items()
+            },
+        )
 
     def _compare(self, image: Image, found_um: Mapping[str, Sequence[float]]) -> None:
         """Check the translations of all fields of an image against the truth."""

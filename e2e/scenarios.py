@@ -91,7 +91,7 @@ class Scenarios:
         plate.check_registered(suffix="")
         expected = [
             image | {"origin": None, "types": {"is_3D": False, "registered": True}}
-            for image in plate.image_list()
+            for image in plate.judged_list()
         ]
         self._check_images(dataset, expected)
 
@@ -100,7 +100,7 @@ class Scenarios:
         self._run_to_the_end(workflow, dataset)
         plate.check_input_untouched()
         plate.check_registered(suffix="_registered")
-        inputs = [image | {"origin": None} for image in plate.image_list()]
+        inputs = [image | {"origin": None} for image in plate.judged_list()]
         outputs = [
             image
             | {
@@ -108,7 +108,7 @@ class Scenarios:
                 "origin": image["zarr_url"],
                 "types": {"is_3D": False, "registered": True},
             }
-            for image in plate.image_list()
+            for image in plate.judged_list()
         ]
         self._check_images(dataset, inputs + outputs)
         registered = [Path(image["zarr_url"]) for image in outputs]

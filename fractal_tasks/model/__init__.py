@@ -6,6 +6,7 @@ Pure: no IO, and nothing of how something is measured, judged or stored.
     Candidate     a transform, its confidence and standard error
     Measurement   the candidates of a ROI, and where the ROI lies
     Verdict       the candidate that is used, its status and why
+    Outcome       what became of an image, in one word
     View          how an acquisition sees a ROI
     Placement     which pixels are kept, and where they go
     WellMovement  how an acquisition of a well moved, as other wells say
@@ -13,6 +14,12 @@ Pure: no IO, and nothing of how something is measured, judged or stored.
 
 from fractal_tasks.model.candidate import Candidate
 from fractal_tasks.model.measurement import Measurement
+from fractal_tasks.model.outcome import (
+    OUTCOME_ATTRIBUTE,
+    Outcome,
+    find_outcome,
+    find_outcomes,
+)
 from fractal_tasks.model.placement import Placement, View, place_views
 from fractal_tasks.model.plate_evidence import PlateEvidence, WellMovement
 from fractal_tasks.model.row_key import RowKey
@@ -28,6 +35,7 @@ from fractal_tasks.model.verdict import DEFAULT_MIN_CONFIDENCE, Status, Verdict
 
 __all__ = [
     "DEFAULT_MIN_CONFIDENCE",
+    "OUTCOME_ATTRIBUTE",
     "ApplySettings",
     "CalculateSettings",
     "Candidate",
@@ -35,6 +43,7 @@ __all__ = [
     "Dimensions",
     "Keep",
     "Measurement",
+    "Outcome",
     "Placement",
     "PlateEvidence",
     "Rejected",
@@ -43,5 +52,7 @@ __all__ = [
     "Verdict",
     "View",
     "WellMovement",
+    "find_outcome",
+    "find_outcomes",
     "place_views",
 ]

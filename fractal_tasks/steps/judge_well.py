@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.model import (
     ConsensusSettings,
+    Outcome,
     Placement,
     PlateEvidence,
     RowKey,
     View,
+    find_outcomes,
     place_views,
 )
 from fractal_tasks.records.plans import check_translation
 from fractal_tasks.records.provenance import Record, fingerprint, fingerprint_rows
+from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows, read_well_rows
 from fractal_tasks.steps.registered_tables import (
@@ -43,7 +46,7 @@ def judge_well(
     settings: ConsensusSettings,
     *,
     rerun: bool = False,
-) -> None:
+) -> dict[ImageUrl, Outcome]:
     """Judge a well, and write a registered ROI table into each of its acquisitions.
 
     Args:
@@ -51,6 +54,9 @@ def judge_well(
         plate: What the other wells of its plate say.
         settings: How it is judged, and what is kept.
         rerun: Whether to judge again what was judged in the same way already.
+
+    Returns:
+        What became of each image.
 
     Raises:
         InvalidInputError: An argument does not fit the images.
@@ -76,7 +82,7 @@ def judge_well(
                 well.well_url,
                 len(well.acquisitions),
             )
-            return
+            return _read_outcomes(well, settings.registered_roi_table)
         well, verdicts = find_verdicts(well, plate, settings)
         _check_applicable(well, verdicts)
         placements = _place(well, verdicts, settings)
@@ -90,6 +96,12 @@ def judge_well(
             reference_tables,
             record,
         )
+    return find_outcomes(
+        {
+            rows.image.url: [verdict.status for verdict in own.values()]
+            for rows, own in zip(well.acquisitions, verdicts, strict=True)
+        }
+    )
 
 
 def check_one_well(images: Sequence[ImageUrl]) -> None:
@@ -200,6 +212,18 @@ def _has_record(image: OpenImage, registered_table: str, record: Record) -> bool
         return False
     stored = ConsensusRecord.read(table.record)
     return stored is not None and stored.is_of(record)
+
+
+def _read_outcomes(well: WellRows, registered_table: str) -> dict[ImageUrl, Outcome]:
+    """Give what `judge_well` returned when it wrote the tables that are there."""
+    return find_outcomes(
+        {
+            image.url: [
+                row.status for row in read_registered_rows(image, registered_table)
+            ]
+            for image in (rows.image for rows in well.acquisitions)
+        }
+    )
 
 
 def _check_applicable(well: WellRows, verdicts: Sequence[Verdicts]) -> None:

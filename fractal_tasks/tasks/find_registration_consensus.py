@@ -1,12 +1,13 @@
 """Judge the estimates of a well together and write the registered ROI tables."""
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, validate_call
 
 from fractal_tasks.model import (
     DEFAULT_MIN_CONFIDENCE,
+    OUTCOME_ATTRIBUTE,
     ConsensusSettings,
     Keep,
     Rejected,
@@ -37,7 +38,7 @@ def find_registration_consensus(
     rejected: Rejected = "impute",
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
-) -> None:
+) -> dict[str, Any]:
     """Find the region of each ROI that all acquisitions of a well see.
 
     The estimates of "Calculate Registration (image-based)" are judged together, and a
@@ -73,6 +74,10 @@ def find_registration_consensus(
             `{"anon": true}` for public data. Not needed if the environment says it.
             Do not put secrets here: a server stores and shows arguments.
 
+    Returns:
+        The image list update: every image of the well gets the attribute
+        `registration`, what became of it.
+
     Raises:
         InvalidInputError: An argument does not fit the images.
         InvalidDataError: ROI tables differ, there is no common region, or estimates are
@@ -100,7 +105,13 @@ def find_registration_consensus(
         reference.well_url,
         settings,
     )
-    judge_well(images, init_args.plate, settings, rerun=rerun)
+    outcomes = judge_well(images, init_args.plate, settings, rerun=rerun)
+    return {
+        "image_list_updates": [
+            {"zarr_url": image.zarr_url, "attributes": {OUTCOME_ATTRIBUTE: outcome}}
+            for image, outcome in outcomes.items()
+        ]
+    }
 
 
 if __name__ == "__main__":

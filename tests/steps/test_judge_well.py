@@ -69,6 +69,23 @@ def test_plan_says_which_pixels_all_acquisitions_see(measured: Path) -> None:
     assert plan.reference_tables.keys() >= {TABLE, REGISTERED}
 
 
+def test_what_became_of_each_image_is_said_also_if_nothing_is_to_do(
+    measured: Path,
+) -> None:
+    urls = well_urls(measured)
+    expected = {urls[0]: "reference", urls[1]: "measured"}
+    assert judge(measured) == expected
+    before = tables_of(measured, versions_of)
+    assert judge(measured) == expected
+    assert tables_of(measured, versions_of) == before
+
+
+def test_image_alone_in_its_well_has_nothing_to_register(measured: Path) -> None:
+    alone = well_urls(measured)[:1]
+    assert judge_well(alone, None, SETTINGS) == {alone[0]: "none"}
+    assert judge_well(alone, None, SETTINGS) == {alone[0]: "none"}
+
+
 def test_rows_say_where_the_region_lies_and_what_was_decided(measured: Path) -> None:
     judge(measured)
     for acquisition, first_px in ((0, 2), (1, 0)):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from fractal_tasks.model import Candidate, ConsensusSettings
+from fractal_tasks.model import Candidate, ConsensusSettings, Outcome
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.records.well_rows import WellRows, read_well_rows
 from fractal_tasks.steps.judge_well import judge_well
@@ -48,10 +48,12 @@ def read_well(plate: Path) -> WellRows:
     return read_well_rows(acquisitions, TABLE)
 
 
-def judge(plate: Path, *, rerun: bool = False, **settings: Any) -> None:
+def judge(
+    plate: Path, *, rerun: bool = False, **settings: Any
+) -> dict[ImageUrl, Outcome]:
     """Judge the well of a tiny plate."""
     changed = ConsensusSettings(**{**SETTINGS.model_dump(), **settings})
-    judge_well(well_urls(plate), None, changed, rerun=rerun)
+    return judge_well(well_urls(plate), None, changed, rerun=rerun)
 
 
 def read_level(folder: Path, path: str = "0") -> npt.NDArray[Any]:

@@ -96,13 +96,18 @@ def run_calculate(zarr_urls: list[str], **arguments: Any) -> None:
         calculate_registration(**unit, wavelength_id="A01_C01", **arguments)
 
 
-def run_consensus(zarr_urls: list[str], **arguments: Any) -> None:
+def run_consensus(zarr_urls: list[str], **arguments: Any) -> list[dict[str, Any]]:
     reference_acquisition = arguments.pop("reference_acquisition", 0)
     units = init_find_registration_consensus(
         zarr_urls=zarr_urls, zarr_dir="", reference_acquisition=reference_acquisition
     )["parallelization_list"]
-    for unit in units:
-        find_registration_consensus(**unit, **arguments)
+    return [
+        update
+        for unit in units
+        for update in find_registration_consensus(**unit, **arguments)[
+            "image_list_updates"
+        ]
+    ]
 
 
 def run_apply(

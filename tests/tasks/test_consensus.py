@@ -93,7 +93,10 @@ def test_unbelieved_estimate_crops_nothing(make_plate: MakePlate) -> None:
     rois = list(read_table(urls[1]).rois.values())
     wrong = {"translation_y": 75.0, "registration_confidence": 0.1}
     write_rois_of(urls[1], [rois[0], rois[1].model_copy(update=wrong)])
-    run_consensus(urls)
+    updates = run_consensus(urls)
+    found = [update["attributes"]["registration"] for update in updates]
+    assert found == ["reference", "partly_imputed", "measured"]
+    assert run_consensus(urls) == updates
     assert box_um(urls[0], "FOV_2")[1] == pytest.approx(246 * PIXEL_UM)
     extra = read_table(urls[1], REGISTERED).rois["FOV_2"].model_extra or {}
     assert extra["registration_status"] == "imputed"
