@@ -1,6 +1,7 @@
 """Small tasks for the runner and the command line, importable by worker processes."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -101,6 +102,25 @@ def report_with_an_error(
 ) -> None:
     """Fail for all images together."""
     raise InvalidDataError("no ink. Buy some.")
+
+
+def warn(
+    *,
+    zarr_url: str,
+    input_roi_table: str = "FOV_ROI_table",
+    registered_roi_table: str = "{input_roi_table}_registered",
+) -> None:
+    """Warn of something that is the same for all images, and of the image."""
+    logger = logging.getLogger("fractal_tasks.tests")
+    logger.info("%s: nothing to see", zarr_url)
+    logger.warning("the light is on")
+    logger.warning("%s: dust", zarr_url)
+
+
+def init_with_a_warning(*, zarr_urls: list[str], zarr_dir: str) -> dict[str, Any]:
+    """Warn before the units, of which there are none."""
+    logging.getLogger("fractal_tasks.tests").warning("no units")
+    return {"parallelization_list": []}
 
 
 def remove_stranger(*, zarr_url: str) -> dict[str, Any]:

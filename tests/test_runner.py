@@ -56,6 +56,21 @@ def test_units_run_in_worker_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_warnings_of_units_come_back_with_the_result(workers: int) -> None:
+    with worker_pool(workers) as executor:
+        task = Task("Warn", fake_tasks.warn)
+        result = run_task(task, URLS[:2], {}, executor=executor)
+    dust = [f"{url}: dust" for url in URLS[:2]]
+    assert result.warnings == ["the light is on", *dust]
+    assert [unit.warnings[1] for unit in result.units] == dust
+
+
+def test_warnings_of_the_init_function_come_back_with_the_result() -> None:
+    task = Task("W", fake_tasks.note_call, "compound", fake_tasks.init_with_a_warning)
+    assert run_in_process(task, URLS, notes="").warnings == ["no units"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_failing_unit_is_named_and_the_others_still_finish(workers: int) -> None:
     task = Task("Some", fake_tasks.fail_for_images_ending_in_1)
     with worker_pool(workers) as executor:

@@ -22,6 +22,7 @@ from fractal_tasks.runner.task import (
     check_arguments,
     select_arguments,
 )
+from fractal_tasks.runner.warnings_log import collecting_warnings
 from fractal_tasks.storage.urls import parse_image_url
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -39,6 +40,8 @@ class UnitResult:
     """The image; None if the unit ran over all images."""
 
     error: BaseException | None = None
+    warnings: tuple[str, ...] = ()
+    """What its log warned of, unless it failed."""
 
     @property
     def message(self) -> str:
@@ -67,6 +70,15 @@ class TaskResult:
     images: list[ImageEntry]
     """The image list after the task."""
 
+    init_warnings: tuple[str, ...] = ()
+    """What the log of the init function warned of."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the log warned of, in the order of the units, each text once."""
+        of_units = (text for unit in self.units for text in unit.warnings)
+        return list(dict.fromkeys((*self.init_warnings, *of_units)))
+
     @property
     def zarr_urls(self) -> list[str]:
         """The urls of the image list after the task."""
@@ -89,6 +101,14 @@ class _InitOutput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     parallelization_list: list[_InitUnit]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a unit gives back from its process."""
+
+    output: UnitOutput
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -127,7 +147,8 @@ def run_task(
     check_arguments(task, arguments)
     entries = as_entries(images)
     zarr_urls = [entry.zarr_url for entry in entries]
-    units = _list_units(task, zarr_urls, arguments)
+    with collecting_warnings() as init_warnings:
+        units = _list_units(task, zarr_urls, arguments)
     progress(0, len(units))
     futures = [_submit(executor, task.function, unit) for unit in units]
     for done, _ in enumerate(as_completed(futures), start=1):
@@ -136,12 +157,23 @@ def run_task(
     outputs = []
     # In the order of the units, not of their end, so that the list is the same always.
     for unit, future in zip(units, futures, strict=True):
-        error = future.exception() or _check_removals(future.result(), zarr_urls)
-        results.append(UnitResult(unit.name, unit.arguments.get("zarr_url"), error))
-        if error is None:
-            outputs.append(future.result())
+        results.append(_to_result(unit, future, zarr_urls))
+        if results[-1].error is None:
+            outputs.append(future.result().output)
     updated = update_images(entries, outputs, task.output_types)
-    return TaskResult(task.name, results, updated)
+    return TaskResult(task.name, results, updated, tuple(init_warnings))
+
+
+def _to_result(
+    unit: _Unit, future: Future[_Answer], zarr_urls: Collection[str]
+) -> UnitResult:
+    zarr_url = unit.arguments.get("zarr_url")
+    error = future.exception()
+    if error is not None:
+        return UnitResult(unit.name, zarr_url, error)
+    answer = future.result()
+    unknown = _check_removals(answer.output, zarr_urls)
+    return UnitResult(unit.name, zarr_url, unknown, answer.warnings)
 
 
 def _list_units(
@@ -169,19 +201,19 @@ def _dataset_folder(zarr_urls: Sequence[str]) -> str:
     return plates[0].rpartition("/")[0] if plates else ""
 
 
-def _submit(
-    executor: Executor, function: TaskFunction, unit: _Unit
-) -> Future[UnitOutput]:
+def _submit(executor: Executor, function: TaskFunction, unit: _Unit) -> Future[_Answer]:
     try:
         return executor.submit(_run_unit, function, unit.arguments)
     except BrokenProcessPool as error:
-        refused: Future[UnitOutput] = Future()
+        refused: Future[_Answer] = Future()
         refused.set_exception(error)
         return refused
 
 
-def _run_unit(function: TaskFunction, arguments: dict[str, Any]) -> UnitOutput:
-    return UnitOutput.model_validate(function(**arguments) or {})
+def _run_unit(function: TaskFunction, arguments: dict[str, Any]) -> _Answer:
+    with collecting_warnings() as warnings:
+        output = UnitOutput.model_validate(function(**arguments) or {})
+    return _Answer(output, tuple(warnings))
 
 
 def _check_removals(
