@@ -19,6 +19,8 @@ from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, work
 RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
 
 _GROUP = Group("Output", sort_key=9)
+_MAX_WARNINGS = 50
+"""More than this nobody reads in a terminal."""
 
 
 @Parameter(name="*", group=_GROUP)
@@ -83,6 +85,18 @@ class Reporter:
 
             yield run
 
+    def repeat_warnings(self, results: Sequence[TaskResult]) -> None:
+        """Show once more what scrolled by between the progress bars."""
+        texts = list(dict.fromkeys(text for one in results for text in one.warnings))
+        if not texts:
+            return
+        print(f"{len(texts)} warnings:", file=sys.stderr)
+        for text in texts[:_MAX_WARNINGS]:
+            print(f"- {text}", file=sys.stderr)
+        if len(texts) > _MAX_WARNINGS:
+            more = len(texts) - _MAX_WARNINGS
+            print(f"- and {more} more: --json gives all.", file=sys.stderr)
+
     def show(self, text: str, data: Any) -> None:
         """Show a result: `data` as JSON if that was asked for, else `text`."""
         if self._options.json:
@@ -133,6 +147,7 @@ def results_to_json(results: Sequence[TaskResult]) -> dict[str, Any]:
         "tasks": [
             {
                 "task": result.task,
+                "warnings": result.warnings,
                 "units": [
                     {
                         "zarr_url": unit.zarr_url,

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -45,6 +46,13 @@ _DryRun = Annotated[
         help="Only say what would be read, written and replaced. Changes nothing.",
     ),
 ]
+_Csv = Annotated[
+    Path | None,
+    Parameter(
+        help="Write what became of each ROI into this file, one row per ROI, e.g. "
+        "`results.csv`.",
+    ),
+]
 
 
 def __getattr__(name: str) -> Command:
@@ -64,7 +72,9 @@ def make_task_command(task: Task) -> Command:
         arguments = collect_arguments(task.functions, values)
         reporter = Reporter(options)
         images = _find_images(task.functions, urls, arguments)
-        return _run_tasks(reporter, [task], images, arguments, options.workers)
+        results, _ = _run_tasks(reporter, [task], images, arguments, options.workers)
+        reporter.show(summarise(results) or _NOTHING_TO_DO, results_to_json(results))
+        return _exit_code(results)
 
     return _with_flags(command, task.functions)
 
@@ -77,8 +87,13 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         *urls: str,
         options: RunOptions = _DEFAULT,
         dry_run: bool = False,
+        csv: Path | None = None,
         **values: Any,
     ) -> int:
+        from fractal_tasks.cli.result_tables import check_csv
+
+        if csv is not None:
+            check_csv(csv)
         arguments = collect_arguments(functions, values)
         settings = {**read_defaults(functions), **arguments}
         # Apply needs the name of the table that consensus writes.
@@ -89,22 +104,30 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         images = _find_images(functions, urls, arguments)
         if dry_run:
             return _show_dry_run(reporter, images, settings)
-        return _run_tasks(reporter, tasks, images, settings, options.workers)
+        results, left = _run_tasks(reporter, tasks, images, settings, options.workers)
+        code = _show_results(reporter, results, left, settings, csv)
+        return code or _exit_code(results)
 
-    return _with_flags(register, functions, dry_run=_DryRun)
+    return _with_flags(register, functions, dry_run=(_DryRun, False), csv=(_Csv, None))
 
 
 def _with_flags(
-    command: Command, functions: Sequence[TaskFunction], **switches: Any
+    command: Command, functions: Sequence[TaskFunction], **own: tuple[Any, Any]
 ) -> Command:
-    """Give `command` the signature from which the flags are made."""
+    """Give `command` the signature from which the flags are made.
+
+    Args:
+        command: Whose signature it is.
+        functions: Of the tasks that it runs; their arguments become flags.
+        **own: Type and default of each flag of the command itself.
+    """
     kinds = inspect.Parameter
     parameters = [
         kinds("urls", kinds.VAR_POSITIONAL, annotation=_Urls),
         *make_flags(functions),
         *(
-            kinds(name, kinds.KEYWORD_ONLY, default=False, annotation=annotation)
-            for name, annotation in switches.items()
+            kinds(name, kinds.KEYWORD_ONLY, default=default, annotation=annotation)
+            for name, (annotation, default) in own.items()
         ),
         kinds("options", kinds.KEYWORD_ONLY, default=_DEFAULT, annotation=RunOptions),
     ]
@@ -132,8 +155,12 @@ def _run_tasks(
     images: Sequence[str],
     arguments: dict[str, Any],
     workers: int | None,
-) -> int:
-    """Run tasks in order; a well in which one fails is left out of the next."""
+) -> tuple[list[TaskResult], Sequence[str]]:
+    """Run tasks in order; a well in which one fails is left out of the next.
+
+    Returns:
+        The results, and the images of the wells in which none failed.
+    """
     results: list[TaskResult] = []
     with reporter.session(workers) as run_task:
         for task in tasks:
@@ -142,8 +169,43 @@ def _run_tasks(
             own = select_arguments(task.functions, arguments)
             results.append(run_task(task, images, own))
             images = _without_failed_wells(images, results[-1])
-    reporter.show(summarise(results) or _NOTHING_TO_DO, results_to_json(results))
+    reporter.repeat_warnings(results)
+    return results, images
+
+
+def _exit_code(results: Sequence[TaskResult]) -> int:
     return 1 if any(result.failures for result in results) else 0
+
+
+def _show_results(
+    reporter: Reporter,
+    results: Sequence[TaskResult],
+    images: Sequence[str],
+    settings: dict[str, Any],
+    csv: Path | None,
+) -> int:
+    """Say what became of the images, and give the exit code of that."""
+    from fractal_tasks.cli.result_tables import (
+        describe_results,
+        results_as_data,
+        write_csv,
+    )
+    from fractal_tasks.report.results import by_well, read_results
+
+    options = parse_storage_options(settings.get("storage_options"))
+    rois = read_results(
+        [parse_image_url(url, options) for url in images],
+        settings["registered_roi_table"],
+    )
+    texts = (summarise(results) or _NOTHING_TO_DO, describe_results(rois))
+    reporter.show(
+        "\n\n".join(text for text in texts if text),
+        results_to_json(results) | results_as_data(rois),
+    )
+    # What an earlier run wrote is not replaced by nothing.
+    if csv is not None and rois:
+        write_csv(csv, rois)
+    return 1 if any(one.is_lost for one in by_well(rois)) else 0
 
 
 def _without_failed_wells(images: Sequence[str], result: TaskResult) -> list[str]:

@@ -2,13 +2,18 @@
 
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from fractal_tasks.cli import main
 from fractal_tasks.cli.output import RunOptions
 from fractal_tasks.cli.task_commands import make_register_command, make_task_command
 from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.runner import Task
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.roi_tables import read_roi_table, replace_roi_table
 from fractal_tasks.storage.urls import parse_image_url
 from tests import fake_tasks
 from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture, tree_hash
@@ -26,13 +31,18 @@ def test_register_registers_a_plate_and_a_second_run_finds_nothing_to_do(
     assert [len(task["units"]) for task in result["tasks"]] == [2, 1, 3]
     urls = [f"{plate}/A/01/{path}" for path in "012"]
     assert result["zarr_urls"] == urls
+    statuses = [(one["zarr_url"], one["status"]) for one in result["rois"]]
+    expected = zip(urls, ("reference", "measured", "measured"), strict=True)
+    assert statuses == [one for one in expected for _ in range(2)]
     for url in urls:
         record = read_applied_record(parse_image_url(url))
         assert record is not None
         assert record.settings["registered_roi_table"] == "FOV_ROI_table_registered"
     before = tree_hash(plate)
     assert main(arguments) == 0
-    assert json.loads(capsys.readouterr().out) == {"tasks": [], "zarr_urls": []}
+    nothing = json.loads(capsys.readouterr().out)
+    assert nothing.keys() == {"tasks", "zarr_urls", "acquisitions", "wells", "rois"}
+    assert not any(nothing.values())
     assert tree_hash(plate) == before
 
 
@@ -109,6 +119,70 @@ def test_failure_of_a_non_parallel_task_leaves_no_well_out(
     assert [unit["zarr_url"] for unit in filtered["units"]] == [
         f"{plate}/A/01/{path}" for path in "012"
     ]
+
+
+def judged_by_hand(plate: Path, statuses: Sequence[str]) -> None:
+    """Write the registered tables of the first two images of a well."""
+    for path, status in zip("01", statuses, strict=True):
+        url = parse_image_url(f"{plate}/A/01/{path}")
+        table = read_roi_table(open_image(url), "FOV_ROI_table")
+        columns = {"registration_status": status, "registration_kept": 0.5}
+        rois = [roi.model_copy(update=columns) for roi in table.rois.values()]
+        name = "FOV_ROI_table_registered"
+        replace_roi_table(url, name, rois=rois, meta=table.meta, record={})
+
+
+@pytest.mark.parametrize(("status", "code"), [("unresolved", 1), ("imputed", 0)])
+def test_acquisition_of_a_well_with_nothing_resolved_is_code_1(
+    plate: Path, capsys: Capture, status: str, code: int
+) -> None:
+    judged_by_hand(plate, ("reference", status))
+    command = make_register_command([Task("Warn", fake_tasks.warn)])
+    assert command(str(plate), options=RunOptions(workers=1)) == code
+    shown = capsys.readouterr().out
+    assert "Warn: 3 of 3 done" in shown
+    assert ("Nothing is resolved in 1 of 1: A/01 acquisition 1." in shown) == bool(code)
+
+
+def test_warnings_are_repeated_once_after_the_progress(
+    plate: Path, capsys: Capture
+) -> None:
+    command = make_task_command(Task("Warn", fake_tasks.warn))
+    assert command(str(plate), options=RunOptions(workers=1, json=True)) == 0
+    shown = capsys.readouterr()
+    _, repeated = shown.err.split("4 warnings:\n")
+    dust = [f"{plate}/A/01/{path}: dust" for path in "012"]
+    expected = ["the light is on", *dust]
+    assert repeated.splitlines() == [f"- {text}" for text in expected]
+    assert json.loads(shown.out)["tasks"][0]["warnings"] == expected
+    assert command(str(plate), options=RunOptions(workers=1, quiet=True)) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_results_go_to_json_and_csv(
+    plate: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    judged_by_hand(plate, ("reference", "measured"))
+    command = make_register_command([Task("Warn", fake_tasks.warn)])
+    file = tmp_path / "results.csv"
+    options = RunOptions(workers=1, json=True)
+    assert command(str(plate), options=options, csv=file) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [one["acquisition"] for one in result["acquisitions"]] == [0, 1]
+    assert [(one["well"], one["measured"]) for one in result["wells"]] == [("A/01", 2)]
+    # Two fields of the reference and of the acquisition; the third was not judged.
+    assert len(result["rois"]) == 2 * 2
+    assert len(file.read_text().splitlines()) == 1 + 2 * 2
+
+
+def test_csv_in_a_folder_that_is_missing_is_code_2(
+    plate: Path, capsys: Capture
+) -> None:
+    before = tree_hash(plate)
+    arguments = ["register", str(plate), *CHANNEL, "--csv", str(plate / "no" / "x.csv")]
+    assert main(arguments) == 2
+    assert "--csv" in capsys.readouterr().err
+    assert tree_hash(plate) == before
 
 
 def test_missing_reference_is_code_1(plate: Path, capsys: Capture) -> None:

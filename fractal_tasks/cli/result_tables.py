@@ -1,0 +1,179 @@
+"""What became of a plate, as `register` shows it: as text, as JSON data, as CSV."""
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.report.results import (
+    GroupResult,
+    RoiResult,
+    by_acquisition,
+    by_well,
+)
+from fractal_tasks.transforms import Vector
+
+_WIDTH = 100
+"""Columns of the text, unless numbers need more."""
+
+_MAX_WELLS = 20
+"""What fits on a screen; all are in the JSON."""
+
+_LEGEND = (
+    "y x: median shift; conf.: lowest confidence; error: largest standard error (px); "
+    "kept: mean part"
+)
+_COUNTS = ("measured", "chosen", "imputed", "unresolved")
+_AXES = ("z", "y", "x")
+_Cell = Callable[[GroupResult], str]
+
+
+def describe_results(results: Sequence[RoiResult]) -> str:
+    """Write a line for each acquisition of a plate, and for each of the worst wells.
+
+    Returns:
+        Empty without results.
+    """
+    if not results:
+        return ""
+    # Stacks of one plane do not move along z.
+    has_z = any(one.shift_um is not None and one.shift_um[0] for one in results)
+    acquisitions, wells = by_acquisition(results), by_well(results)
+    plates = dict.fromkeys(one.plate_url for one in acquisitions)
+    tables = []
+    for plate in plates:
+        own = [one for one in acquisitions if one.plate_url == plate]
+        tables.append(_make_table(f"Acquisitions of {_name(plate)}", own, has_z))
+    if wells:
+        title = f"Wells, worst first ({min(len(wells), _MAX_WELLS)} of {len(wells)})"
+        columns: dict[str, _Cell] = {"well": lambda one: str(one.well)}
+        if len(plates) > 1:
+            columns = {"plate": lambda one: _name(one.plate_url), **columns}
+        tables.append(_make_table(title, wells[:_MAX_WELLS], has_z, columns))
+    text = _render(tables)
+    lost = [f"{one.well} acquisition {one.acquisition}" for one in wells if one.is_lost]
+    if lost:
+        names = ", ".join(lost[:_MAX_WELLS])
+        text += f"\nNothing is resolved in {len(lost)} of {len(wells)}: {names}."
+    return text
+
+
+def results_as_data(results: Sequence[RoiResult]) -> dict[str, Any]:
+    """Give the same of all wells, and every ROI, as JSON data."""
+    return {
+        "acquisitions": [asdict(one) for one in by_acquisition(results)],
+        "wells": [asdict(one) for one in by_well(results)],
+        "rois": [asdict(one) for one in results],
+    }
+
+
+def check_csv(path: Path) -> None:
+    """Find out before long work whether a file can be written.
+
+    Raises:
+        InvalidInputError: It cannot.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InvalidInputError(
+            f"--csv {str(path)!r}: needed is the name of a file in a folder that is "
+            "there. Make the folder, or choose another."
+        )
+
+
+def write_csv(path: Path, results: Iterable[RoiResult]) -> None:
+    """Write a table with one row per ROI.
+
+    Raises:
+        PublishError: It cannot be written.
+    """
+    rows = [_flatten(one) for one in results]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise PublishError(
+            f"--csv {str(path)!r}: the table of results could not be written "
+            f"({error}). The plate is as the tasks left it. Choose another file next "
+            "time; the registered ROI tables of the plate say the same."
+        ) from error
+
+
+def _flatten(one: RoiResult) -> dict[str, object]:
+    """Give a result as cells: a column per axis, and per evidence."""
+    cells: dict[str, object] = {}
+    for name, value in asdict(one).items():
+        if name in {"shift_um", "shift_px"}:
+            unit = name.removeprefix("shift_")
+            vector = value or (None, None, None)
+            for axis, part in zip(_AXES, vector, strict=True):
+                cells[f"shift_{axis}_{unit}"] = part
+        elif name != "evidence":
+            cells[name] = value
+    return cells | dict(sorted(one.evidence.items()))
+
+
+def _render(tables: Sequence[Table]) -> str:
+    unlimited = Console(width=10 * _WIDTH)
+    widths = [unlimited.measure(table).maximum for table in tables]
+    console = Console(width=max(_WIDTH, *widths))
+    with console.capture() as capture:
+        console.print(*tables, _LEGEND, highlight=False)
+    return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+
+
+def _make_table(
+    title: str,
+    groups: Sequence[GroupResult],
+    has_z: bool,
+    columns: Mapping[str, _Cell] | None = None,
+) -> Table:
+    axes = "z y x" if has_z else "y x"
+    cells: dict[str, _Cell] = {
+        **(columns or {}),
+        "acq.": lambda one: str(one.acquisition),
+        f"{axes} (um)": lambda one: _format_shift(one, one.shift_um, has_z),
+        f"{axes} (px)": lambda one: _format_shift(one, one.shift_px, has_z),
+        **{name: _count_cell(name) for name in _COUNTS},
+        "conf.": lambda one: _format(one.lowest_confidence, ".2f"),
+        "error": lambda one: _format(one.largest_error_px, ".2f"),
+        "kept": lambda one: _format(one.kept, ".1%"),
+    }
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
+    for name in cells:
+        # A number that is broken into two lines, or cut, would be read as another one.
+        table.add_column(name, justify="right", no_wrap=name != "plate")
+    for one in groups:
+        table.add_row(*(cell(one) for cell in cells.values()))
+    return table
+
+
+def _count_cell(status: str) -> _Cell:
+    def cell(one: GroupResult) -> str:
+        return "-" if one.is_reference else str(getattr(one, status))
+
+    return cell
+
+
+def _format_shift(one: GroupResult, shift: Vector | None, has_z: bool) -> str:
+    if one.is_reference:
+        return "reference"
+    if shift is None:
+        return "-"
+    return " ".join(f"{part:.1f}" for part in (shift if has_z else shift[1:]))
+
+
+def _format(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _name(plate_url: str) -> str:
+    return plate_url.rpartition("/")[2]

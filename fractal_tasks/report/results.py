@@ -1,0 +1,203 @@
+"""What became of each ROI, and of acquisitions and wells, as their tables say.
+
+It is read from the registered ROI tables, before or after the pixels were moved; so it
+can be told at any time, and by whoever has the plate.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TypeAlias
+
+import numpy as np
+
+from fractal_tasks.model import Status
+from fractal_tasks.records.registered_rows import read_registered_rows
+from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.storage.plate.images import list_tables
+from fractal_tasks.storage.plate.open_image import OpenImage, open_image
+from fractal_tasks.storage.plate.wells import read_acquisition_of_each
+from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import Vector
+
+
+@dataclass(frozen=True)
+class RoiResult:
+    """What became of one ROI of an acquisition."""
+
+    plate_url: str
+    well: str
+    """Path in the plate, e.g. ``A/01``."""
+
+    acquisition: int
+    zarr_url: str
+    roi: str
+    status: Status | None
+    """None if the table is of another package."""
+
+    reason: str | None
+    confidence: float | None
+    error_um: float | None
+    error_px: float | None
+    shift_um: Vector | None
+    """How far the centre of the ROI is moved (z, y, x)."""
+
+    shift_px: Vector | None
+    kept: float | None
+    """Part (0 to 1) of the ROI that is in the registered image."""
+
+    evidence: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What became of the ROIs of an acquisition, in one well or in all of a plate."""
+
+    plate_url: str
+    acquisition: int
+    well: str | None
+    """None: all wells of the plate."""
+
+    rois: int
+    is_reference: bool
+    measured: int
+    chosen: int
+    imputed: int
+    unresolved: int
+    shift_um: Vector | None
+    """Median of each axis (z, y, x) over what is not unresolved; None if all is."""
+
+    shift_px: Vector | None
+    lowest_confidence: float | None
+    largest_error_px: float | None
+    kept: float | None
+    """Mean over the ROIs."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there are ROIs, and none is resolved."""
+        return 0 < self.rois == self.unresolved
+
+
+def read_results(
+    images: Iterable[ImageUrl], registered_roi_table: str
+) -> list[RoiResult]:
+    """Read what became of every ROI; images without such a table are left out.
+
+    Args:
+        images: The images that were registered, or their registered versions.
+        registered_roi_table: Name of the table.
+
+    Raises:
+        InvalidDataError: An image, a table or a well cannot be read.
+        MissingStepError: A translation is there, but not whole.
+    """
+    results: list[RoiResult] = []
+    for url, acquisition in read_acquisition_of_each(list(images)).items():
+        image = open_image(url)
+        if registered_roi_table in list_tables(image):
+            rows = read_registered_rows(image, registered_roi_table)
+            results.extend(_to_result(row, image, acquisition) for row in rows)
+    return results
+
+
+def _to_result(row: RoiRecord, image: OpenImage, acquisition: int) -> RoiResult:
+    url = image.url
+    best = row.candidates[0] if row.candidates else None
+    error_um = None if best is None else best.error_um
+    shift_um = None if best is None else row.displacement_um
+    return RoiResult(
+        plate_url=url.plate_url,
+        well=f"{url.row}/{url.column}",
+        acquisition=acquisition,
+        zarr_url=url.zarr_url,
+        roi=row.key.roi,
+        status=row.status,
+        reason=row.reason,
+        confidence=None if best is None else best.confidence,
+        error_um=error_um,
+        error_px=None if error_um is None else error_um / row.pixel_um,
+        shift_um=shift_um,
+        shift_px=None if shift_um is None else _in_pixels(shift_um, image),
+        kept=row.kept,
+        evidence={} if best is None else dict(best.evidence),
+    )
+
+
+def _in_pixels(shift_um: Vector, image: OpenImage) -> Vector:
+    z, y, x = np.divide(shift_um, image.spacing_um).tolist()
+    return z, y, x
+
+
+_Key: TypeAlias = tuple[str | int, ...]
+
+
+def by_acquisition(results: Iterable[RoiResult]) -> list[GroupResult]:
+    """Summarise each acquisition of each plate, in their order."""
+    groups = _group(results, lambda one: (one.plate_url, one.acquisition))
+    return [_summarise(groups[key], well=None) for key in sorted(groups)]
+
+
+def by_well(results: Iterable[RoiResult]) -> list[GroupResult]:
+    """Summarise each acquisition of each well but the references, worst first."""
+    groups = _group(results, lambda one: (one.zarr_url,))
+    wells = [_summarise(group, well=group[0].well) for group in groups.values()]
+    return sorted((one for one in wells if not one.is_reference), key=_worst_first)
+
+
+def _group(
+    results: Iterable[RoiResult], key: Callable[[RoiResult], _Key]
+) -> dict[_Key, list[RoiResult]]:
+    groups: dict[_Key, list[RoiResult]] = {}
+    for one in results:
+        groups.setdefault(key(one), []).append(one)
+    return groups
+
+
+def _summarise(group: Sequence[RoiResult], well: str | None) -> GroupResult:
+    counts = Counter(one.status for one in group)
+    resolved = [one for one in group if one.status != "unresolved"]
+    return GroupResult(
+        plate_url=group[0].plate_url,
+        acquisition=group[0].acquisition,
+        well=well,
+        rois=len(group),
+        is_reference=set(counts) == {"reference"},
+        measured=counts["measured"],
+        chosen=counts["chosen"],
+        imputed=counts["imputed"],
+        unresolved=counts["unresolved"],
+        shift_um=_median(one.shift_um for one in resolved),
+        shift_px=_median(one.shift_px for one in resolved),
+        lowest_confidence=min(_known(one.confidence for one in group), default=None),
+        largest_error_px=max(_known(one.error_px for one in group), default=None),
+        kept=_mean(_known(one.kept for one in group)),
+    )
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def _median(shifts: Iterable[Vector | None]) -> Vector | None:
+    known = [shift for shift in shifts if shift is not None]
+    if not known:
+        return None
+    z, y, x = (median(values) for values in zip(*known, strict=True))
+    return z, y, x
+
+
+def _worst_first(one: GroupResult) -> tuple[float, ...]:
+    """Give what wells are sorted by: first what is guessed, then what is unsure."""
+    confidence, error_px = one.lowest_confidence, one.largest_error_px
+    return (
+        -one.unresolved / one.rois,
+        -one.imputed / one.rois,
+        1.0 if confidence is None else confidence,
+        0.0 if error_px is None else -error_px,
+    )

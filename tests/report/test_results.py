@@ -1,0 +1,138 @@
+"""Results as they are read from tables, and summaries of results made by hand."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fractal_tasks.report.results import (
+    RoiResult,
+    by_acquisition,
+    by_well,
+    read_results,
+)
+from fractal_tasks.storage.urls import parse_image_url
+from tests.conftest import MakePlate
+from tests.records.plates import (
+    PIXEL_UM,
+    REGISTERED,
+    TABLE,
+    TINY,
+    edit_rows,
+    image_url,
+    open_acquisition,
+    read_rows,
+    write_rows,
+)
+
+VERDICT = {
+    "translation_z": 0.0,
+    "translation_y": 4 * PIXEL_UM,
+    "translation_x": -2 * PIXEL_UM,
+    "registration_status": "chosen",
+    "registration_reason": "others agree",
+    "registration_confidence": 0.95,
+    "registration_error": PIXEL_UM / 2,
+    "registration_kept": 0.9,
+    "registration_ratio": 3.0,
+}
+
+
+def result(**changes: Any) -> RoiResult:
+    """Give a ROI that was measured well; `changes` replace its fields."""
+    whole = RoiResult(
+        plate_url="/data/p.zarr",
+        well="A/01",
+        acquisition=1,
+        zarr_url="/data/p.zarr/A/01/1",
+        roi="FOV_1",
+        status="measured",
+        reason="as told",
+        confidence=0.99,
+        error_um=0.0325,
+        error_px=0.1,
+        shift_um=(0.0, 1.3, 0.65),
+        shift_px=(0.0, 4.0, 2.0),
+        kept=0.9,
+        evidence={"ratio": 3.0},
+    )
+    return replace(whole, **changes)
+
+
+def of_well(well: str, *statuses: str, **changes: Any) -> list[RoiResult]:
+    url = f"/data/p.zarr/{well}/1"
+    return [
+        result(well=well, zarr_url=url, status=status, **changes) for status in statuses
+    ]
+
+
+def test_results_are_read_from_the_registered_tables(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    for acquisition in (0, 1):
+        rois = list(
+            read_rows(open_acquisition(plate, acquisition), TABLE).rois.values()
+        )
+        write_rows(image_url(plate, acquisition), rois, REGISTERED)
+    edit_rows(image_url(plate, 1), VERDICT, REGISTERED)
+    urls = [image_url(plate, 0), image_url(plate, 1)]
+    reference, _, first, second = read_results(urls, REGISTERED)
+    assert (reference.status, reference.shift_um, reference.kept) == (None, None, None)
+    assert (first.roi, second.roi) == ("FOV_1", "FOV_2")
+    assert (second.well, second.acquisition) == ("A/01", 1)
+    assert (second.plate_url, second.zarr_url) == (str(plate), f"{plate}/A/01/1")
+    assert (second.status, second.reason) == ("chosen", "others agree")
+    assert (second.confidence, second.kept) == (0.95, 0.9)
+    assert second.error_px == pytest.approx(0.5)
+    assert second.shift_px == pytest.approx((0.0, 4.0, -2.0))
+    assert second.shift_um == pytest.approx((0.0, 4 * PIXEL_UM, -2 * PIXEL_UM))
+    assert second.evidence == {"ratio": 3.0}
+
+
+def test_image_that_was_not_judged_has_no_results(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    assert read_results([parse_image_url(f"{plate}/A/01/1")], REGISTERED) == []
+
+
+def test_acquisition_is_summarised_over_all_wells_of_its_plate() -> None:
+    results = [
+        *of_well("A/01", "measured", "measured", shift_um=(0.0, 1.0, 5.0)),
+        *of_well("A/02", "imputed", shift_um=(0.0, 3.0, 4.0), confidence=0.2),
+        *of_well("A/02", "unresolved", shift_um=(0.0, 900.0, 900.0), error_px=15.0),
+        *of_well("A/02", "chosen", kept=0.4, shift_um=(0.0, 3.0, 6.0)),
+        result(acquisition=0, status="reference", zarr_url="/data/p.zarr/A/01/0"),
+    ]
+    reference, moved = by_acquisition(results)
+    assert reference.is_reference
+    assert (reference.acquisition, reference.rois) == (0, 1)
+    assert not moved.is_reference
+    assert (moved.acquisition, moved.well, moved.rois) == (1, None, 5)
+    counts = (moved.measured, moved.chosen, moved.imputed, moved.unresolved)
+    assert counts == (2, 1, 1, 1)
+    # Medians of 1, 1, 3, 3 and of 5, 5, 4, 6: what is unresolved says nothing.
+    assert moved.shift_um == (0.0, 2.0, 5.0)
+    assert (moved.lowest_confidence, moved.largest_error_px) == (0.2, 15.0)
+    assert moved.kept == pytest.approx((4 * 0.9 + 0.4) / 5)
+
+
+def test_wells_are_sorted_by_what_is_guessed_then_by_what_is_unsure() -> None:
+    good, unsure = of_well("A/01", "measured"), of_well("A/02", "measured")
+    results = [
+        *good,
+        *[replace(one, confidence=0.91) for one in unsure],
+        *[replace(one, error_px=0.9) for one in of_well("A/03", "measured")],
+        *of_well("A/04", "imputed", "measured"),
+        *of_well("A/05", "unresolved", "measured"),
+        *of_well("A/06", "unresolved"),
+        result(acquisition=0, status="reference", zarr_url="/data/p.zarr/A/01/0"),
+    ]
+    expected = ["A/06", "A/05", "A/04", "A/02", "A/03", "A/01"]
+    assert [one.well for one in by_well(results)] == expected
+    assert [one.well for one in by_well(results[::-1])] == expected
+    assert [one.is_lost for one in by_well(results)] == [True, *[False] * 5]
+
+
+def test_well_of_which_nothing_is_known_has_no_numbers() -> None:
+    unknown = {"confidence": None, "error_px": None, "kept": None}
+    (well,) = by_well(of_well("A/01", "unresolved", **unknown))
+    assert (well.shift_um, well.shift_px) == (None, None)
+    assert (well.lowest_confidence, well.largest_error_px, well.kept) == (None,) * 3
