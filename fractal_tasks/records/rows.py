@@ -19,7 +19,11 @@ from fractal_tasks.model import Candidate, Measurement, RowKey, Status
 from fractal_tasks.records.candidates import candidates_from_json, candidates_to_json
 from fractal_tasks.storage.library_errors import describe_cause
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.rois import is_length, roi_extent_um
+from fractal_tasks.storage.plate.rois import (
+    MAX_LENGTH_UM,
+    is_length,
+    roi_extent_um,
+)
 from fractal_tasks.transforms import (
     Transform,
     Translation,
@@ -61,6 +65,8 @@ _AGREE_UM, _FLOAT32 = 1e-6, 2.0**-23
 """Columns and transform agree up to this much, and to what is lost where a table is
 rewritten with 32 bits per number."""
 
+_A_PART = "a number from 0 to 1"
+_AN_ERROR = "a standard error in um, 0 or more"
 _AGAIN = "Run 'Calculate Registration (image-based)' again for this acquisition."
 
 
@@ -124,7 +130,7 @@ class RoiRecord:
         """
         extra = _present(roi)
         status, reason = extra.get(STATUS_COLUMN), extra.get(REASON_COLUMN)
-        kept = _read_part(extra, KEPT_COLUMN, where)
+        kept = _read_number(extra, KEPT_COLUMN, 1, _A_PART, where)
         empty = cls.of(roi, image, (), status=status, reason=reason, kept=kept)
         transform, edited = _read_transform(roi, empty.centre_um, where)
         if transform is None:
@@ -134,8 +140,8 @@ class RoiRecord:
             return replace(empty, candidates=(Candidate(transform, None, None),))
         best = Candidate(
             transform,
-            _read_part(extra, CONFIDENCE_COLUMN, where),
-            _read_error(extra, where),
+            _read_number(extra, CONFIDENCE_COLUMN, 1, _A_PART, where),
+            _read_number(extra, ERROR_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
             _read_evidence(extra),
         )
         others = _read_alternatives(extra, empty.centre_um, where)
@@ -243,38 +249,22 @@ def _read_translation(extra: Mapping[str, Any], where: str) -> Vector | None:
     return z, y, x
 
 
-def _read_part(extra: Mapping[str, Any], column: str, where: str) -> float | None:
+def _read_number(
+    extra: Mapping[str, Any], column: str, highest: float, needed: str, where: str
+) -> float | None:
+    """Read a number from 0 to `highest`, also from text; None if there is none."""
     stored = extra.get(column)
     if stored is None:
         return None
-    part = _to_number(stored)
-    if not 0 <= part <= 1:
-        raise InvalidDataError(
-            f"{where}: found {stored!r} in {column!r}; needed is a number from 0 to 1. "
-            f"{_AGAIN}"
-        )
-    return part
-
-
-def _read_error(extra: Mapping[str, Any], where: str) -> float | None:
-    stored = extra.get(ERROR_COLUMN)
-    if stored is None:
-        return None
-    error_um = _to_number(stored)
-    if not 0 <= error_um < math.inf:
-        raise InvalidDataError(
-            f"{where}: found {stored!r} in {ERROR_COLUMN!r}; needed is a standard "
-            f"error in um, 0 or more. {_AGAIN}"
-        )
-    return error_um
-
-
-def _to_number(stored: object) -> float:
-    """Read a number, also from text; NaN if it is none."""
     try:
-        return float(str(stored))
+        number = float(str(stored))
     except ValueError:
-        return math.nan
+        number = math.nan
+    if not 0 <= number <= highest:
+        raise InvalidDataError(
+            f"{where}: found {stored!r} in {column!r}; needed is {needed}. {_AGAIN}"
+        )
+    return number
 
 
 def _read_alternatives(
