@@ -235,7 +235,7 @@ def test_veto_speaks_against_a_candidate(make_plate: MakePlate, package: Path) -
     )
     consensus = run(package, *command)
     assert consensus.returncode == 1
-    assert "confidence 0.99, but the transform of candidate 1 moves the ROI" in (
+    assert "the transform of candidate 1 moves the ROI" in (
         " ".join(consensus.stderr.split())
     )
 

@@ -23,6 +23,7 @@ from ours import TABLE, WELL, make_pairs, read_records
 from scipy.optimize import minimize
 
 from fractal_tasks.model import Measurement
+from fractal_tasks.model.precision import within_pixel
 from fractal_tasks.model.task_arguments import InitArgsRegistration
 from fractal_tasks.registration.evidence import Evidence
 from fractal_tasks.synthetic import PlateOptions, create_plate
@@ -85,7 +86,7 @@ def fit_logistic(samples: list[Sample]) -> npt.NDArray[np.float64]:
     """Find intercept, slope per ln(ratio) and per ln(lead) of maximum likelihood."""
     evidence = [sample.evidence for sample in samples]
     logs = np.array([[1.0, *one.logs] for one in evidence])
-    others = np.array([one.certainty for one in evidence])
+    others = np.array([one.agreement * within_pixel(one.error_px) for one in evidence])
     right = np.array([sample.error_px < 1 for sample in samples])
 
     def loss(constants: npt.NDArray[np.float64]) -> float:

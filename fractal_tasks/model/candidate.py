@@ -14,12 +14,12 @@ class Candidate:
     """Moving to fixed."""
 
     confidence: float | None
-    """Probability (0 to 1) that the displacement of the ROI's centre is right within a
-    pixel of level 0 in y and x; None if what made it gives no confidence."""
+    """Probability (0 to 1) that this is the right peak; None if what made it gives no
+    confidence."""
 
     error_um: float | None
-    """Standard error of that displacement in y and x, if it is not altogether wrong;
-    None if it is not known."""
+    """Standard error of the displacement of the ROI's centre in y and x, if it is the
+    right peak; of a verdict in any case. None if it is not known."""
 
     evidence: Mapping[str, float] = field(default_factory=dict)
     """What confidence and error were computed from, by name."""

@@ -30,6 +30,9 @@ class View:
     transform: Transform
     """Moving to fixed; the identity for the fixed image itself."""
 
+    is_sure: bool = True
+    """Whether the transform is known well enough to cost the others any pixels."""
+
     @property
     def displacement_um(self) -> Vector:
         """How far the transform moves the centre of the ROI."""
@@ -102,8 +105,8 @@ def place_views(fixed: View, moving: Sequence[View], keep: Keep) -> list[Placeme
     Args:
         fixed: The reference's view of the ROI.
         moving: The views of the other acquisitions.
-        keep: `"intersection"` keeps what all see, which may be empty;
-            `"reference"` keeps the whole ROI of `fixed`.
+        keep: `"intersection"` keeps what all see, which may be empty, but for those
+            that are not sure; `"reference"` keeps the whole ROI of `fixed`.
 
     Returns:
         One placement for `fixed` and for each of `moving`, in this order. Views with
@@ -113,6 +116,8 @@ def place_views(fixed: View, moving: Sequence[View], keep: Keep) -> list[Placeme
     region = fixed.box
     if keep == "intersection":
         for view in moving:
+            if not view.is_sure:
+                continue
             seen = view.box.shifted(view.shift_px)
             region = region.intersection(_on_grid(seen, view, fixed))
     return [

@@ -14,6 +14,9 @@ class WellMovement(BaseModel):
     wells: int
     """The number of wells that were asked."""
 
+    scatter_um: float = 5.0
+    """Standard deviation of wells about this, along y or x."""
+
 
 class PlateEvidence(BaseModel):
     """What the plate says about a well."""

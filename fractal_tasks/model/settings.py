@@ -15,7 +15,7 @@ Keep: TypeAlias = Literal["intersection", "reference"]
 """Crop to what all acquisitions see, or keep the whole ROI of the reference."""
 
 Rejected: TypeAlias = Literal["impute", "error", "exclude"]
-"""What happens to a ROI whose estimate is not believed."""
+"""What happens to a ROI of which no estimate is believed."""
 
 
 class _Settings(BaseModel):
@@ -44,7 +44,6 @@ class ConsensusSettings(_Settings):
     keep: Keep
     fill_value: float
     min_confidence: float
-    outlier_tolerance_um: float
     rejected: Rejected
 
 

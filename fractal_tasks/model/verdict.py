@@ -5,15 +5,13 @@ from typing import Literal, TypeAlias
 
 from fractal_tasks.model.candidate import Candidate
 
-Status: TypeAlias = Literal[
-    "reference", "measured", "chosen", "rejected", "imputed", "unresolved"
-]
+Status: TypeAlias = Literal["reference", "measured", "chosen", "imputed", "unresolved"]
 """How a ROI came to its transform.
 
 ``measured``: its best candidate is believed. ``chosen``: another of its candidates is,
-in view of the other ROIs. ``rejected``: none is. ``imputed``: it was rejected, and gets
-what the other ROIs of the well, or other wells, say. ``unresolved``: nothing is known
-of it; it stays at its expected place.
+in view of the other ROIs. ``imputed``: it gets what the other ROIs of the well, or
+other wells, say, as that is nearer to the truth. ``unresolved``: nothing is known well
+enough; it lies where the expected error is smallest.
 """
 
 DEFAULT_MIN_CONFIDENCE = 0.9
@@ -25,11 +23,18 @@ class Verdict:
     """What is used for one ROI, and why."""
 
     candidate: Candidate
-    """Whose transform is used."""
+    """Whose transform is used. Its confidence and standard error are those of the
+    verdict; the evidence of what stands in for an estimate is that of the estimate."""
 
     status: Status
     reason: str
     """In words."""
 
     confidence: float | None
-    """How probable the best candidate is in view of all ROIs; None if not known."""
+    """How probable it is that the candidate that is used, or else the most probable
+    one, is the right peak; None of the reference."""
+
+    @property
+    def is_believed(self) -> bool:
+        """Whether a candidate is used that is probable enough."""
+        return self.status in ("measured", "chosen")

@@ -9,7 +9,7 @@
 of its plate know about it.
 """
 
-from fractal_tasks.qc.judgement import Judgement, impute_rejected, judge_measurements
+from fractal_tasks.qc.judgement import Judgement, judge_measurements
 from fractal_tasks.qc.plate import (
     LEAST_FOR_PLATE,
     Place,
@@ -27,7 +27,6 @@ __all__ = [
     "Place",
     "Veto",
     "centre_of_well",
-    "impute_rejected",
     "judge_measurements",
     "place_from_names",
     "predict_movement",

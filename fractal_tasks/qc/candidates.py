@@ -1,16 +1,12 @@
-"""What the model sees of the ROIs of a well: how far candidates move their centres.
-
-A candidate is *altogether wrong* if it is another peak than the right one. One that is
-not may still be off by some pixels: how probable that is, its precision says.
-"""
+"""What the model sees of the ROIs of a well: how far candidates move their centres."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from fractal_tasks.model import Candidate, Measurement
-from fractal_tasks.model.precision import within_pixel
+from fractal_tasks.model import Measurement
 from fractal_tasks.transforms import FloatArray, Vector
 
 # That no candidate of a ROI is right is never less probable than this: about one in
@@ -18,8 +14,9 @@ from fractal_tasks.transforms import FloatArray, Vector
 # not be outvoted by any number of others.
 _MIN_NONE_RIGHT = 1e-3
 
-# For a candidate of software that gives no confidence.
+# For a candidate of software that gives no confidence, and no standard error.
 _UNKNOWN_CONFIDENCE = 0.9
+_UNKNOWN_ERROR_PX = 0.5
 
 
 @dataclass(frozen=True, order=True)
@@ -29,11 +26,11 @@ class Displacement:
     vector_um: Vector
     """How far the centre of the ROI is moved."""
 
-    confidence: float
-    """Probability that this is right within a pixel."""
+    probability: float
+    """That this is the right peak."""
 
-    precision: float
-    """The same, if the candidate is not altogether wrong."""
+    error_um: float
+    """Standard error in y and x, if it is."""
 
 
 @dataclass(frozen=True, order=True)
@@ -48,6 +45,8 @@ class RoiDisplacements:
 
     size_um: tuple[float, float]
     """Size of the ROI, y and x."""
+
+    pixel_um: float
 
     displacements: tuple[Displacement, ...]
     """Those of all candidates, best first."""
@@ -64,14 +63,17 @@ class CandidateArrays:
     """Of the centres; shape ``(n, k, 3)``, order z, y, x."""
 
     probabilities: FloatArray
-    """That a candidate is not altogether wrong, shape ``(n, k)``; those of a ROI sum to
-    less than 1."""
+    """That a candidate is the right peak, shape ``(n, k)``; those of a ROI sum to less
+    than 1."""
 
-    precisions: FloatArray
-    """That it is then right within a pixel, shape ``(n, k)``."""
+    errors_um: FloatArray
+    """Standard errors of right candidates, shape ``(n, k)``."""
 
     search_area_um2: FloatArray
     """Shape ``(n,)``."""
+
+    pixels_um: FloatArray
+    """Sizes of a level-0 pixel, shape ``(n,)``."""
 
     @property
     def none_right(self) -> FloatArray:
@@ -79,46 +81,46 @@ class CandidateArrays:
         none: FloatArray = 1 - self.probabilities.sum(axis=1)
         return none
 
+    def take(self, indices: npt.NDArray[np.integer]) -> "CandidateArrays":
+        """Give those of some of the ROIs."""
+        return CandidateArrays(*(values[indices] for values in vars(self).values()))
+
     def sample(self, count: int) -> "CandidateArrays":
         """Give those of `count` ROIs, always the same ones."""
         if count >= len(self.centres_um):
             return self
         rng = np.random.default_rng(0)
-        chosen = rng.choice(len(self.centres_um), count, replace=False)
-        return CandidateArrays(
-            self.centres_um[chosen],
-            self.displacements_um[chosen],
-            self.probabilities[chosen],
-            self.precisions[chosen],
-            self.search_area_um2[chosen],
-        )
+        return self.take(rng.choice(len(self.centres_um), count, replace=False))
 
 
-def find_displacements(measurement: Measurement) -> RoiDisplacements:
-    """Reduce a measurement to what the model sees of it."""
+def find_displacements(
+    measurement: Measurement, limits: Sequence[float]
+) -> RoiDisplacements:
+    """Reduce a measurement to what the model sees of it.
+
+    Args:
+        measurement: Of one ROI.
+        limits: How probable each candidate is at most, by what is objected to it.
+    """
     _, y_um, x_um = measurement.centre_um
     _, height_um, width_um = measurement.size_um
     return RoiDisplacements(
         (y_um, x_um),
         (height_um, width_um),
+        measurement.pixel_um,
         tuple(
             Displacement(
-                measurement.displacement_um(candidate),
-                _UNKNOWN_CONFIDENCE
-                if candidate.confidence is None
-                else candidate.confidence,
-                _find_precision(candidate, measurement.pixel_um),
+                measurement.displacement_um(one),
+                min(_known(one.confidence, _UNKNOWN_CONFIDENCE), limit),
+                _known(one.error_um, _UNKNOWN_ERROR_PX * measurement.pixel_um),
             )
-            for candidate in measurement.candidates
+            for one, limit in zip(measurement.candidates, limits, strict=True)
         ),
     )
 
 
-def _find_precision(candidate: Candidate, pixel_um: float) -> float:
-    """Give 1 where no error is known: then nothing is held against a candidate."""
-    if candidate.error_um is None:
-        return 1.0
-    return within_pixel(candidate.error_um / pixel_um)
+def _known(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
 
 
 def arrange_candidates(rois: Sequence[RoiDisplacements]) -> CandidateArrays:
@@ -126,14 +128,12 @@ def arrange_candidates(rois: Sequence[RoiDisplacements]) -> CandidateArrays:
     most = max(len(roi.displacements) for roi in rois)
     displacements_um = np.zeros((len(rois), most, 3))
     probabilities = np.zeros((len(rois), most))
-    precisions = np.ones((len(rois), most))
+    errors_um = np.ones((len(rois), most))
     for index, roi in enumerate(rois):
         for rank, one in enumerate(roi.displacements):
             displacements_um[index, rank] = one.vector_um
-            precisions[index, rank] = one.precision
-            # A confidence is the product of both; agreement with other ROIs only says
-            # something about the first.
-            probabilities[index, rank] = one.confidence / max(one.precision, 1e-12)
+            probabilities[index, rank] = one.probability
+            errors_um[index, rank] = one.error_um
     np.clip(probabilities, 0, 1, out=probabilities)
     total = probabilities.sum(axis=1, keepdims=True)
     probabilities *= np.minimum(1.0, (1 - _MIN_NONE_RIGHT) / np.maximum(total, 1e-300))
@@ -142,7 +142,8 @@ def arrange_candidates(rois: Sequence[RoiDisplacements]) -> CandidateArrays:
         np.array([roi.centre_um for roi in rois], dtype=float),
         displacements_um,
         probabilities,
-        precisions,
+        errors_um,
         # Shifts are searched up to the size of the ROI either way.
         4 * np.prod(sizes_um, axis=1),
+        np.array([roi.pixel_um for roi in rois], dtype=float),
     )

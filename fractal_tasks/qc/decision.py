@@ -1,200 +1,187 @@
-"""Which candidate of a ROI is used: numbers in, numbers out."""
+"""What is used for each ROI: the option with the smallest expected loss.
 
-import math
+Options are the candidates of the ROI, and stand-ins: where the well or the plate
+expects it, and no movement. The loss is the distance from the truth; beyond 10 pixels a
+field is lost, however far it is.
+"""
+
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from fractal_tasks.model import Status
-from fractal_tasks.qc.vetoes import Objection
-from fractal_tasks.qc.well import WellAgreement
+from fractal_tasks.model import Status, WellMovement
+from fractal_tasks.qc.candidates import CandidateArrays
+from fractal_tasks.qc.places import (
+    Places,
+    find_loss,
+    find_places,
+    find_square,
+    find_stand_ins,
+)
+from fractal_tasks.qc.well import WellModel
+from fractal_tasks.transforms import FloatArray, Vector
 
-MIN_AGREEING = 4
-"""So many ROIs have to agree before one is judged by its distance from them."""
+LOST_PX = 10.0
+"""A field that is so far off is lost."""
 
-Confidences: TypeAlias = tuple[float | None, ...]
-"""Of each candidate of a ROI, as measured; None if it is not known."""
+# Pixels are moved by whole pixels: what is not better by half of one is not better than
+# what was measured.
+_WORTH_PX = 0.5
+# Where nothing at all is known, one in 50 acquisitions did not move.
+_UNMOVED = 0.02
+_STAND_INS = 5
+_CHUNK = 1000
+# Probabilities that should be equal may differ by rounding.
+_ROUNDING = 1e-9
 
-Objections: TypeAlias = tuple[Objection | None, ...]
-"""The strongest one to each candidate of a ROI."""
-
-
-@dataclass(frozen=True)
-class Others:
-    """What the ROIs of a well, which agree, say about one of them."""
-
-    posteriors: tuple[float, ...]
-    """Probability of each candidate in view of all ROIs."""
-
-    distance_um: float
-    """From the first candidate to what the ROIs agree on."""
-
-    tolerance_um: float
-    """Up to here, a distance says nothing against a candidate."""
-
-    agreeing: int
-    """The number of ROIs that agree."""
+Source: TypeAlias = Literal["candidate", "well", "plate", "nothing"]
+"""Where the displacement comes from that is used."""
 
 
 @dataclass(frozen=True)
 class Decision:
     """What is used for a ROI, and the numbers that led to it."""
 
-    chosen: int
-    """Index of the candidate that is used; of a rejected ROI the most probable one."""
+    source: Source
+
+    rank: int
+    """Of the candidate that is used, or else of the most probable one; 0 is the best by
+    its own images."""
+
+    displacement_um: Vector
+    """Of the ROI's centre (z, y, x)."""
+
+    posteriors: tuple[float, ...]
+    """Probability of each candidate in view of everything."""
+
+    error_um: float
+    """Root mean square distance from the truth along y or x; of what is lost it is
+    taken to be 10 px."""
 
     status: Status
-    """``measured``, ``chosen`` or ``rejected``."""
-
-    confidence: float | None
-    """How probable the chosen candidate is; None if that is not known."""
-
-    confidences: Confidences
-    min_confidence: float
-
-    others: Others | None
-    """None if the ROI was judged alone."""
-
-    favourite: int
-    """The candidate that would be taken if nothing were objected."""
-
-    objection: Objection | None
-    """What made the favourite less probable; None if nothing did."""
 
     @property
-    def is_outlier(self) -> bool:
-        """Whether a confident ROI is rejected since it is far from the others."""
-        return (
-            self.status == "rejected"
-            and self.others is not None
-            and self.others.distance_um > self.others.tolerance_um
-            and is_believed(self.confidences[0], self.min_confidence)
-        )
-
-
-def is_believed(
-    confidence: float | None,
-    min_confidence: float,
-    objection: Objection | None = None,
-) -> bool:
-    """Whether a candidate is confident enough by itself.
-
-    One without a confidence is, for want of any other rule, if nothing is objected.
-    """
-    limited = _limit(confidence, objection)
-    return limited is None or limited >= min_confidence
-
-
-def ask_others(
-    agreement: WellAgreement | None,
-    confidences: Sequence[Confidences],
-    objections: Sequence[Objections],
-    min_confidence: float,
-) -> list[Others] | None:
-    """Say what the well knows about each of its ROIs.
-
-    Args:
-        agreement: What the model found.
-        confidences: Of all ROIs, in the order of the model.
-        objections: In the same order.
-        min_confidence: A candidate is believed from this probability on.
-
-    Returns:
-        In the same order; None if too few ROIs agree to judge others by them. Where
-        most of the confident ROIs do not, something is wrong with the model.
-    """
-    if agreement is None:
-        return None
-    limits = np.full(agreement.posteriors.shape, math.inf)
-    for index, of_roi in enumerate(objections):
-        for rank, objection in enumerate(of_roi):
-            if objection is not None:
-                limits[index, rank] = objection.limit
-    limited = replace(agreement, posteriors=np.minimum(agreement.posteriors, limits))
-    agreeing = limited.count(min_confidence)
-    confident = sum(
-        is_believed(own[0], min_confidence, of_roi[0])
-        for own, of_roi in zip(confidences, objections, strict=True)
-    )
-    if agreeing < MIN_AGREEING or 2 * agreeing <= confident:
-        return None
-    return [
-        # Without the padding of the arrays.
-        Others(
-            tuple(posteriors[: len(own)]), distance_um, limited.tolerance_um, agreeing
-        )
-        for own, posteriors, distance_um in zip(
-            confidences,
-            agreement.posteriors.tolist(),
-            agreement.distances_um[:, 0].tolist(),
-            strict=True,
-        )
-    ]
+    def confidence(self) -> float:
+        """The probability of the candidate."""
+        return self.posteriors[self.rank]
 
 
 def decide(
-    confidences: Confidences,
-    objections: Objections,
-    others: Others | None,
+    candidates: CandidateArrays,
+    counts: Sequence[int],
+    well: WellModel,
+    plate: WellMovement | None,
+    limits: FloatArray,
     min_confidence: float,
-) -> Decision:
-    """Decide about one ROI.
-
-    With others that agree, the first candidate is taken if it is probable enough, else
-    the most probable one. Alone, only the first one can be taken: the others are less
-    probable still, and an objection to the first one says nothing for them.
+) -> list[Decision]:
+    """Decide about all ROIs of one acquisition of a well.
 
     Args:
-        confidences: Of its candidates, best first, at least one.
-        objections: To each of them.
-        others: What the well says; None if it does not.
-        min_confidence: A candidate is believed from this probability on. 0 trusts all,
-            whatever is objected.
-
-    Example:
-        >>> decide((0.62,), (None,), None, min_confidence=0.9).status
-        'rejected'
-        >>> well = Others((0.97,), distance_um=0.4, tolerance_um=5.0, agreeing=12)
-        >>> decide((0.62,), (None,), well, min_confidence=0.9).status
-        'measured'
+        candidates: Of all ROIs.
+        counts: How many candidates each ROI has.
+        well: How it may have moved.
+        plate: What the other wells say.
+        limits: How probable each candidate is at most, shape ``(n, k)``.
+        min_confidence: A candidate is believed from this probability on. 0 takes the
+            best candidate of each ROI, whatever speaks against it.
     """
-    favourite = chosen = 0
-    before: float | None = confidences[0]
-    after = confidence = _limit(before, objections[0])
-    if others is not None:
-        limited = [
-            posterior if objection is None else min(posterior, objection.limit)
-            for posterior, objection in zip(others.posteriors, objections, strict=True)
-        ]
-        favourite = _choose(others.posteriors, min_confidence)
-        before, after = others.posteriors[favourite], limited[favourite]
-        chosen = _choose(limited, min_confidence)
-        confidence = limited[chosen]
-    status: Status = "rejected"
-    if is_believed(confidence, min_confidence):
-        status = "measured" if chosen == 0 else "chosen"
-    return Decision(
-        chosen=chosen,
-        status=status,
-        confidence=confidence,
-        confidences=confidences,
-        min_confidence=min_confidence,
-        others=others,
-        favourite=favourite,
-        objection=objections[favourite] if after != before else None,
+    options = _find_options(candidates, well, plate)
+    pieces = [
+        _choose(
+            find_places(candidates.take(piece), well, plate, limits[piece]),
+            candidates.take(piece),
+            options.places_um[piece],
+            np.asarray(counts)[piece],
+            trusting=min_confidence == 0,
+        )
+        for piece in np.array_split(np.arange(len(counts)), -(-len(counts) // _CHUNK))
+    ]
+    chosen, errors_um, posteriors = (
+        np.concatenate(parts) for parts in zip(*pieces, strict=True)
     )
+    is_known = plate is not None or bool(
+        (posteriors.max(axis=1) >= min_confidence - _ROUNDING).any()
+    )
+    decisions = []
+    for index, count in enumerate(counts):
+        own = tuple(posteriors[index, :count].tolist())
+        option = int(chosen[index])
+        source = options.sources[option]
+        rank = option if source == "candidate" else int(np.argmax(own))
+        status = _find_status(source, rank, own[rank], min_confidence, is_known)
+        z_um, y_um, x_um = options.places_um[index, option].tolist()
+        decisions.append(
+            Decision(
+                source, rank, (z_um, y_um, x_um), own, float(errors_um[index]), status
+            )
+        )
+    return decisions
 
 
-def _limit(confidence: float | None, objection: Objection | None) -> float | None:
-    if objection is None:
-        return confidence
-    return objection.limit if confidence is None else min(confidence, objection.limit)
+@dataclass(frozen=True)
+class _Options:
+    """What can be used for each ROI."""
+
+    sources: list[Source]
+    """The candidates first, in their order."""
+
+    places_um: FloatArray
+    """Shape ``(n, o, 3)``."""
 
 
-def _choose(probabilities: Sequence[float], min_confidence: float) -> int:
-    """Give the index of the first candidate if it is believed, else of the best."""
-    if probabilities[0] >= min_confidence:
-        return 0
-    return max(range(len(probabilities)), key=probabilities.__getitem__)
+def _find_options(
+    candidates: CandidateArrays, well: WellModel, plate: WellMovement | None
+) -> _Options:
+    n, k = candidates.probabilities.shape
+    stand_ins = find_stand_ins(candidates, well, _STAND_INS)
+    sources: list[Source] = ["candidate"] * k
+    of_well: list[Source] = ["well"] * len(stand_ins)
+    sources += of_well
+    places_um = [*np.moveaxis(candidates.displacements_um, 1, 0), *stand_ins]
+    if plate is not None:
+        sources.append("plate")
+        places_um.append(np.tile(plate.translation_um, (n, 1)))
+    sources.append("nothing")
+    places_um.append(np.zeros((n, 3)))
+    return _Options(sources, np.stack(places_um, axis=1))
+
+
+def _choose(
+    places: Places,
+    candidates: CandidateArrays,
+    options_um: FloatArray,
+    counts: FloatArray,
+    *,
+    trusting: bool,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Give the best option of each ROI, its error, and all posteriors."""
+    most_um = LOST_PX * candidates.pixels_um
+    losses = find_loss(places, options_um[..., 1:], most_um)
+    ranks = np.arange(candidates.probabilities.shape[1])
+    losses[:, ranks] += np.where(ranks >= counts[:, None], np.inf, 0.0)
+    losses[:, len(ranks) :] += _WORTH_PX * candidates.pixels_um[:, None]
+    as_good_px = (_WORTH_PX + _UNMOVED * LOST_PX) * places.lost
+    losses[:, -1] -= as_good_px * candidates.pixels_um
+    # The first of equal ones: a candidate before a stand-in.
+    chosen = np.argmin(losses, axis=1)
+    if trusting:
+        chosen[:] = 0
+    used_um = options_um[np.arange(len(chosen)), chosen][:, None, 1:]
+    squares_um2 = find_square(places, used_um, most_um)[:, 0]
+    return chosen, np.sqrt(squares_um2 / 2), places.posteriors
+
+
+def _find_status(
+    source: Source,
+    rank: int,
+    posterior: float,
+    min_confidence: float,
+    is_known: bool,
+) -> Status:
+    if source == "candidate" and posterior >= min_confidence - _ROUNDING:
+        return "measured" if rank == 0 else "chosen"
+    if source in ("well", "plate") and is_known:
+        return "imputed"
+    return "unresolved"

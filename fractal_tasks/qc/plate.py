@@ -1,5 +1,6 @@
 """How the wells of a plate moved: what is known of a well without looking into it."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -17,6 +18,13 @@ LEAST_FOR_PLATE = 0.5
 
 Less than a ROI needs: a median is right if most of its values are.
 """
+
+LEAST_WELLS = 3
+"""Fewer other wells cannot show that wells move alike."""
+
+# Before wells have shown how alike they move, they count as one that was 5 um off: 15
+# pixels of 0.325 um, as of a bad stage.
+_PRIOR_SCATTER_UM = 5.0
 
 
 def centre_of_well(
@@ -41,25 +49,33 @@ def centre_of_well(
 
 def predict_movement(
     place: Place, others: Sequence[tuple[Place, Vector]]
-) -> WellMovement:
+) -> WellMovement | None:
     """Say how a well moved from how the others did.
 
     Args:
         place: That of the well. Wells have the same distance along rows and columns.
-        others: Places and translations (z, y, x) of other wells, at least one.
+        others: Places and translations (z, y, x) of other wells.
 
     Returns:
-        The prediction of a robust fit; linear in row and column where the wells show
-        that they moved so.
+        The prediction of a robust fit, linear in row and column where the wells show
+        that they moved so, and how far wells are from it; None with fewer than three.
 
     Example:
-        >>> predict_movement((1, 1), [((0, 0), (0.0, 5.0, 7.0))])
-        WellMovement(translation_um=(0.0, 5.0, 7.0), wells=1)
+        >>> predict_movement((1, 1), [((0, 0), (0.0, 5.0, 7.0))]) is None
+        True
     """
+    if len(others) < LEAST_WELLS:
+        return None
     places, centres_um = (np.array(values) for values in zip(*others, strict=True))
     fit = fit_stage(places, centres_um, np.ones(len(others)))
     z_um, y_um, x_um = fit.model.predict([place])[0].tolist()
-    return WellMovement(translation_um=(z_um, y_um, x_um), wells=len(others))
+    count = len(others)
+    # The mean square of what was seen and of the one well that stands for the prior. It
+    # holds for single wells; the prediction itself is better known.
+    square = (count * fit.scatter_um[1] ** 2 + _PRIOR_SCATTER_UM**2) / (count + 1)
+    return WellMovement(
+        translation_um=(z_um, y_um, x_um), wells=count, scatter_um=math.sqrt(square)
+    )
 
 
 def place_from_names(row: str, column: str) -> Place:

@@ -1,77 +1,88 @@
 """Decisions in words, for the table and the log."""
 
-from fractal_tasks.qc.decision import Decision, Others
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fractal_tasks.model import Measurement, WellMovement
+from fractal_tasks.qc.decision import Decision
+from fractal_tasks.qc.vetoes import Objection
+from fractal_tasks.transforms import FloatArray
 
 
-def explain(decision: Decision) -> str:
-    """Say in one sentence why a ROI gets what it gets.
+@dataclass(frozen=True)
+class Context:
+    """What was found about the whole well."""
 
-    Example:
-        >>> from fractal_tasks.qc.decision import decide
-        >>> explain(decide((0.62,), (None,), None, min_confidence=0.9))
-        'confidence 0.62 is below 0.90'
+    min_confidence: float
+
+    believed: int
+    """The number of ROIs that are believed."""
+
+    movement: WellMovement | None
+    """What the plate says."""
+
+    distances_um: FloatArray | None
+    """From the best candidate of each ROI to what the well agrees on; None if it does
+    not agree."""
+
+
+def explain(
+    measurement: Measurement,
+    decision: Decision,
+    objections: Sequence[Objection | None],
+    context: Context,
+    index: int,
+) -> str:
+    """Say why a ROI gets what it gets, with the numbers.
+
+    Args:
+        measurement: That of the ROI.
+        decision: On it.
+        objections: To each of its candidates.
+        context: What was found about the well.
+        index: Of the ROI in the context.
     """
-    first = _tell_confidence(decision.confidences[0])
-    if decision.objection is None:
-        objection = None
+    words = [_tell_candidate(measurement, decision, context)]
+    if context.distances_um is not None:
+        apart_um = float(context.distances_um[index])
+        if decision.status not in ("measured", "unresolved") and apart_um >= 0.05:
+            words.append(f"the first one is {apart_um:.1f} um away from the others")
+    words += [
+        f"the transform of candidate {number} {objection.reason}"
+        for number, objection in enumerate(objections, start=1)
+        if objection is not None and objection.limit < 1
+    ]
+    if decision.status in ("imputed", "unresolved"):
+        words.append(_tell_place(decision, context))
+    return "; ".join(words)
+
+
+def _tell_candidate(
+    measurement: Measurement, decision: Decision, context: Context
+) -> str:
+    own = measurement.candidates[decision.rank].confidence
+    known = "no confidence was recorded" if own is None else f"confidence {own:.2f}"
+    if decision.rank > 0:
+        known = f"candidate {decision.rank + 1}, {known}"
+    posterior = decision.confidence
+    others = context.believed - decision.status.startswith(("measured", "chosen"))
+    if own is None or round(own, 2) != round(posterior, 2):
+        known += f", {posterior:.2f} in view of "
+        known += f"{others} believed ROIs of the well," if others else "everything,"
+    if posterior < context.min_confidence:
+        known += f" is below {context.min_confidence:.2f}"
+    return known.rstrip(",")
+
+
+def _tell_place(decision: Decision, context: Context) -> str:
+    if decision.source == "candidate":
+        place = "kept, since nothing better is known"
+    elif decision.source == "nothing":
+        place = "left where it is, since nothing is known"
+    elif decision.source == "plate" and context.movement is not None:
+        place = f"imputed from {context.movement.wells} other wells of the plate"
+    elif context.believed:
+        place = f"imputed from {context.believed} ROIs of the well"
     else:
-        candidate = f"the transform of candidate {decision.favourite + 1}"
-        objection = f"{candidate} {decision.objection.reason}"
-    if objection is not None and decision.status == "rejected":
-        return f"{first}, but {objection}"
-    if decision.others is None:
-        text = _explain_alone(decision, first)
-    else:
-        text = _explain_together(decision, decision.others, first)
-    return text if objection is None else f"{text}; {objection}"
-
-
-def _explain_alone(decision: Decision, first: str) -> str:
-    if decision.status == "rejected":
-        return f"{first} is below {decision.min_confidence:.2f}"
-    return first
-
-
-def _explain_together(decision: Decision, others: Others, first: str) -> str:
-    agreed = f"what {others.agreeing} ROIs of the well agree on"
-    in_all = f"{decision.confidence:.2f} in view of {agreed}"
-    if decision.status == "chosen":
-        chosen = _tell_confidence(decision.confidences[decision.chosen])
-        return (
-            f"candidate {decision.chosen + 1}, {chosen}, {in_all}; the first one is "
-            f"{others.distance_um:.1f} um away from that"
-        )
-    if decision.status == "measured":
-        return f"{first}, {in_all}"
-    if decision.is_outlier:
-        return (
-            f"{first}, but {others.distance_um:.1f} um away from {agreed}; up to "
-            f"{others.tolerance_um:.1f} um are tolerated"
-        )
-    return f"{first}, {in_all}, is below {decision.min_confidence:.2f}"
-
-
-def _tell_confidence(confidence: float | None) -> str:
-    if confidence is None:
-        return "no confidence was recorded"
-    return f"confidence {confidence:.2f}"
-
-
-def add_source(reason: str, source: str) -> str:
-    """Add to the reason of a rejection where the movement is taken from instead.
-
-    Example:
-        >>> add_source("confidence 0.62 is below 0.90", name_rois(11))
-        'confidence 0.62 is below 0.90; imputed from 11 ROIs of the well'
-    """
-    return f"{reason}; imputed from {source}"
-
-
-def name_rois(count: int) -> str:
-    """Name the ROIs that a movement is taken from."""
-    return f"{count} ROIs of the well"
-
-
-def name_wells(count: int) -> str:
-    """Name the wells that a movement is taken from."""
-    return f"{count} other wells of the plate"
+        place = "put where the well is most probable"
+    return f"{place}, expected error {decision.error_um:.2f} um"

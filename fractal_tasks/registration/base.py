@@ -25,9 +25,9 @@ class RegistrationMethod(BaseModel, ABC):
     Confidence and error, of any transform: the displacement of the ROI's centre may be
     wrong in y and x; so may, if the transform is not a translation, that of the ROI's
     corners. The largest of these counts. The confidence is the probability (0 to 1)
-    that it is less than a pixel of level 0 wrong. The standard error is how far off it
-    is, if it is not at the wrong place altogether, on a peak that belongs to something
-    else: that is what the confidence is about.
+    that the peak is the right one, and does not belong to something else. The standard
+    error is how far off it is, if it is the right one. Neither says anything about the
+    other.
     """
 
     # Field descriptions must not depend on the import order of other packages.

@@ -10,7 +10,6 @@ from types import MappingProxyType
 import numpy as np
 from scipy import fft
 
-from fractal_tasks.model.precision import within_pixel
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import (
     CrossSpectra,
@@ -51,7 +50,8 @@ _NO_HEIGHT, _NO_WEIGHT = 1e-6, 1e-30
 high: 1 / (2 pi 2^2), by the Gaussian of 2 pixels."""
 
 _INTERCEPT, _PER_LOG_RATIO, _PER_LOG_LEAD = -3.2, 1.75, 4.5
-"""Logistic regression of "right within 1 px", by benchmarks/accuracy/calibrate.py."""
+"""Logistic regression of "right within 1 px, given the standard error", by
+benchmarks/accuracy/calibrate.py."""
 
 _WEAKEST, _STRONGEST = 0.1, 15.0
 """Ratios beyond these say no more: full resolution alone convinces nobody."""
@@ -89,25 +89,25 @@ class Evidence:
         return ratio, lead
 
     @property
-    def certainty(self) -> float:
-        """Probability that the shift is right within a pixel if the peak is right.
-
-        Windows that show another shift lower it.
-        """
-        agreement = (1 - self.dissent) ** _DISSENT_POWER
-        return agreement * within_pixel(self.error_px)
+    def agreement(self) -> float:
+        """Factor (0 to 1) by which windows that show another shift lower it."""
+        factor: float = (1 - self.dissent) ** _DISSENT_POWER
+        return factor
 
     @property
     def peak_confidence(self) -> float:
-        """Probability (0 to 1) that the peak is the right one."""
+        """Probability (0 to 1) that the peak is the right one, if all windows agree."""
         log_ratio, log_lead = self.logs
         score = _INTERCEPT + _PER_LOG_RATIO * log_ratio + _PER_LOG_LEAD * log_lead
         return 1 / (1 + math.exp(-score))
 
     @property
     def confidence(self) -> float:
-        """Probability (0 to 1) that the shift is right within a pixel in y and x."""
-        return self.certainty * self.peak_confidence
+        """Probability (0 to 1) that the peak is the right one.
+
+        How exact it then is, is the business of the standard error alone.
+        """
+        return self.agreement * self.peak_confidence
 
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:

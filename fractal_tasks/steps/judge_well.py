@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import (
     ConsensusSettings,
     Outcome,
     Placement,
     PlateEvidence,
     RowKey,
+    Verdict,
     View,
     find_outcomes,
     place_views,
@@ -18,24 +20,24 @@ from fractal_tasks.records.plans import check_translation
 from fractal_tasks.records.provenance import Record, fingerprint, fingerprint_rows
 from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
-from fractal_tasks.records.well_rows import AcquisitionRows, WellRows, read_well_rows
+from fractal_tasks.records.well_rows import WellRows, read_well_rows
 from fractal_tasks.steps.registered_tables import (
     RegisteredAcquisition,
     write_registered_tables,
 )
+from fractal_tasks.steps.well_checks import check_well
 from fractal_tasks.steps.well_verdicts import Verdicts, find_verdicts
 from fractal_tasks.storage.files import files_of
-from fractal_tasks.storage.plate.images import check_fill_value, list_tables
+from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     RoiTableData,
-    check_table_replaceable,
     read_roi_table,
-    read_table_types,
 )
 from fractal_tasks.storage.plate.wells import read_acquisition_of_each
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import Translation
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def judge_well(
     Raises:
         InvalidInputError: An argument does not fit the images.
         InvalidDataError: ROI tables differ, there is no common region, or estimates are
-            not believed and cannot be replaced, or must not be.
+            not believed, and that must not be.
         MissingStepError: *Calculate* has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """
@@ -70,7 +72,7 @@ def judge_well(
     acquisitions = read_acquisition_of_each(urls)
     with working_on(*urls):
         well = read_well_rows(acquisitions, settings.input_roi_table)
-        _check_well(well, settings)
+        check_well(well, settings)
         reference_tables = snapshot_roi_tables(
             well.reference.image, skip=settings.registered_roi_table
         )
@@ -83,9 +85,9 @@ def judge_well(
                 len(well.acquisitions),
             )
             return _read_outcomes(well, settings.registered_roi_table)
-        well, verdicts = find_verdicts(well, plate, settings)
-        _check_applicable(well, verdicts)
-        placements = _place(well, verdicts, settings)
+        well, found = find_verdicts(well, plate, settings)
+        _check_applicable(well, found)
+        verdicts, placements = _place(well, found, settings)
         write_registered_tables(
             [
                 RegisteredAcquisition(rows, own_verdicts, own_placements)
@@ -102,77 +104,6 @@ def judge_well(
             for rows, own in zip(well.acquisitions, verdicts, strict=True)
         }
     )
-
-
-def check_one_well(images: Sequence[ImageUrl]) -> None:
-    """Refuse images of several wells.
-
-    Raises:
-        InvalidInputError: They are.
-    """
-    wells = sorted({image.well_url for image in images})
-    if len(wells) > 1:
-        raise InvalidInputError(
-            f"init_args.zarr_url_list: found images of the wells {wells}; needed are "
-            "images of one. Run 'Find Registration Consensus' with its init task."
-        )
-
-
-def _check_well(well: WellRows, settings: ConsensusSettings) -> None:
-    """Refuse what no table could be written for, before anything is judged.
-
-    Raises:
-        InvalidInputError: A table of another kind has the name of the registered one.
-        InvalidDataError: An acquisition was compared with another reference, or a ROI
-            lies out of its image.
-        PublishError: A folder is not writable, or on another file system.
-    """
-    for rows in well.acquisitions:
-        check_table_replaceable(rows.image.url, settings.registered_roi_table)
-        _ = rows.boxes
-        _check_not_foreign(rows, settings.registered_roi_table)
-    for rows in well.others:
-        _check_same_reference(rows, well.reference.image.url)
-    if settings.keep == "reference":
-        for rows in well.acquisitions:
-            check_fill_value(rows.image, settings.fill_value)
-
-
-def _check_not_foreign(rows: AcquisitionRows, name: str) -> None:
-    """Refuse to replace a table that cannot be an older version of the new one."""
-    if name not in list_tables(rows.image) or _is_replaceable(rows, name):
-        return
-    raise InvalidInputError(
-        f"{rows.image.zarr_url}: registered_roi_table={name!r}, but the image has a "
-        f"table of this name that is no registered table of {rows.table.name!r}, and "
-        "would be lost. Choose another name, or remove it."
-    )
-
-
-def _is_replaceable(rows: AcquisitionRows, name: str) -> bool:
-    """Whether a table is ours, or another package's of the same ROIs, or damaged."""
-    try:
-        if read_table_types(rows.image, [name])[name] != "roi_table":
-            return False
-        table = read_roi_table(rows.image, name)
-    except InvalidDataError:  # it is made anew
-        return True
-    return table.record is not None or set(table.rois) <= set(rows.table.rois)
-
-
-def _check_same_reference(rows: AcquisitionRows, reference: ImageUrl) -> None:
-    """Refuse estimates against another image than the reference."""
-    stored = Record.read(rows.table.record)
-    compared = reference.image_path
-    if stored is not None:
-        compared = stored.inputs.get("reference_image", compared)
-    if compared != reference.image_path:
-        raise InvalidDataError(
-            f"Acquisition {rows.acquisition} ({rows.image.zarr_url}): found estimates "
-            f"against image {compared!r} of the well; needed are those against "
-            f"{reference.image_path!r}. Run 'Calculate Registration (image-based)' "
-            "again, with the same reference_acquisition for all tasks."
-        )
 
 
 def _make_record(
@@ -235,25 +166,62 @@ def _check_applicable(well: WellRows, verdicts: Sequence[Verdicts]) -> None:
 
 def _place(
     well: WellRows, verdicts: Sequence[Verdicts], settings: ConsensusSettings
-) -> list[dict[RowKey, Placement]]:
-    """Place every row in every acquisition."""
+) -> tuple[list[dict[RowKey, Verdict]], list[dict[RowKey, Placement]]]:
+    """Place every row in every acquisition.
+
+    Returns:
+        For each acquisition, the verdicts that are used in the end, and the placements.
+    """
+    used: list[dict[RowKey, Verdict]] = [{} for _ in well.acquisitions]
     placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
     for key in well.reference.keys:
-        views = [
-            View(rows.boxes[key], rows.image.spacing_um, own[key].candidate.transform)
-            for rows, own in zip(well.acquisitions, verdicts, strict=True)
-        ]
+        own = [of_acquisition[key] for of_acquisition in verdicts]
+        views = _view(well, key, own)
+        placed = place_views(views[0], views[1:], settings.keep)
+        gone = [one.destination.is_empty for one in placed]
+        if any(gone):
+            own = [
+                _stay(verdict) if away and verdict.status == "unresolved" else verdict
+                for away, verdict in zip(gone, own, strict=True)
+            ]
+            views = _view(well, key, own)
+            placed = place_views(views[0], views[1:], settings.keep)
+        if any(placement.destination.is_empty for placement in placed):
+            raise _no_common_region(well, key, views)
         logger.info(
             "%s: rounding to whole pixels leaves at most %.2f px",
             key,
             max(view.residual_px for view in views),
         )
-        placed = place_views(views[0], views[1:], settings.keep)
-        if any(placement.destination.is_empty for placement in placed):
-            raise _no_common_region(well, key, views)
-        for own_placements, placement in zip(placements, placed, strict=True):
-            own_placements[key] = placement
-    return placements
+        for index, (verdict, placement) in enumerate(zip(own, placed, strict=True)):
+            used[index][key] = verdict
+            placements[index][key] = placement
+    return used, placements
+
+
+def _view(well: WellRows, key: RowKey, verdicts: Sequence[Verdict]) -> list[View]:
+    """Give how each acquisition sees a row.
+
+    Where a ROI is not known to be, it must not cost the others any pixels.
+    """
+    return [
+        View(
+            rows.boxes[key],
+            rows.image.spacing_um,
+            verdict.candidate.transform,
+            is_sure=verdict.status != "unresolved",
+        )
+        for rows, verdict in zip(well.acquisitions, verdicts, strict=True)
+    ]
+
+
+def _stay(verdict: Verdict) -> Verdict:
+    """Leave a ROI where it is that would be moved out of what is kept."""
+    return replace(
+        verdict,
+        candidate=replace(verdict.candidate, transform=Translation((0.0, 0.0, 0.0))),
+        reason=f"{verdict.reason}; left where it is, as nothing that is kept is there",
+    )
 
 
 def _no_common_region(

@@ -94,14 +94,19 @@ def find_plate_evidence(
         if image.plate_url == well.plate_url and image.well_url != well.well_url:
             of_acquisition = others.setdefault(centre.acquisition, {})
             of_acquisition[image.well_url] = (centre.position, centre.translation_um)
-    if not others:
-        return None
-    movements: dict[int, WellMovement] = {
+    predicted = {
         acquisition: predict_movement(
             _position(well), list(others[acquisition].values())
         )
         for acquisition in sorted(others)
     }
+    movements: dict[int, WellMovement] = {
+        acquisition: movement
+        for acquisition, movement in predicted.items()
+        if movement is not None
+    }
+    if not movements:
+        return None
     return PlateEvidence(input_roi_table=input_roi_table, movements=movements)
 
 

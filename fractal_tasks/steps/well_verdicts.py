@@ -3,24 +3,19 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import (
     Candidate,
     ConsensusSettings,
-    Measurement,
     PlateEvidence,
     RowKey,
     Verdict,
     WellMovement,
 )
-from fractal_tasks.qc.judgement import (
-    Judgement,
-    impute_rejected,
-    judge_measurements,
-)
+from fractal_tasks.qc.judgement import Judgement, judge_measurements
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
 from fractal_tasks.transforms import Translation
 
@@ -41,7 +36,6 @@ class _Judged:
     """One acquisition of a well, with what was found about it."""
 
     rows: AcquisitionRows
-    measurements: Mapping[RowKey, Measurement]
     judgement: Judgement
 
     def where(self, key: RowKey) -> str:
@@ -65,26 +59,29 @@ def find_verdicts(
 
     Raises:
         MissingStepError: *Calculate* has not run.
-        InvalidDataError: Estimates are not believed and cannot be replaced, or must
-            not be.
+        InvalidDataError: Estimates are not believed, and that must not be; or no ROI is
+            left.
     """
-    judged = [_judge(rows, settings) for rows in well.others]
+    movements = _movements_for(plate, settings.input_roi_table)
+    judged = [_judge(rows, movements, settings) for rows in well.others]
     if settings.rejected == "error":
         _refuse_rejected(well, judged)
     elif settings.rejected == "exclude":
         well = _without_rejected(well, judged)
-    movements = _movements_for(plate, settings.input_roi_table)
-    return well, _complete(well, judged, movements, settings)
+    return well, _complete(well, judged)
 
 
-def _judge(rows: AcquisitionRows, settings: ConsensusSettings) -> _Judged:
-    measurements = rows.read_measurements()
+def _judge(
+    rows: AcquisitionRows,
+    movements: Mapping[int, WellMovement],
+    settings: ConsensusSettings,
+) -> _Judged:
     judgement = judge_measurements(
-        measurements,
+        rows.read_measurements(),
         min_confidence=settings.min_confidence,
-        outlier_tolerance_um=settings.outlier_tolerance_um,
+        movement=movements.get(rows.acquisition),
     )
-    return _Judged(rows, measurements, judgement)
+    return _Judged(rows, judgement)
 
 
 def _refuse_rejected(well: WellRows, judged: Iterable[_Judged]) -> None:
@@ -138,58 +135,30 @@ def _movements_for(
     return plate.movements
 
 
-def _complete(
-    well: WellRows,
-    judged: Sequence[_Judged],
-    movements: Mapping[int, WellMovement],
-    settings: ConsensusSettings,
-) -> list[Verdicts]:
-    """Give a verdict on every row that is left, reference first; log what was found."""
+def _complete(well: WellRows, judged: Sequence[_Judged]) -> list[Verdicts]:
+    """Give the verdict on every row that is left, reference first, and log it."""
     verdicts: list[Verdicts] = [dict.fromkeys(well.reference.keys, _REFERENCE)]
     for rows, one in zip(well.others, judged, strict=True):
-        complete = impute_rejected(one.judgement, movements.get(rows.acquisition))
-        if complete is None:
-            everything = one.judgement.verdicts.values()
-            best = max(verdict.confidence or 0.0 for verdict in everything)
-            raise InvalidDataError(
-                f"Acquisition {rows.acquisition} ({rows.image.zarr_url}): none of "
-                f"its {len(everything)} ROIs could be registered with the "
-                f"needed min_confidence={settings.min_confidence}; the highest "
-                f"confidence is {best:.2f}, and no other well of the plate tells how "
-                "this acquisition moved. Choose another wavelength_id, leave this "
-                "acquisition or well out, or lower min_confidence."
-            )
-        own = {
-            key: _with_evidence(complete[key], one.measurements[key])
-            for key in rows.keys
-        }
+        own = {key: one.judgement.verdicts[key] for key in rows.keys}
         verdicts.append(own)
         _log_acquisition(one, own)
     return verdicts
 
 
-def _with_evidence(verdict: Verdict, measurement: Measurement) -> Verdict:
-    """Let the candidate that is stored say how sure it is, and what was seen."""
-    used = replace(verdict.candidate, confidence=verdict.confidence)
-    if verdict.status == "imputed":
-        # It stands in for an estimate; this is what speaks for and against that.
-        best = measurement.best
-        used = replace(used, error_um=best.error_um, evidence=best.evidence)
-    return replace(verdict, candidate=used)
-
-
 def _log_acquisition(one: _Judged, verdicts: Verdicts) -> None:
     counts = Counter(verdict.status for verdict in verdicts.values())
     for key, verdict in verdicts.items():
-        if verdict.status == "imputed":
-            logger.warning("%s: imputed, %s", one.where(key), verdict.reason)
+        if not verdict.is_believed:
+            logger.warning("%s: %s, %s", one.where(key), verdict.status, verdict.reason)
     stage = one.judgement.stage
     logger.info(
-        "Acquisition %d: %s; %d ROIs measured, %d chosen, %d imputed, %d excluded",
+        "Acquisition %d: %s; %d ROIs measured, %d chosen, %d imputed, %d unresolved, "
+        "%d excluded",
         one.rows.acquisition,
         "no ROI is believed" if stage is None else stage.describe(),
         counts["measured"],
         counts["chosen"],
         counts["imputed"],
+        counts["unresolved"],
         len(one.judgement.verdicts) - len(verdicts),
     )

@@ -18,7 +18,8 @@ from fractal_tasks.model.task_arguments import (
     StorageOptionsText,
 )
 from fractal_tasks.records.table_names import format_table_name
-from fractal_tasks.steps.judge_well import check_one_well, judge_well
+from fractal_tasks.steps.judge_well import judge_well
+from fractal_tasks.steps.well_checks import check_one_well
 from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ def find_registration_consensus(
     keep: Keep = "intersection",
     fill_value: float = 0.0,
     min_confidence: Annotated[float, Field(ge=0, le=1)] = DEFAULT_MIN_CONFIDENCE,
-    outlier_tolerance_um: Annotated[float, Field(gt=0)] = 5.0,
     rejected: Rejected = "impute",
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
@@ -59,14 +59,11 @@ def find_registration_consensus(
             see with `fill_value`.
         fill_value: Intensity of pixels an acquisition did not see, e.g. `0`. Only used
             with `keep="reference"`.
-        min_confidence: An estimate is believed if it is at least this probable (0 to 1)
-            in view of its own images and of the other ROIs of the well. Lower it,
-            e.g. to `0.7`, if good ROIs are rejected; `0` trusts all.
-        outlier_tolerance_um: An estimate this close (in micrometres) to what the well
-            agrees on is never rejected as an outlier, e.g. `5`. Raise it if your stage
-            is less exact; lower it if the sample is periodic with a shorter period.
-        rejected: What happens to a ROI whose estimate is not believed. `impute` uses
-            the movement of the other ROIs of the well, or else of the plate; `error`
+        min_confidence: An estimate is believed if it is, in view of everything, the
+            right one with at least this probability (0 to 1). Raise it, e.g. to `0.97`,
+            if every wrong shift must be marked; `0` trusts all.
+        rejected: What happens to a ROI of which no estimate is believed. `impute` puts
+            it where the expected error is smallest, as its well or plate say; `error`
             stops; `exclude` leaves the ROI out of all acquisitions of the well.
         rerun: Whether to do again what was done from the same input in the same way
             already.
@@ -81,7 +78,7 @@ def find_registration_consensus(
     Raises:
         InvalidInputError: An argument does not fit the images.
         InvalidDataError: ROI tables differ, there is no common region, or estimates are
-            not believed and cannot be replaced, or must not be.
+            not believed, with `rejected="error"`, or in no ROI, with `"exclude"`.
         MissingStepError: "Calculate Registration (image-based)" has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """
@@ -96,7 +93,6 @@ def find_registration_consensus(
         keep=keep,
         fill_value=fill_value,
         min_confidence=min_confidence,
-        outlier_tolerance_um=outlier_tolerance_um,
         rejected=rejected,
     )
     logger.info(

@@ -24,7 +24,6 @@ EXAMPLES: list[BaseModel] = [
         keep="intersection",
         fill_value=0.0,
         min_confidence=0.9,
-        outlier_tolerance_um=5.0,
         rejected="impute",
     ),
     ApplySettings(registered_roi_table="registered", labels=("nuclei", "cells")),

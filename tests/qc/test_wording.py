@@ -1,14 +1,11 @@
 """The words of a decision; no other test asks for them."""
 
-from dataclasses import replace
+import re
 
 import pytest
 
 from fractal_tasks.model import RowKey, WellMovement
-from fractal_tasks.qc.decision import Others, decide
-from fractal_tasks.qc.judgement import impute_rejected
 from fractal_tasks.qc.vetoes import Objection
-from fractal_tasks.qc.wording import explain
 from tests.qc.wells import (
     SHIFT_UM,
     fov,
@@ -20,114 +17,71 @@ from tests.qc.wells import (
     with_best,
 )
 
-FOLDS = Objection(0.0, "folds the ROI")
-OTHERS = Others((0.971, 0.01, 0.0), 0.4, 5.0, agreeing=12)
+ALONE = RowKey("FOV_1")
 
 
 @pytest.mark.parametrize(
-    ("confidences", "others", "words"),
+    ("confidence", "words"),
     [
-        ((0.95,), None, "confidence 0.95"),
-        ((None,), None, "no confidence was recorded"),
-        ((0.62,), None, "confidence 0.62 is below 0.90"),
+        (0.95, "confidence 0.95"),
+        (None, "no confidence was recorded, 0.90 in view of everything"),
         (
-            (0.62, 0.2, 0.1),
-            OTHERS,
-            "confidence 0.62, 0.97 in view of what 12 ROIs of the well agree on",
+            0.62,
+            # The root of 0.38 / 2 of 10 px; the peak itself may be 0.5 px off.
+            "confidence 0.62 is below 0.90; kept, since nothing better is known, "
+            "expected error 1.42 um",
         ),
         (
-            (None, 0.2, 0.1),
-            OTHERS,
-            "no confidence was recorded, 0.97 in view of what 12 ROIs of the well "
-            "agree on",
+            0.0,
+            "confidence 0.00 is below 0.90; left where it is, since nothing is known, "
+            "expected error 2.30 um",
         ),
-        (
-            (0.62, 0.2, 0.1),
-            replace(OTHERS, posteriors=(0.01, 0.02, 0.95), distance_um=157.0),
-            "candidate 3, confidence 0.10, 0.95 in view of what 12 ROIs of the well "
-            "agree on; the first one is 157.0 um away from that",
-        ),
-        (
-            (0.95, 0.02, 0.01),
-            replace(OTHERS, posteriors=(0.0, 0.02, 0.0), distance_um=30.04),
-            "confidence 0.95, but 30.0 um away from what 12 ROIs of the well agree on; "
-            "up to 5.0 um are tolerated",
-        ),
-        (
-            (0.3, 0.2, 0.1),
-            replace(OTHERS, posteriors=(0.5, 0.02, 0.0), distance_um=30.0),
-            "confidence 0.30, 0.50 in view of what 12 ROIs of the well agree on, is "
-            "below 0.90",
-        ),
-    ],
-    ids=[
-        "measured alone",
-        "without a confidence",
-        "rejected alone",
-        "measured",
-        "measured without a confidence",
-        "chosen",
-        "outlier",
-        "improbable",
     ],
 )
-def test_decision_is_explained_with_its_numbers(
-    confidences: tuple[float | None, ...], others: Others | None, words: str
-) -> None:
-    decision = decide(confidences, (None,) * len(confidences), others, 0.9)
-    assert explain(decision) == words
-
-
-@pytest.mark.parametrize(
-    ("others", "words"),
-    [
-        (None, "confidence 0.95, but the transform of candidate 1 folds the ROI"),
-        (
-            Others((0.99, 0.005), 0.1, 5.0, agreeing=12),
-            "confidence 0.95, but the transform of candidate 1 folds the ROI",
-        ),
-        (
-            Others((0.93, 0.92), 0.1, 5.0, agreeing=12),
-            "candidate 2, confidence 0.04, 0.92 in view of what 12 ROIs of the well "
-            "agree on; the first one is 0.1 um away from that; the transform of "
-            "candidate 1 folds the ROI",
-        ),
-    ],
-    ids=["alone", "together", "chosen instead"],
-)
-def test_objection_is_told(others: Others | None, words: str) -> None:
-    assert explain(decide((0.95, 0.04), (FOLDS, None), others, 0.9)) == words
+def test_roi_alone_is_worded(confidence: float | None, words: str) -> None:
+    well = {ALONE: measured(SHIFT_UM, confidence=confidence)}
+    assert judge(well, min_confidence=0.9).verdicts[ALONE].reason == words
 
 
 def test_verdicts_of_a_well_are_worded() -> None:
     places_um = grid(3, 3)
     well = measured_well(places_um, moved_plate(places_um))
-    well[fov(4)] = measured((0, 42, -30), places_um[3], confidence=0.99)
+    well[fov(4)] = measured((0, 42, -30), places_um[3], confidence=0.98)
     well[fov(5)] = measured(
         (0, 100, 100), places_um[4], 0.6, [((0, -80, 5), 0.2), (SHIFT_UM, 0.1)]
     )
     well[fov(6)] = with_best(well[fov(6)], confidence=None)
-    complete = impute_rejected(judge(well), None)
-    assert complete is not None
-    reasons = {key: verdict.reason for key, verdict in complete.items()}
-    # 8 of 9 agree. Distances: 42 - 12, and hypot(100 - 12, 100 + 30).
-    agreed = "what 8 ROIs of the well agree on"
-    assert reasons[fov(4)] == (
-        f"confidence 0.99, but 30.0 um away from {agreed}; up to 5.0 um are tolerated; "
-        "imputed from 8 ROIs of the well"
+    reasons = {
+        key: one.reason for key, one in judge(well, min_confidence=0.9).verdicts.items()
+    }
+    # Distances: 42 - 12, and hypot(100 - 12, 100 + 30).
+    assert re.fullmatch(
+        r"confidence 0\.98, 0\.05 in view of 8 believed ROIs of the well, is below "
+        r"0\.90; the first one is 30\.0 um away from the others; imputed from 8 ROIs "
+        r"of the well, expected error 0\.\d\d um",
+        reasons[fov(4)],
     )
     assert reasons[fov(5)] == (
-        f"candidate 3, confidence 0.10, 0.95 in view of {agreed}; the first one is "
-        "157.0 um away from that"
+        "candidate 3, confidence 0.10, 1.00 in view of 7 believed ROIs of the well; "
+        "the first one is 157.0 um away from the others"
     )
-    assert reasons[fov(6)].startswith("no confidence was recorded, ")
+    assert reasons[fov(6)] == (
+        "no confidence was recorded, 1.00 in view of 7 believed ROIs of the well"
+    )
 
 
-def test_verdicts_from_the_plate_are_worded() -> None:
-    well = {RowKey("FOV_1"): measured(SHIFT_UM, confidence=0.01)}
-    plate = WellMovement(translation_um=(0.0, 7.0, 8.0), wells=11)
-    complete = impute_rejected(judge(well), plate)
-    assert complete is not None
-    assert complete[RowKey("FOV_1")].reason == (
-        "confidence 0.01 is below 0.50; imputed from 11 other wells of the plate"
+def test_verdict_from_the_plate_is_worded() -> None:
+    plate = WellMovement(translation_um=(0.0, 7.0, 8.0), wells=11, scatter_um=1.0)
+    well = {ALONE: measured((0, 300, 0), confidence=0.01)}
+    reason = judge(well, min_confidence=0.9, movement=plate).verdicts[ALONE].reason
+    assert "imputed from 11 other wells of the plate, expected error 1." in reason
+
+
+def test_objection_is_told_with_the_candidate() -> None:
+    well = {ALONE: measured(SHIFT_UM)}
+    folding = judge(well, vetoes=(lambda *_: Objection(0.0, "folds the ROI"),))
+    assert folding.verdicts[ALONE].reason == (
+        "confidence 0.95, 0.00 in view of everything, is below 0.50; the transform of "
+        "candidate 1 folds the ROI; left where it is, since nothing is known, expected "
+        "error 2.30 um"
     )

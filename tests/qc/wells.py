@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from fractal_tasks.model import Candidate, Measurement, RowKey, Verdict
+from fractal_tasks.model import Candidate, Measurement, RowKey, Verdict, WellMovement
 from fractal_tasks.qc.judgement import Judgement, judge_measurements
 from fractal_tasks.qc.vetoes import VETOES, Veto
 from fractal_tasks.transforms import Transform, Translation, Vector
@@ -104,13 +104,10 @@ def judge(
     measurements: Mapping[RowKey, Measurement],
     vetoes: Sequence[Veto] = VETOES,
     min_confidence: float = 0.5,
-    outlier_tolerance_um: float = 5.0,
+    movement: WellMovement | None = None,
 ) -> Judgement:
     return judge_measurements(
-        measurements,
-        min_confidence=min_confidence,
-        outlier_tolerance_um=outlier_tolerance_um,
-        vetoes=vetoes,
+        measurements, min_confidence=min_confidence, movement=movement, vetoes=vetoes
     )
 
 

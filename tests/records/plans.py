@@ -37,7 +37,6 @@ SETTINGS = ConsensusSettings(
     keep="intersection",
     fill_value=0.0,
     min_confidence=0.9,
-    outlier_tolerance_um=5.0,
     rejected="impute",
 )
 OF_FIRST = Placement(

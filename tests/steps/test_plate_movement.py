@@ -70,18 +70,24 @@ def centre(well: str, y_um: float, acquisition: int = 1) -> AcquisitionCentre:
 
 
 def test_wells_are_asked_about_the_others_and_not_about_themselves() -> None:
-    centres = [centre("A/01", 100.0), centre("A/02", 5.0), centre("A/03", 5.0)]
+    others = [centre(f"A/0{number}", 5.0) for number in (2, 3, 4)]
+    centres = [centre("A/01", 100.0), *others]
     well = image_url(Path("/plate.zarr"), 0, "A/01")
     evidence = find_plate_evidence(well, centres, TABLE)
     assert evidence is not None
     assert evidence.input_roi_table == TABLE
     assert evidence.movements.keys() == {1}
     assert evidence.movements[1].translation_um == pytest.approx((0.0, 5.0, 0.0))
-    assert evidence.movements[1].wells == 2
+    assert evidence.movements[1].wells == 3
 
 
 def test_acquisitions_and_plates_are_kept_apart() -> None:
-    centres = [centre("A/02", 5.0, 2), centre("A/02", 7.0, 1)]
+    wells = [f"A/0{number}" for number in (2, 3, 4)]
+    centres = [
+        centre(well, y_um, acquisition)
+        for acquisition, y_um in ((2, 5.0), (1, 7.0))
+        for well in wells
+    ]
     well = image_url(Path("/plate.zarr"), 0, "A/01")
     evidence = find_plate_evidence(well, centres, TABLE)
     assert evidence is not None
@@ -89,5 +95,9 @@ def test_acquisitions_and_plates_are_kept_apart() -> None:
     assert evidence.movements[2].translation_um == pytest.approx((0.0, 5.0, 0.0))
     elsewhere = image_url(Path("/another.zarr"), 0, "A/01")
     assert find_plate_evidence(elsewhere, centres, TABLE) is None
-    alone = image_url(Path("/plate.zarr"), 0, "A/02")
-    assert find_plate_evidence(alone, centres, TABLE) is None
+
+
+def test_two_other_wells_say_nothing() -> None:
+    centres = [centre(f"A/0{number}", 5.0) for number in (2, 3)]
+    well = image_url(Path("/plate.zarr"), 0, "A/01")
+    assert find_plate_evidence(well, centres, TABLE) is None

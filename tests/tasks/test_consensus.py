@@ -92,7 +92,10 @@ def test_unbelieved_estimate_crops_nothing(make_plate: MakePlate) -> None:
     _, urls = prepared(make_plate)
     rois = list(read_table(urls[1]).rois.values())
     wrong = {"translation_y": 75.0, "registration_confidence": 0.1}
-    write_rois_of(urls[1], [rois[0], rois[1].model_copy(update=wrong)])
+    sure = {"registration_confidence": 0.99}
+    write_rois_of(
+        urls[1], [rois[0].model_copy(update=sure), rois[1].model_copy(update=wrong)]
+    )
     updates = run_consensus(urls)
     found = [update["attributes"]["registration"] for update in updates]
     assert found == ["reference", "partly_imputed", "measured"]
@@ -104,13 +107,19 @@ def test_unbelieved_estimate_crops_nothing(make_plate: MakePlate) -> None:
     assert extra["translation_y"] == pytest.approx(10 * PIXEL_UM)
 
 
-def test_nothing_believable_is_an_error(make_plate: MakePlate) -> None:
-    plate, urls = prepared(make_plate)
+def test_nothing_believable_is_unresolved_and_crops_nothing(
+    make_plate: MakePlate,
+) -> None:
+    _, urls = prepared(make_plate)
+    run_consensus(urls)
+    before = box_um(urls[0], "FOV_1")
     set_translations(urls[2], everywhere(0, 0), registration_confidence=0.3)
-    before = tree_of(plate)
-    with pytest.raises(InvalidDataError, match=r"Acquisition 2 .*0\.30.*wavelength_id"):
-        run_consensus(urls)
-    assert tree_of(plate) == before
+    run_consensus(urls)
+    # The other acquisition alone says what is kept.
+    assert np.greater_equal(box_um(urls[0], "FOV_1"), before).any()
+    extra = read_table(urls[2], REGISTERED).rois["FOV_1"].model_extra or {}
+    assert extra["registration_status"] == "unresolved"
+    assert "confidence 0.30" in extra["registration_reason"]
 
 
 def test_tables_without_confidence_are_believed(make_plate: MakePlate) -> None:

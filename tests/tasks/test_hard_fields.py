@@ -13,6 +13,7 @@ import pytest
 from ngio import Roi, RoiTable, open_ome_zarr_container
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.precision import within_pixel
 from fractal_tasks.synthetic import load_truth
 from tests.conftest import MakePlate
 from tests.tasks.plates import (
@@ -284,9 +285,12 @@ def test_rois_of_16_px_are_not_believed(make_plate: MakePlate) -> None:
     urls = image_urls(plate, 2)
     set_rois(urls, {f"at {x}": (64, x, 16, 16) for x in range(0, 256, 16)})
     run_calculate(urls, level_path="0")
-    for vector, confidence in stored(urls[1]).values():
-        assert np.isfinite(vector).all()
-        assert confidence < 0.5
+    for roi in read_table(urls[1]).rois.values():
+        extra = roi.model_extra or {}
+        assert np.isfinite([extra[f"translation_{axis}"] for axis in "zyx"]).all()
+        # The right peak, and right within a pixel.
+        precision = within_pixel(extra["registration_error"] / PIXEL_UM)
+        assert extra["registration_confidence"] * precision < 0.5
     before = tree_of(plate)
     with pytest.raises(InvalidInputError, match=r"level 2 .* 8 in y and x"):
         run_calculate(urls, level_path="2")

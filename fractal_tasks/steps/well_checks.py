@@ -1,0 +1,86 @@
+"""What would make judging a well fail, or lose something, asked before it is judged."""
+
+from collections.abc import Sequence
+
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.model import ConsensusSettings
+from fractal_tasks.records.provenance import Record
+from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
+from fractal_tasks.storage.plate.images import check_fill_value, list_tables
+from fractal_tasks.storage.plate.roi_tables import (
+    check_table_replaceable,
+    read_roi_table,
+    read_table_types,
+)
+from fractal_tasks.storage.urls import ImageUrl
+
+
+def check_one_well(images: Sequence[ImageUrl]) -> None:
+    """Refuse images of several wells.
+
+    Raises:
+        InvalidInputError: They are.
+    """
+    wells = sorted({image.well_url for image in images})
+    if len(wells) > 1:
+        raise InvalidInputError(
+            f"init_args.zarr_url_list: found images of the wells {wells}; needed are "
+            "images of one. Run 'Find Registration Consensus' with its init task."
+        )
+
+
+def check_well(well: WellRows, settings: ConsensusSettings) -> None:
+    """Refuse what no table could be written for, before anything is judged.
+
+    Raises:
+        InvalidInputError: A table of another kind has the name of the registered one.
+        InvalidDataError: An acquisition was compared with another reference, or a ROI
+            lies out of its image.
+        PublishError: A folder is not writable, or on another file system.
+    """
+    for rows in well.acquisitions:
+        check_table_replaceable(rows.image.url, settings.registered_roi_table)
+        _ = rows.boxes
+        _check_not_foreign(rows, settings.registered_roi_table)
+    for rows in well.others:
+        _check_same_reference(rows, well.reference.image.url)
+    if settings.keep == "reference":
+        for rows in well.acquisitions:
+            check_fill_value(rows.image, settings.fill_value)
+
+
+def _check_not_foreign(rows: AcquisitionRows, name: str) -> None:
+    """Refuse to replace a table that cannot be an older version of the new one."""
+    if name not in list_tables(rows.image) or _is_replaceable(rows, name):
+        return
+    raise InvalidInputError(
+        f"{rows.image.zarr_url}: registered_roi_table={name!r}, but the image has a "
+        f"table of this name that is no registered table of {rows.table.name!r}, and "
+        "would be lost. Choose another name, or remove it."
+    )
+
+
+def _is_replaceable(rows: AcquisitionRows, name: str) -> bool:
+    """Whether a table is ours, or another package's of the same ROIs, or damaged."""
+    try:
+        if read_table_types(rows.image, [name])[name] != "roi_table":
+            return False
+        table = read_roi_table(rows.image, name)
+    except InvalidDataError:  # it is made anew
+        return True
+    return table.record is not None or set(table.rois) <= set(rows.table.rois)
+
+
+def _check_same_reference(rows: AcquisitionRows, reference: ImageUrl) -> None:
+    """Refuse estimates against another image than the reference."""
+    stored = Record.read(rows.table.record)
+    compared = reference.image_path
+    if stored is not None:
+        compared = stored.inputs.get("reference_image", compared)
+    if compared != reference.image_path:
+        raise InvalidDataError(
+            f"Acquisition {rows.acquisition} ({rows.image.zarr_url}): found estimates "
+            f"against image {compared!r} of the well; needed are those against "
+            f"{reference.image_path!r}. Run 'Calculate Registration (image-based)' "
+            "again, with the same reference_acquisition for all tasks."
+        )
