@@ -87,7 +87,7 @@ def judge_well(
             return _read_outcomes(well, settings.registered_roi_table)
         well, found = find_verdicts(well, plate, settings)
         _check_applicable(well, found)
-        verdicts, placements = _place(well, found, settings)
+        well, verdicts, placements = _place(well, found, settings)
         write_registered_tables(
             [
                 RegisteredAcquisition(rows, own_verdicts, own_placements)
@@ -166,14 +166,16 @@ def _check_applicable(well: WellRows, verdicts: Sequence[Verdicts]) -> None:
 
 def _place(
     well: WellRows, verdicts: Sequence[Verdicts], settings: ConsensusSettings
-) -> tuple[list[dict[RowKey, Verdict]], list[dict[RowKey, Placement]]]:
+) -> tuple[WellRows, list[dict[RowKey, Verdict]], list[dict[RowKey, Placement]]]:
     """Place every row in every acquisition.
 
     Returns:
-        For each acquisition, the verdicts that are used in the end, and the placements.
+        The rows that all acquisitions see, and for each acquisition the verdicts that
+        are used in the end, and the placements.
     """
     used: list[dict[RowKey, Verdict]] = [{} for _ in well.acquisitions]
     placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
+    unseen: dict[RowKey, str] = {}
     for key in well.reference.keys:
         own = [of_acquisition[key] for of_acquisition in verdicts]
         views = _view(well, key, own)
@@ -187,7 +189,8 @@ def _place(
             views = _view(well, key, own)
             placed = place_views(views[0], views[1:], settings.keep)
         if any(placement.destination.is_empty for placement in placed):
-            raise _no_common_region(well, key, views)
+            unseen[key] = _describe_shifts(well, views)
+            continue
         logger.info(
             "%s: rounding to whole pixels leaves at most %.2f px",
             key,
@@ -196,7 +199,7 @@ def _place(
         for index, (verdict, placement) in enumerate(zip(own, placed, strict=True)):
             used[index][key] = verdict
             placements[index][key] = placement
-    return used, placements
+    return _without_unseen(well, unseen), used, placements
 
 
 def _view(well: WellRows, key: RowKey, verdicts: Sequence[Verdict]) -> list[View]:
@@ -224,15 +227,35 @@ def _stay(verdict: Verdict) -> Verdict:
     )
 
 
-def _no_common_region(
-    well: WellRows, key: RowKey, views: Sequence[View]
-) -> InvalidDataError:
-    shifts = "; ".join(
+def _describe_shifts(well: WellRows, views: Sequence[View]) -> str:
+    return "; ".join(
         f"acquisition {rows.acquisition}: {view.displacement_um} um"
         for rows, view in zip(well.acquisitions, views, strict=True)
     )
-    return InvalidDataError(
-        f"Well {well.well_url}, {key}: the acquisitions have no "
-        f"region in common. Translations (z, y, x): {shifts}. Look at these "
-        "acquisitions, leave the wrong one out, or raise min_confidence."
-    )
+
+
+def _without_unseen(well: WellRows, unseen: Mapping[RowKey, str]) -> WellRows:
+    """Leave out the ROIs of which no pixel is seen by all acquisitions.
+
+    Args:
+        well: The rows.
+        unseen: These ROIs, each with the translations that say so.
+    """
+    for key, shifts in unseen.items():
+        logger.warning(
+            "Well %s, %s: excluded from all acquisitions, which have no region of it "
+            "in common. Translations (z, y, x): %s",
+            well.well_url,
+            key,
+            shifts,
+        )
+    left = well.without(unseen)
+    if not left.reference.keys:
+        key, shifts = next(iter(unseen.items()))
+        raise InvalidDataError(
+            f"Well {well.well_url}: found no ROI of which all acquisitions see a "
+            f"pixel; needed is at least one. Translations (z, y, x) of {key}: "
+            f"{shifts}. Look at these acquisitions, leave the wrong one out, or raise "
+            "min_confidence."
+        )
+    return left

@@ -186,9 +186,23 @@ def test_well_without_estimates_is_a_missing_step(plate: Path) -> None:
 def test_acquisitions_without_a_common_region_are_refused(plate: Path) -> None:
     store_estimates(image_url(plate, 1), dict.fromkeys(BOTH, moved_by(40, 0)))
     before = tables_of(plate)
-    with pytest.raises(InvalidDataError, match=r"ROI 'FOV_1'.*no region in common"):
+    with pytest.raises(
+        InvalidDataError, match=r"no ROI of which all.*ROI 'FOV_1': acq"
+    ):
         judge(plate)
     assert tables_of(plate) == before
+
+
+def test_roi_without_a_common_region_is_left_out_and_named(
+    plate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = {**BOTH, "FOV_2": moved_by(40, 0)}
+    store_estimates(image_url(plate, 1), far)
+    judge(plate, min_confidence=0.0)
+    for index in (0, 1):
+        rows = read_rows(open_acquisition(plate, index), REGISTERED).rois
+        assert list(rows) == ["FOV_1"]
+    assert "ROI 'FOV_2': excluded from all acquisitions" in caplog.text
 
 
 def test_fill_value_that_pixels_cannot_hold_is_refused_if_it_is_needed(
