@@ -16,6 +16,7 @@ SEARCH = "registration.coarse"
 CORRELATION = "registration.correlation"
 ROTATION = "registration.motion"
 LIKELIHOOD = "registration.likelihood"
+REFINE = "registration.refine"
 SPECTRA = "registration.spectra"
 
 QUOTES = [
@@ -26,8 +27,12 @@ QUOTES = [
     (JUDGING, "more than {} pixels away", CONFIDENCE, "_PEAK_RADIUS_PX"),
     (JUDGING, "within {} pixels of the search", SEARCH, "_PEAK_RADIUS_PX"),
     (JUDGING, "strongest {:g} um", SEARCH, "_HEAP_UM"),
-    (JUDGING, "is multiplied by {:g}, and", LIKELIHOOD, "_OPTIMISM"),
+    (JUDGING, "({} \N{MIDDLE DOT} {} + ", LIKELIHOOD, "_FREEDOM _DISPERSION"),
+    (JUDGING, "anything it is {}, and this", LIKELIHOOD, "_DISPERSION"),
+    (JUDGING, "counts as {} of their numbers", LIKELIHOOD, "_FREEDOM"),
     (JUDGING, "limited to {:g} to {:g} pixels", LIKELIHOOD, "_LEAST_PX _MOST_PX"),
+    (JUDGING, "{:g} planes for the", REFINE, "_INTERPOLATION"),
+    (JUDGING, "and {:g} / (number of planes", REFINE, "_OTHER_PLANES"),
     (JUDGING, "confidence of {:g} or less", CORRELATION, "_CONVINCING"),
     (JUDGING, "within {:g} um of a better", CORRELATION, "_APART_UM"),
     (JUDGING, "Of up to {} ROIs, binned", CAMERA, "_MAX_FIELDS"),
@@ -59,7 +64,6 @@ QUOTES = [
     (METHODS, "measured in {} rings", SPECTRA, "RINGS"),
     (METHODS, "if its peak is {:g} times as high", ROTATION, "_GAIN"),
     (METHODS, "rotation, and {:g} times as high", ROTATION, "_CONTRAST"),
-    (METHODS, "of freedom) is above {:g}", LIKELIHOOD, "_SIGNIFICANT"),
     (METHODS, "stands out {:g} times as clearly", CORRELATION, "_SHARPER"),
 ]
 """Page, sentence, module, and the constants that the sentence quotes."""

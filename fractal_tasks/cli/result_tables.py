@@ -27,7 +27,7 @@ _MAX_WELLS = 20
 
 _LEGEND = (
     "y x: median shift; conf.: lowest confidence; error: largest standard error (px); "
-    "kept: mean part"
+    "left: how far (px) turn or\nscale leave corners off; kept: mean part"
 )
 _COUNTS = ("measured", "chosen", "imputed", "unresolved")
 _AXES = ("z", "y", "x")
@@ -145,6 +145,7 @@ def _make_table(
         **{name: _count_cell(name) for name in _COUNTS},
         "conf.": lambda one: _format(one.lowest_confidence, ".2f"),
         "error": lambda one: _format(one.largest_error_px, ".2f"),
+        "left": lambda one: _format(one.largest_left_px, ".1f"),
         "kept": lambda one: _format(one.kept, ".1%"),
     }
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from fractal_tasks.transforms import Transform
 
+LEFT_PX = "left_px"
+"""Name of the evidence that says what a transform does not undo."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -22,4 +25,16 @@ class Candidate:
     right peak; of a verdict in any case. None if it is not known."""
 
     evidence: Mapping[str, float] = field(default_factory=dict)
-    """What confidence and error were computed from, by name."""
+    """What confidence and error were computed from, and what else is known, by name."""
+
+    error_z_um: float | None = None
+    """Standard error of the displacement in z. None if it is not known, or if there is
+    but one plane."""
+
+    @property
+    def left_px(self) -> float | None:
+        """How far, in pixels, the transform leaves a corner of the ROI off at most.
+
+        A translation does not undo the turn of a sample. None if that is not known.
+        """
+        return self.evidence.get(LEFT_PX)

@@ -11,7 +11,8 @@ def within_pixel(error_px: float) -> float:
 
     A standard error is itself only estimated, from a few windows, so errors divided by
     it follow Student's t-distribution, here in two dimensions. On synthetic fields
-    their median is 0.9, and one in 100 is above 5.7: as with 4 degrees of freedom.
+    their median is 1.1, and one in 100 is above 4.1: with 4 degrees of freedom it would
+    be a little more.
 
     Args:
         error_px: Standard error in pixels, 0 or more; 0 says that it is exact.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fractal_tasks.model import Candidate, Measurement, RowKey, Verdict, WellMovement
+from fractal_tasks.model.candidate import LEFT_PX
 from fractal_tasks.qc.candidates import (
     CandidateArrays,
     RoiDisplacements,
@@ -83,13 +84,15 @@ def judge_measurements(
         row[: len(objections[key])] = _limits_of(objections[key])
     decisions = decide(candidates, counts, well, movement, limits, min_confidence)
     context = _find_context(candidates, well, decisions, movement, min_confidence)
+    stage = _fit_believed(rois, decisions)
+    others = _find_others(measurements, order, decisions, stage)
     verdicts = {
-        key: _make_verdict(measurements[key], decision, objections[key], context, index)
+        key: _make_verdict(
+            measurements[key], decision, objections[key], context, index, others
+        )
         for index, (key, decision) in enumerate(zip(order, decisions, strict=True))
     }
-    return Judgement(
-        {key: verdicts[key] for key in measurements}, _fit_believed(rois, decisions)
-    )
+    return Judgement({key: verdicts[key] for key in measurements}, stage)
 
 
 def _limits_of(objections: Sequence[Objection | None]) -> list[float]:
@@ -118,28 +121,65 @@ def _find_context(
     return Context(min_confidence, believed, movement, distances_um)
 
 
+@dataclass(frozen=True)
+class _Others:
+    """What is known of a ROI that gets the movement of the others."""
+
+    left_px: Mapping[str, float]
+    """As evidence: what transforms leave off in them, the median. Empty if unknown."""
+
+    error_z_um: float | None
+
+
 def _make_verdict(
     measurement: Measurement,
     decision: Decision,
     objections: Sequence[Objection | None],
     context: Context,
     index: int,
+    others: _Others,
 ) -> Verdict:
     used = measurement.candidates[decision.rank]
-    transform = used.transform
+    transform, evidence = used.transform, used.evidence
+    error_z_um = used.error_z_um
     if decision.source != "candidate":
         transform = Translation(decision.displacement_um)
         # It stands in for an estimate: the evidence is what speaks for and against
-        # that one.
-        used = measurement.best
+        # that one. What it leaves off is that of the others.
+        own = measurement.best.evidence
+        kept = {name: own[name] for name in own if name != LEFT_PX}
+        evidence = {**kept, **others.left_px}
+        error_z_um = others.error_z_um
     return Verdict(
         candidate=Candidate(
-            transform, decision.confidence, decision.error_um, used.evidence
+            transform, decision.confidence, decision.error_um, evidence, error_z_um
         ),
         status=decision.status,
         reason=explain(measurement, decision, objections, context, index),
         confidence=decision.confidence,
     )
+
+
+def _find_others(
+    measurements: Mapping[RowKey, Measurement],
+    order: Sequence[RowKey],
+    decisions: Sequence[Decision],
+    stage: StageFit | None,
+) -> _Others:
+    """Say what the ROIs that are believed tell of one that is not."""
+    used = [
+        measurements[key].candidates[decision.rank]
+        for key, decision in zip(order, decisions, strict=True)
+        if decision.status in ("measured", "chosen")
+    ]
+    left_px = [one.left_px for one in used if one.left_px is not None]
+    errors_um = [one.error_z_um for one in used if one.error_z_um is not None]
+    error_z_um = None
+    if errors_um and stage is not None:
+        # How far fields are from each other, and how exact that is.
+        error_z_um = float(np.hypot(stage.scatter_um[0], np.median(errors_um)))
+    left = {LEFT_PX: float(np.median(left_px))} if left_px else {}
+    return _Others(left, error_z_um)
 
 
 def _fit_believed(

@@ -17,6 +17,7 @@ class _StoredCandidate(BaseModel):
     confidence: Annotated[float, Field(ge=0, le=1)] | None
     error_um: Annotated[float, Field(ge=0)] | None
     evidence: dict[str, float] = {}
+    error_z_um: Annotated[float, Field(ge=0)] | None = None
 
 
 _STORED = TypeAdapter(list[_StoredCandidate])
@@ -31,6 +32,7 @@ def candidates_to_json(candidates: Iterable[Candidate]) -> str:
                 "confidence": candidate.confidence,
                 "error_um": candidate.error_um,
                 "evidence": dict(candidate.evidence),
+                "error_z_um": candidate.error_z_um,
             }
             for candidate in candidates
         ]
@@ -49,6 +51,7 @@ def candidates_from_json(text: str) -> list[Candidate]:
             stored.confidence,
             stored.error_um,
             stored.evidence,
+            stored.error_z_um,
         )
         for stored in _STORED.validate_json(text)
     ]

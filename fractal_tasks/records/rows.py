@@ -45,6 +45,7 @@ TRANSFORM_COLUMN = "transform"
 
 CONFIDENCE_COLUMN = "registration_confidence"
 ERROR_COLUMN = "registration_error"
+ERROR_Z_COLUMN = "registration_error_z"
 STATUS_COLUMN = "registration_status"
 REASON_COLUMN = "registration_reason"
 KEPT_COLUMN = "registration_kept"
@@ -56,7 +57,7 @@ EVIDENCE_PREFIX = "registration_"
 
 OWN_COLUMNS = (
     *TRANSLATION_COLUMNS,
-    *(TRANSFORM_COLUMN, CONFIDENCE_COLUMN, ERROR_COLUMN),
+    *(TRANSFORM_COLUMN, CONFIDENCE_COLUMN, ERROR_COLUMN, ERROR_Z_COLUMN),
     *(STATUS_COLUMN, REASON_COLUMN, KEPT_COLUMN, ALTERNATIVES_COLUMN),
 )
 """All columns but those of the evidence."""
@@ -143,6 +144,7 @@ class RoiRecord:
             _read_number(extra, CONFIDENCE_COLUMN, 1, _A_PART, where),
             _read_number(extra, ERROR_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
             _read_evidence(extra),
+            _read_number(extra, ERROR_Z_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
         )
         others = _read_alternatives(extra, empty.centre_um, where)
         return replace(empty, candidates=(best, *others))
@@ -169,6 +171,7 @@ class RoiRecord:
             TRANSFORM_COLUMN: transform_to_json(best.transform),
             CONFIDENCE_COLUMN: best.confidence,
             ERROR_COLUMN: best.error_um,
+            ERROR_Z_COLUMN: best.error_z_um,
             **{EVIDENCE_PREFIX + name: best.evidence[name] for name in best.evidence},
             STATUS_COLUMN: self.status,
             REASON_COLUMN: self.reason,

@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -94,11 +95,9 @@ class CorrelationMethod(RegistrationMethod):
         search = search_coarsely(fixed, moving, start_level, self._limits)
         fits: list[Fit] = []
         for guess in search.find_peaks(_CANDIDATES):
-            fit = measure(fixed[0], moving[0], search, guess, self._weigh)
-            if fit.blur_px > _BLUR_PX:
-                fit = self._measure_turned(fixed, moving, start_level, fit)
-            fits.append(fit)
-            if fit.evidence.peak_confidence > _CONVINCING:
+            blurred = measure(fixed[0], moving[0], search, guess, self._weigh)
+            fits.append(self._undo_turn(fixed, moving, start_level, blurred))
+            if fits[-1].evidence.peak_confidence > _CONVINCING:
                 break
         return fits, search.shifts.similarity_at(np.zeros(3))
 
@@ -107,10 +106,25 @@ class CorrelationMethod(RegistrationMethod):
         limit_um = np.inf if self.max_shift_um is None else self.max_shift_um
         return SearchLimits(self.min_overlap, limit_um)
 
+    def _undo_turn(
+        self, fixed: PatchPyramid, moving: PatchPyramid, start_level: int, fit: Fit
+    ) -> Fit:
+        """Measure with rotation and scaling undone, while that is sharper.
+
+        A blurred peak may show a part of them only. Each time the ratio rises by a
+        factor, so this ends.
+        """
+        while fit.blur_px > _BLUR_PX:
+            again = self._measure_turned(fixed, moving, start_level, fit)
+            if not again.evidence.ratio > _SHARPER * fit.evidence.ratio:
+                break
+            fit = again
+        return fit
+
     def _measure_turned(
         self, fixed: PatchPyramid, moving: PatchPyramid, start_level: int, fit: Fit
     ) -> Fit:
-        """Measure again with rotation and scaling undone, if that is sharper."""
+        """Measure again with rotation and scaling undone."""
         turned = [
             TurnedPatch(patch, fit.motion.rotation, fit.motion.scaling)
             for patch in moving
@@ -119,8 +133,9 @@ class CorrelationMethod(RegistrationMethod):
         search = search_coarsely(fixed, turned, start_level, self._limits)
         guess = np.rint(fit.translation_um / search.spacing_um).astype(int)
         again = measure(fixed[0], turned[0], search, tuple(guess.tolist()), self._weigh)
-        sharper = again.evidence.ratio > _SHARPER * fit.evidence.ratio
-        return again if sharper else fit
+        motion = again.motion.after(fit.motion)
+        left_px = motion.spread_px(moving[0].shape[1:])
+        return replace(again, motion=motion, left_px=left_px)
 
 
 def _without_repeats(fits: Sequence[Fit]) -> list[Fit]:
@@ -147,7 +162,9 @@ def _to_candidate(fit: Fit, similarity_before: float) -> Candidate:
             "similarity_before": similarity_before,
             "similarity_after": fit.similarity,
             "overlap": fit.overlap,
+            "left_px": fit.left_px,
         },
+        error_z_um=fit.error_z_um,
     )
 
 

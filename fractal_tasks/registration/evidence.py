@@ -27,6 +27,7 @@ EVIDENCE: Mapping[str, str] = MappingProxyType(
         "similarity_before": "correlation of the images (-1 to 1) as they lie",
         "similarity_after": "their correlation (-1 to 1) where the transform puts them",
         "overlap": "part of the smaller image (0 to 1) that both see after it",
+        "left_px": "how many pixels corners of the ROI are off after it, at most",
         "fixed_pattern": "1 if the camera alone explains the match, or else 0",
     }
 )

@@ -15,7 +15,7 @@ from fractal_tasks.registration.evidence import Evidence, dissent, peak_ratio
 from fractal_tasks.registration.likelihood import LikelyMotion, maximise_likelihood
 from fractal_tasks.registration.motion import Motion, search_motion
 from fractal_tasks.registration.patch import Box, Patch
-from fractal_tasks.registration.refine import find_peak
+from fractal_tasks.registration.refine import Depth, find_peak
 from fractal_tasks.registration.spectra import (
     CrossSpectra,
     Spectrum,
@@ -40,6 +40,9 @@ class Fit:
     error_um: float
     """Standard error in y and x."""
 
+    error_z_um: float | None
+    """The same in z; None of single planes."""
+
     similarity: float
     """At low resolution; negative for inverted contrast."""
 
@@ -48,10 +51,13 @@ class Fit:
 
     evidence: Evidence
     motion: Motion
-    """Rotation and scaling, not undone."""
+    """Rotation and scaling with it."""
 
     blur_px: float
     """How far they move the corners of a window against its centre."""
+
+    left_px: float
+    """How far they move those of the ROI, which the translation does not undo."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ class WindowSet:
 
     def at(self, plane_shift: int) -> Self:
         """Give the windows with one of their plane shifts only."""
-        spectra = tuple(one.at(plane_shift) for one in self.spectra)
+        only = slice(plane_shift, plane_shift + 1)
+        spectra = tuple(one.at(only) for one in self.spectra)
         return replace(self, spectra=spectra)
 
 
@@ -94,6 +101,9 @@ class _Location:
 
     likely: LikelyMotion
     """Further than the windows were cut out at; rotation and scaling."""
+
+    error_planes: float | None
+    """Standard error of the shift in z; None of single planes."""
 
 
 def measure(
@@ -184,8 +194,11 @@ def _locate(windows: WindowSet, weigh: Weigh) -> _Location:
         windows.spectra, windows.centres_px, peak.shift_px, max(reach)
     )
     likely = maximise_likelihood(windows.spectra, windows.centres_px, motion)
-    further_px = (peak.plane + peak.fraction - planes, *likely.motion.shift_px)
-    return _Location(np.add(windows.start_px, further_px), windows, likely)
+    depth = Depth(0.0, 0.0) if peak.depth is None else peak.depth
+    further_px = (peak.plane + depth.planes - planes, *likely.motion.shift_px)
+    shift_px = np.add(windows.start_px, further_px)
+    error_planes = None if peak.depth is None else depth.error
+    return _Location(shift_px, windows, likely, error_planes)
 
 
 def _judge(
@@ -193,15 +206,14 @@ def _judge(
 ) -> Fit:
     """Weigh what speaks for a shift, in the windows and at low resolution."""
     windows, likely = location.windows, location.likely
+    planes = location.error_planes
     motion = likely.motion
     translation_um = location.shift_px * fixed.spacing_um
     coarse_shift = translation_um / search.spacing_um
-    # What lies at p from a window's centre moves by L p further, and L turns p and
-    # scales it: by the length of (scaling, rotation).
-    half_diagonal_px = np.hypot(*windows.size_px[1:]) / 2
     return Fit(
         translation_um=translation_um,
         error_um=likely.error_px * max(fixed.spacing_um[1:]),
+        error_z_um=None if planes is None else planes * fixed.spacing_um[0],
         similarity=search.shifts.similarity_at(coarse_shift),
         overlap=_overlap(fixed.shape, moving.shape, location.shift_px),
         evidence=Evidence(
@@ -211,7 +223,8 @@ def _judge(
             error_px=likely.error_px,
         ),
         motion=motion,
-        blur_px=float(np.hypot(motion.rotation, motion.scaling) * half_diagonal_px),
+        blur_px=motion.spread_px(windows.size_px[1:].tolist()),
+        left_px=motion.spread_px(moving.shape[1:]),
     )
 
 

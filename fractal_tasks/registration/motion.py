@@ -5,6 +5,7 @@ The displacement of a window whose centre lies at ``p`` from the ROI's centre is
 ``s`` the relative change of size. ``t`` is the displacement of the ROI's centre.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -56,6 +57,23 @@ class Motion:
     def linear(self) -> FloatArray:
         """The matrix ``L``."""
         return np.array([[self.scaling, -self.rotation], [self.rotation, self.scaling]])
+
+    def after(self, first: "Motion") -> "Motion":
+        """Give the motion of what moved by `first`, without its shift, and then so.
+
+        Example:
+            >>> Motion((1.0, 2.0), scaling=0.5).after(Motion((9.0, 9.0), scaling=0.25))
+            Motion(shift_px=(1.0, 2.0), rotation=0.0, scaling=0.875)
+        """
+        # Matrices of this form multiply as complex numbers do.
+        second, one = (complex(m.scaling, m.rotation) for m in (self, first))
+        both = second + one + second * one
+        return replace(self, rotation=both.imag, scaling=both.real)
+
+    def spread_px(self, size_px: Sequence[int]) -> float:
+        """Give how far the corners of a box (y, x) move against its centre."""
+        # ``L`` turns what it is applied to, and scales it by one and the same factor.
+        return math.hypot(self.rotation, self.scaling) * math.hypot(*size_px) / 2
 
 
 def search_motion(

@@ -78,15 +78,14 @@ class CrossSpectra:
         """Multiply the correlation by 1 or, for inverted contrast, by -1."""
         return replace(self, cross=np.float32(contrast) * self.cross)
 
-    def at(self, plane_shift: int) -> "CrossSpectra":
-        """Give one of the plane shifts only."""
-        one = slice(plane_shift, plane_shift + 1)
+    def at(self, plane_shifts: slice) -> "CrossSpectra":
+        """Give some of the plane shifts only."""
         return CrossSpectra(
-            self.cross[one],
-            self.power[one],
-            self.fixed_power[one],
-            self.moving_power[one],
-            self.planes[one],
+            self.cross[plane_shifts],
+            self.power[plane_shifts],
+            self.fixed_power[plane_shifts],
+            self.moving_power[plane_shifts],
+            self.planes[plane_shifts],
             self.size,
         )
 

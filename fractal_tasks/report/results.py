@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fractal_tasks.model import Status
+from fractal_tasks.model.candidate import LEFT_PX
 from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.images import list_tables
@@ -40,6 +41,7 @@ class RoiResult:
     confidence: float | None
     error_um: float | None
     error_px: float | None
+    error_z_um: float | None
     shift_um: Vector | None
     """How far the centre of the ROI is moved (z, y, x)."""
 
@@ -48,6 +50,11 @@ class RoiResult:
     """Part (0 to 1) of the ROI that is in the registered image."""
 
     evidence: Mapping[str, float]
+
+    @property
+    def left_px(self) -> float | None:
+        """How far corners of the ROI are off at most, as it was turned or scaled."""
+        return self.evidence.get(LEFT_PX)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ class GroupResult:
     shift_px: Vector | None
     lowest_confidence: float | None
     largest_error_px: float | None
+    largest_left_px: float | None
+    """Over what is not unresolved: how far corners are off at most."""
+
     kept: float | None
     """Mean over the ROIs."""
 
@@ -117,6 +127,7 @@ def _to_result(row: RoiRecord, image: OpenImage, acquisition: int) -> RoiResult:
         reason=row.reason,
         confidence=None if best is None else best.confidence,
         error_um=error_um,
+        error_z_um=None if best is None else best.error_z_um,
         error_px=None if error_um is None else error_um / row.pixel_um,
         shift_um=shift_um,
         shift_px=None if shift_um is None else _in_pixels(shift_um, image),
@@ -172,6 +183,7 @@ def _summarise(group: Sequence[RoiResult], well: str | None) -> GroupResult:
         shift_px=_median(one.shift_px for one in resolved),
         lowest_confidence=min(_known(one.confidence for one in group), default=None),
         largest_error_px=max(_known(one.error_px for one in group), default=None),
+        largest_left_px=max(_known(one.left_px for one in resolved), default=None),
         kept=_mean(_known(one.kept for one in group)),
     )
 

@@ -37,6 +37,13 @@ _STILL_BINS = 1.5
 """A shift below this many bins of the fixed pattern may be the pattern itself: the
 pattern is binned, so that its own shift of 0 may be measured as up to a bin."""
 
+_MANY_PX = 1.0
+"""What a transform leaves off below this does not show beside the rounding to whole
+pixels, half a pixel in y and in x."""
+
+_LIKELY = 0.5
+"""Of an estimate that is rather wrong than right, a turn is not believed either."""
+
 
 def measure_rois(
     url: ImageUrl,
@@ -192,9 +199,37 @@ def _log_estimate(record: RoiRecord, acquisition: int) -> None:
     )
 
 
+def _warn_of_turns(
+    url: ImageUrl, acquisition: int, records: Sequence[RoiRecord]
+) -> None:
+    """Say once, and not of each ROI, how far their transforms leave corners off."""
+    left = {
+        record.key: best.left_px
+        for record in records
+        if (best := record.candidates[0]).left_px is not None
+        and (best.confidence or 0.0) >= _LIKELY
+        and best.left_px > _MANY_PX
+    }
+    if left:
+        worst = max(left, key=left.__getitem__)
+        logger.warning(
+            "%s: acquisition %d is turned or scaled against the reference. Its "
+            "translations put the centres of ROIs right, but leave corners off by more "
+            "than %g px in %d of %d ROIs, most in %s: %.1f px",
+            url.zarr_url,
+            acquisition,
+            _MANY_PX,
+            len(left),
+            len(records),
+            worst,
+            left[worst],
+        )
+
+
 def _log_summary(url: ImageUrl, acquisition: int, records: Sequence[RoiRecord]) -> None:
     best = [record.candidates[0] for record in records]
     lengths = [float(np.linalg.norm(record.displacement_um)) for record in records]
+    _warn_of_turns(url, acquisition, records)
     logger.info(
         "%s: acquisition %d, %d ROIs registered, %d with a confidence below %s; "
         "translation median %.2f um, maximum %.2f um",

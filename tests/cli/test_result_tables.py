@@ -37,8 +37,17 @@ def test_text_has_the_acquisitions_and_at_most_20_wells() -> None:
     (moved,) = (line.split() for line in lines if line.split()[:1] == ["1"])
     assert moved == [
         "1", "-123.4", "123.4", "-379.7", "379.7", "25", "0", "25", "0",
-        "0.99", "0.10", "90.0%",
+        "0.99", "0.10", "-", "90.0%",
     ]  # fmt: skip
+
+
+def test_text_and_data_say_what_turns_leave_off() -> None:
+    results = of_well("A/01", "measured", evidence={"left_px": 12.345})
+    (line,) = (
+        line for line in describe_results(results).splitlines() if "A/01" in line
+    )
+    assert line.split()[-2] == "12.3"
+    assert results_as_data(results)["wells"][0]["largest_left_px"] == 12.345
 
 
 def test_numbers_are_never_cut() -> None:

@@ -50,6 +50,19 @@ def test_no_roi_of_a_rotated_plate_is_an_outlier(
     assert set(statuses(judgement).values()) == {"measured"}
 
 
+def test_stand_in_leaves_off_what_the_others_do() -> None:
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    for index, left_px in enumerate((1.0, 1.5, 1.6, 1.8, 2.0, 0.0), start=1):
+        changes: dict[str, object] = {"evidence": {"ratio": 2.0, "left_px": left_px}}
+        if index == 6:
+            changes |= {"confidence": 0.01, "transform": moves((0.0, 90.0, 90.0))}
+        well[fov(index)] = with_best(well[fov(index)], **changes)
+    verdict = judge(well).verdicts[fov(6)]
+    assert verdict.status == "imputed"
+    assert verdict.candidate.evidence == {"ratio": 2.0, "left_px": 1.6}
+
+
 @pytest.mark.parametrize("rejected", ["unclear", "confident and wrong"])
 @pytest.mark.parametrize("size", [(5, 5), (2, 2)], ids=str)
 def test_imputed_roi_of_a_rotated_plate_is_exact(

@@ -6,7 +6,9 @@ from fractal_tasks.model import Candidate
 from fractal_tasks.records.candidates import candidates_from_json, candidates_to_json
 from fractal_tasks.transforms import Translation
 
-FIRST = Candidate(Translation((0.0, 1.25, -2.0)), 0.5, 0.125, {"peak_ratio": 2.0})
+FIRST = Candidate(
+    Translation((0.0, 1.25, -2.0)), 0.5, 0.125, {"peak_ratio": 2.0}, error_z_um=0.75
+)
 SECOND = Candidate(Translation((1.0, 0.0, 0.0)), None, None)
 TRANSFORM = {"type": "translation", "translation": [0.0, 1.25, -2.0]}
 
@@ -18,12 +20,14 @@ def test_text_holds_all_candidates_in_their_order() -> None:
             "confidence": 0.5,
             "error_um": 0.125,
             "evidence": {"peak_ratio": 2.0},
+            "error_z_um": 0.75,
         },
         {
             "transform": {"type": "translation", "translation": [1.0, 0.0, 0.0]},
             "confidence": None,
             "error_um": None,
             "evidence": {},
+            "error_z_um": None,
         },
     ]
 
@@ -43,6 +47,7 @@ def test_candidates_survive_as_text(candidates: list[Candidate]) -> None:
         {"confidence": float("nan")},
         {"error_um": -1},
         {"error_um": float("inf")},
+        {"error_z_um": -1},
         {"evidence": {"peak_ratio": "high"}},
         {"evidence": None},
         {"colour": "red"},

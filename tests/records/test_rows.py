@@ -33,7 +33,9 @@ from tests.records.plates import (
 from tests.transforms.affine import Affine, turn_about
 
 MOVED: Vector = (0.0, 1.2345, -2.6)
-BEST = Candidate(Translation(MOVED), 0.97, 0.04, {"peak_ratio": 5.5, "overlap": 0.9})
+BEST = Candidate(
+    Translation(MOVED), 0.97, 0.04, {"peak_ratio": 5.5, "overlap": 0.9}, error_z_um=0.6
+)
 SECOND = Candidate(Translation((0.0, 9.1, 7.5)), 0.02, None, {"peak_ratio": 1.1})
 CENTRE_UM = (0.5, FIELD_UM / 2, 1.5 * FIELD_UM)
 
@@ -86,6 +88,7 @@ def test_row_has_a_column_for_each_thing_that_is_known(
         "transform": '{"type": "translation", "translation": [0.0, 1.2345, -2.6]}',
         "registration_confidence": 0.97,
         "registration_error": 0.04,
+        "registration_error_z": 0.6,
         "registration_peak_ratio": 5.5,
         "registration_overlap": 0.9,
         "registration_status": "chosen",
@@ -93,7 +96,8 @@ def test_row_has_a_column_for_each_thing_that_is_known(
         "registration_kept": 0.75,
         "registration_alternatives": (
             '[{"transform": {"type": "translation", "translation": [0.0, 9.1, 7.5]}, '
-            '"confidence": 0.02, "error_um": null, "evidence": {"peak_ratio": 1.1}}]'
+            '"confidence": 0.02, "error_um": null, "evidence": {"peak_ratio": 1.1}, '
+            '"error_z_um": null}]'
         ),
     }
     assert columns_of(record.to_roi(roi)) == columns_of(roi) | expected
@@ -154,6 +158,7 @@ def test_missing_values_of_a_table_are_no_values(image: OpenImage, roi: Roi) -> 
     missing = {
         "registration_confidence": float("nan"),
         "registration_error": None,
+        "registration_error_z": None,
         "registration_reason": None,
         "registration_alternatives": float("nan"),
         "registration_peak_ratio": float("nan"),
@@ -225,6 +230,7 @@ def test_columns_that_were_removed_leave_the_transform(
         ("registration_error", -1.0, r"found -1\.0 in 'registration_error'"),
         ("registration_error", float("inf"), "found inf"),
         ("registration_error", "small", "found 'small'"),
+        ("registration_error_z", -0.5, r"found -0\.5 in 'registration_error_z'"),
         ("registration_alternatives", "[", r"registration_alternatives='\['"),
         ("registration_alternatives", "[[0.0, 1.0]]", "needed is a JSON list"),
         ("registration_alternatives", 5.0, "needed is a JSON list"),

@@ -38,6 +38,9 @@ VERDICT = {
 }
 
 
+LEFT = {"left_px": 1.5}
+
+
 def result(**changes: Any) -> RoiResult:
     """Give a ROI that was measured well; `changes` replace its fields."""
     whole = RoiResult(
@@ -51,6 +54,7 @@ def result(**changes: Any) -> RoiResult:
         confidence=0.99,
         error_um=0.0325,
         error_px=0.1,
+        error_z_um=None,
         shift_um=(0.0, 1.3, 0.65),
         shift_px=(0.0, 4.0, 2.0),
         kept=0.9,
@@ -97,6 +101,7 @@ def test_acquisition_is_summarised_over_all_wells_of_its_plate() -> None:
     results = [
         *of_well("A/01", "measured", "measured", shift_um=(0.0, 1.0, 5.0)),
         *of_well("A/02", "imputed", shift_um=(0.0, 3.0, 4.0), confidence=0.2),
+        *of_well("A/02", "measured", shift_um=(0.0, 2.0, 5.0), evidence=LEFT),
         *of_well("A/02", "unresolved", shift_um=(0.0, 900.0, 900.0), error_px=15.0),
         *of_well("A/02", "chosen", kept=0.4, shift_um=(0.0, 3.0, 6.0)),
         result(acquisition=0, status="reference", zarr_url="/data/p.zarr/A/01/0"),
@@ -105,13 +110,14 @@ def test_acquisition_is_summarised_over_all_wells_of_its_plate() -> None:
     assert reference.is_reference
     assert (reference.acquisition, reference.rois) == (0, 1)
     assert not moved.is_reference
-    assert (moved.acquisition, moved.well, moved.rois) == (1, None, 5)
+    assert (moved.acquisition, moved.well, moved.rois) == (1, None, 6)
     counts = (moved.measured, moved.chosen, moved.imputed, moved.unresolved)
-    assert counts == (2, 1, 1, 1)
-    # Medians of 1, 1, 3, 3 and of 5, 5, 4, 6: what is unresolved says nothing.
+    assert counts == (3, 1, 1, 1)
+    # Medians of 1, 1, 3, 2, 3 and of 5, 5, 4, 5, 6: what is unresolved says nothing.
     assert moved.shift_um == (0.0, 2.0, 5.0)
     assert (moved.lowest_confidence, moved.largest_error_px) == (0.2, 15.0)
-    assert moved.kept == pytest.approx((4 * 0.9 + 0.4) / 5)
+    assert moved.largest_left_px == 1.5
+    assert moved.kept == pytest.approx((5 * 0.9 + 0.4) / 6)
 
 
 def test_wells_are_sorted_by_what_is_guessed_then_by_what_is_unsure() -> None:

@@ -36,6 +36,23 @@ class Moves(RegistrationMethod):
         return Estimate((best, other))
 
 
+class Leaves(RegistrationMethod):
+    """Says how far its transforms leave corners off, of one field after the other."""
+
+    type: Literal["leaves"] = "leaves"
+    left_px: tuple[float, ...]
+    confidence: float = 0.99
+    _count: int = PrivateAttr(default=0)
+
+    def estimate(
+        self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
+    ) -> Estimate:
+        evidence = {"left_px": self.left_px[self._count]}
+        self._count += 1
+        moved = Translation((0.0, 3.25, -2.6))
+        return Estimate((Candidate(moved, self.confidence, 0.05, evidence),))
+
+
 class Turns(RegistrationMethod):
     """Says that everything turned about the middle of the moving patch."""
 

@@ -24,7 +24,7 @@ from tests.records.plates import (
     without_columns,
     write_rows,
 )
-from tests.steps.methods import Moves, Turns, settings_for
+from tests.steps.methods import Leaves, Moves, Turns, settings_for
 from tests.steps.wells import read_level, tree_of, versions_of
 from tests.transforms.affine import Affine
 
@@ -224,6 +224,28 @@ def test_log_has_a_line_for_each_roi_and_a_summary(
     ) in caplog.text
     assert "2 ROIs registered, 2 with a confidence below 0.9" in caplog.text
     assert f"maximum {np.hypot(3.25, 2.6):.2f} um" in caplog.text
+
+
+def test_turn_that_is_left_is_said_once(
+    plate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    measure(plate, Leaves(left_px=(1.2, 3.5)))
+    (warning,) = [one.getMessage() for one in caplog.records]
+    assert image_url(plate, 1).zarr_url in warning
+    assert "more than 1 px in 2 of 2 ROIs, most in ROI 'FOV_2': 3.5 px" in warning
+    assert read_record(plate, "FOV_2").candidates[0].left_px == 3.5
+
+
+@pytest.mark.parametrize(
+    "method",
+    [Leaves(left_px=(0.9, 0.1)), Leaves(left_px=(9.0, 9.0), confidence=0.3)],
+    ids=["less than a pixel", "not believed"],
+)
+def test_turn_that_does_not_show_is_not_said(
+    plate: Path, caplog: pytest.LogCaptureFixture, method: RegistrationMethod
+) -> None:
+    measure(plate, method)
+    assert caplog.records == []
 
 
 def test_copy_that_keeps_the_times_is_up_to_date(plate: Path) -> None:
