@@ -63,6 +63,23 @@ def test_stand_in_leaves_off_what_the_others_do() -> None:
     assert verdict.candidate.evidence == {"ratio": 2.0, "left_px": 1.6}
 
 
+def test_stand_in_is_as_exact_in_z_as_the_others_and_how_far_they_are_apart() -> None:
+    places_um = grid(2, 3)
+    truth_um = moved_plate(places_um)
+    # Half of the fields lie 1 um from the middle: so is the median, 0.6745 sigma.
+    truth_um[:, 0] = (0.0, 1.0, 2.0, 0.0, 2.0, 1.0)
+    well = measured_well(places_um, truth_um)
+    for key, own in well.items():
+        well[key] = with_best(own, error_z_um=0.4)
+    lost = {"confidence": 0.01, "transform": moves((0.0, 90.0, 90.0))}
+    well[fov(6)] = with_best(well[fov(6)], **lost)
+    verdicts = judge(well).verdicts
+    assert verdicts[fov(1)].candidate.error_z_um == 0.4
+    assert verdicts[fov(6)].status == "imputed"
+    expected_um = np.hypot(0.4, 1 / 0.6745)
+    assert verdicts[fov(6)].candidate.error_z_um == pytest.approx(expected_um, rel=0.1)
+
+
 @pytest.mark.parametrize("rejected", ["unclear", "confident and wrong"])
 @pytest.mark.parametrize("size", [(5, 5), (2, 2)], ids=str)
 def test_imputed_roi_of_a_rotated_plate_is_exact(
