@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 
+from fractal_tasks.registration.explained import explained_part
 from fractal_tasks.registration.patch import PatchPyramid, Pixels
 from fractal_tasks.registration.prepare import band_pass, read_binned
 from fractal_tasks.registration.structure import STRUCTURE_UM
@@ -112,7 +113,7 @@ class CoarseSearch:
         """Give the score around a shift over the highest one elsewhere.
 
         Only what remains of the score without the structure that adds most to it: one
-        speck of dirt in either image always matches the other.
+        speck of dirt always matches another, unless there is nothing else, nor noise.
         """
         around = self._around(shift)
         elsewhere = self.scores.copy()
@@ -121,14 +122,15 @@ class CoarseSearch:
         return self._rest(shift) * height / max(float(elsewhere.max()), _NO_SCORE)
 
     def _rest(self, shift: npt.NDArray[np.float64]) -> float:
-        """Give the part of the correlation that is not in its strongest place."""
+        """Give the part of the correlation that needs more than its strongest place."""
         offset = np.rint(shift).astype(int)
         first = np.maximum(0, offset)
         last = np.minimum(self.fixed.shape, self.moving.shape + offset)
         if np.any(last <= first):
             return 0.0
         ours = self.fixed[tuple(map(slice, first, last))]
-        common = ours * self.moving[tuple(map(slice, first - offset, last - offset))]
+        theirs = self.moving[tuple(map(slice, first - offset, last - offset))]
+        common = ours * theirs
         total = float(common.sum(dtype=np.float64))
         extent_um = np.min(self.fixed.shape[1:] * self.spacing_um[1:])
         structure_um = min(_HEAP_UM, _HEAP_SHARE * extent_um)
@@ -138,7 +140,9 @@ class CoarseSearch:
         sides[0] = 2 * common.shape[0] + 1
         local = ndimage.uniform_filter(common, tuple(sides), mode="constant")
         largest = float((np.sign(total) * local).max()) * float(np.prod(sides))
-        return max(0.0, 1 - largest / max(abs(total), _NO_TOTAL))
+        rest = max(0.0, 1 - largest / max(abs(total), _NO_TOTAL))
+        explained = explained_part((ours, self.fixed), (theirs, self.moving))
+        return max(rest, explained * math.copysign(1, total))
 
     def _around(self, shift: npt.NDArray[np.float64]) -> tuple[slice, ...]:
         """Give the part of the scores that belongs to a peak at a shift."""
