@@ -86,7 +86,7 @@ def fit_logistic(samples: list[Sample]) -> npt.NDArray[np.float64]:
     """Find intercept, slope per ln(ratio) and per ln(lead) of maximum likelihood."""
     evidence = [sample.evidence for sample in samples]
     logs = np.array([[1.0, *one.logs] for one in evidence])
-    others = np.array([one.agreement * within_pixel(one.error_px) for one in evidence])
+    others = np.array([within_pixel(one.error_px) for one in evidence])
     right = np.array([sample.error_px < 1 for sample in samples])
 
     def loss(constants: npt.NDArray[np.float64]) -> float:

@@ -97,7 +97,7 @@ class CorrelationMethod(RegistrationMethod):
         for guess in search.find_peaks(_CANDIDATES):
             blurred = measure(fixed[0], moving[0], search, guess, self._weigh)
             fits.append(self._undo_turn(fixed, moving, start_level, blurred))
-            if fits[-1].evidence.peak_confidence > _CONVINCING:
+            if fits[-1].evidence.confidence > _CONVINCING:
                 break
         return fits, search.shifts.similarity_at(np.zeros(3))
 

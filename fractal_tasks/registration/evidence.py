@@ -42,10 +42,6 @@ _CLEAR_SDS = 8.0
 the common one to contradict it. In noise the highest of 17 x 17 values is about 3 above
 their mean, and the value at one place is seldom 3 below it; the rest is margin."""
 
-_DISSENT_POWER = 2
-"""Dissent counts twice (1 - 2 d, where it is small): windows overlap by up to half, so
-those that show another shift are seldom alone."""
-
 _NO_HEIGHT, _NO_WEIGHT = 1e-6, 1e-30
 """Least divisors, where there is no signal. The whitened peak of equal windows is 0.04
 high: 1 / (2 pi 2^2), by the Gaussian of 2 pixels."""
@@ -90,25 +86,30 @@ class Evidence:
         return ratio, lead
 
     @property
-    def agreement(self) -> float:
-        """Factor (0 to 1) by which windows that show another shift lower it."""
-        factor: float = (1 - self.dissent) ** _DISSENT_POWER
-        return factor
-
-    @property
-    def peak_confidence(self) -> float:
-        """Probability (0 to 1) that the peak is the right one, if all windows agree."""
-        log_ratio, log_lead = self.logs
-        score = _INTERCEPT + _PER_LOG_RATIO * log_ratio + _PER_LOG_LEAD * log_lead
-        return 1 / (1 + math.exp(-score))
-
-    @property
     def confidence(self) -> float:
         """Probability (0 to 1) that the peak is the right one.
 
         How exact it then is, is the business of the standard error alone.
         """
-        return self.agreement * self.peak_confidence
+        log_ratio, log_lead = self.logs
+        score = _INTERCEPT + _PER_LOG_RATIO * log_ratio + _PER_LOG_LEAD * log_lead
+        return 1 / (1 + math.exp(-score))
+
+
+@dataclass(frozen=True)
+class Dissent:
+    """Windows whose own peak is clearly not where it should be.
+
+    Windows count by the height of their peaks, so one that shows nothing hardly counts.
+    """
+
+    part: float
+    """Of all windows, 0 to 1."""
+
+    spread_px: float
+    """How far the peaks of all windows are off along y or x, in the mean, those of the
+    others being where they should be. Not the mean square: one window of debris does
+    not make the rest inexact."""
 
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:
@@ -135,12 +136,10 @@ def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -
     return max(0.0, height) / max(float(surface.max()), _NO_HEIGHT)
 
 
-def dissent(
+def find_dissent(
     windows: Sequence[CrossSpectra], centres_px: FloatArray, motion: Motion
-) -> float:
-    """Give the part of the windows whose own peak is clearly not where it should be.
-
-    A window counts by the height of its peak, so one that shows nothing hardly counts.
+) -> Dissent:
+    """Find the windows that clearly show another shift, up to 8 pixels away.
 
     Args:
         windows: One plane shift each.
@@ -149,7 +148,9 @@ def dissent(
     """
     total = reduce(add, windows)
     steps = np.arange(-_PEAK_RADIUS_PX, _PEAK_RADIUS_PX + 1)
-    heights, elsewhere = [], []
+    # How far a peak is off along one of y and x.
+    distances = np.hypot.outer(steps, steps) / np.sqrt(2)
+    heights, off = [], []
     moves = centres_px @ motion.linear.T + motion.shift_px
     for window, (y, x) in zip(windows, moves, strict=True):
         spectrum = whiten(window, total)[0]
@@ -158,6 +159,8 @@ def dissent(
         # Standard deviation of the window's whole surface, by Parseval's theorem.
         noise = np.sqrt(power.sum(dtype=np.float64)) / np.prod(window.size)
         expected = own[_PEAK_RADIUS_PX, _PEAK_RADIUS_PX]
+        is_clear = own.max() - expected > _CLEAR_SDS * noise
         heights.append(max(0.0, float(own.max())))
-        elsewhere.append(own.max() - expected > _CLEAR_SDS * noise)
-    return float(np.dot(heights, elsewhere) / max(np.sum(heights), _NO_WEIGHT))
+        off.append(distances.flat[own.argmax()] if is_clear else 0.0)
+    weights = np.array(heights) / max(float(np.sum(heights)), _NO_WEIGHT)
+    return Dissent(float(weights @ np.sign(off)), float(weights @ off))

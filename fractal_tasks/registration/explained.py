@@ -27,5 +27,5 @@ def explained_part(fixed: Sequence[Pixels], moving: Sequence[Pixels]) -> float:
     for part, whole in (fixed, moving):
         least = _ROUNDING * float(np.abs(whole).max(initial=0))
         agreement *= np.sign(part) * (np.abs(part) > least)
-        detailed += np.count_nonzero(np.abs(whole) > least)
+        detailed += int(np.count_nonzero(np.abs(whole) > least))
     return 2 * float(agreement.sum()) / max(detailed, 1)

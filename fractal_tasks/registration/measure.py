@@ -4,6 +4,7 @@ Three steps: windows are read and correlated around the guess, what they share i
 and what speaks for it is weighed.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
@@ -11,7 +12,7 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from fractal_tasks.registration.coarse import CoarseSearch, Indices, Shift
-from fractal_tasks.registration.evidence import Evidence, dissent, peak_ratio
+from fractal_tasks.registration.evidence import Evidence, find_dissent, peak_ratio
 from fractal_tasks.registration.likelihood import LikelyMotion, maximise_likelihood
 from fractal_tasks.registration.motion import Motion, search_motion
 from fractal_tasks.registration.patch import Box, Patch
@@ -210,17 +211,20 @@ def _judge(
     motion = likely.motion
     translation_um = location.shift_px * fixed.spacing_um
     coarse_shift = translation_um / search.spacing_um
+    dissent = find_dissent(windows.spectra, windows.centres_px, motion)
+    # What lies at another shift than the rest is off by as much.
+    error_px = math.hypot(likely.error_px, dissent.spread_px)
     return Fit(
         translation_um=translation_um,
-        error_um=likely.error_px * max(fixed.spacing_um[1:]),
+        error_um=error_px * max(fixed.spacing_um[1:]),
         error_z_um=None if planes is None else planes * fixed.spacing_um[0],
         similarity=search.shifts.similarity_at(coarse_shift),
         overlap=_overlap(fixed.shape, moving.shape, location.shift_px),
         evidence=Evidence(
             ratio=peak_ratio(windows.spectra, motion.shift_px),
-            dissent=dissent(windows.spectra, windows.centres_px, motion),
+            dissent=dissent.part,
             lead=search.lead_of(coarse_shift),
-            error_px=likely.error_px,
+            error_px=error_px,
         ),
         motion=motion,
         blur_px=motion.spread_px(windows.size_px[1:].tolist()),

@@ -28,6 +28,9 @@ _REFERENCE = Verdict(
     None,
 )
 
+# So much of a ROI must have moved otherwise to be worth a line: a heap of debris does.
+_PARTED = 0.1
+
 Verdicts: TypeAlias = Mapping[RowKey, Verdict]
 
 
@@ -150,6 +153,8 @@ def _log_acquisition(one: _Judged, verdicts: Verdicts) -> None:
     for key, verdict in verdicts.items():
         if not verdict.is_believed:
             logger.warning("%s: %s, %s", one.where(key), verdict.status, verdict.reason)
+    if len(verdicts) == 1:
+        _warn_of_parts(one, verdicts)
     stage = one.judgement.stage
     logger.info(
         "Acquisition %d: %s; %d ROIs measured, %d chosen, %d imputed, %d unresolved, "
@@ -162,3 +167,17 @@ def _log_acquisition(one: _Judged, verdicts: Verdicts) -> None:
         counts["unresolved"],
         len(one.judgement.verdicts) - len(verdicts),
     )
+
+
+def _warn_of_parts(one: _Judged, verdicts: Verdicts) -> None:
+    """Say if the only ROI, such as a whole well, has parts that moved otherwise."""
+    for key, verdict in verdicts.items():
+        parted = verdict.candidate.evidence.get("dissent", 0.0)
+        if verdict.is_believed and parted > _PARTED:
+            logger.warning(
+                "%s: %.0f %% of it moved otherwise, so one shift is %.2f um off; "
+                "smaller ROIs, such as its fields, are exact",
+                one.where(key),
+                100 * parted,
+                verdict.candidate.error_um or 0.0,
+            )
