@@ -66,7 +66,10 @@ def predict_movement(
     """
     if len(others) < LEAST_WELLS:
         return None
-    places, centres_um = (np.array(values) for values in zip(*others, strict=True))
+    # Sums of floats depend on the order, which must not be that of the images.
+    places, centres_um = (
+        np.array(values) for values in zip(*sorted(others), strict=True)
+    )
     fit = fit_stage(places, centres_um, np.ones(len(others)))
     z_um, y_um, x_um = fit.model.predict([place])[0].tolist()
     count = len(others)
