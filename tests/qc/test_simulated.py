@@ -126,13 +126,13 @@ def test_belief_is_right_and_what_is_not_believed_is_marked(
     """About 120 fields, of which a fifth has a wrong best candidate.
 
     Believed is what has 0.9 at least, so at most a tenth of it is wrong; of some 40
-    alone, within three standard deviations (0.047 each), a quarter. One believed field
-    in a hundred that is wrong and looks certain is what 0.99 means.
+    alone, within three standard deviations (0.047 each), a quarter. Unmarked is what is
+    believed to 0.98: the fields here are 0.999 on average, so one of 120 may be wrong.
     """
     count = simulate(fields, fields, jitter_px, wells=max(4, 120 // fields))
     wrong = 1 - np.mean(count.believed)
     assert wrong <= (0.25 if fields == 1 else 0.02)
-    assert count.hidden <= 2
+    assert count.hidden <= 1
     # A candidate of a hundredth loses to "no movement", and may be right.
     assert count.worse <= 2
     if fields >= 4 and jitter_px <= 5:
