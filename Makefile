@@ -9,7 +9,7 @@ help:
 	@echo "make test      run the test suite"
 	@echo "make lint      run the linters and type checker"
 	@echo "make bench     measure against fractal-tasks-core"
-	@echo "make accuracy  compare the estimates with the truth and with other packages"
+	@echo "make accuracy  compare estimates and finished plates with the truth and others"
 	@echo "make stress    run the tasks at once and kill them, for half an hour"
 	@echo "make e2e       run the tasks on a real Fractal server (needs Python 3.13)"
 	@echo "make docs      write docs/errors.md, build the documentation into site/"
@@ -59,6 +59,7 @@ bench: $(VENV)/.installed
 
 accuracy: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/accuracy/run.py
+	$(BIN)/python benchmarks/accuracy/plate_run.py
 
 # On Linux STRESS_OPTIONS="--folder /dev/shm" works in memory.
 stress: $(VENV)/.installed-dev

@@ -1,0 +1,157 @@
+"""Write plates of which the place of every pixel is known, drawn by `plate_scenes`.
+
+The reference and the acquisitions look up the same spline through the sample, at places
+that are never its nodes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from ngio import (
+    Channel,
+    ImageInWellPath,
+    Roi,
+    create_empty_ome_zarr,
+    create_empty_plate,
+)
+from ngio.tables import RoiTable
+from plate_geometry import PIXEL_UM, DrawnPlate, Field, PlateKind, draw_fields
+from plate_scenes import OPTICS_PX, SCENES, FloatArray, draw_debris
+from scipy import ndimage
+
+TRACERS = ("y", "x")
+"""Channels after the first: the place of every pixel in its own image, plus one."""
+
+_TABLE = "FOV_ROI_table"
+_BACKGROUND = 100.0
+_DEBRIS_SHARE = 0.05
+
+
+def draw_plate(path: Path, kind: PlateKind, seed: int) -> DrawnPlate:
+    """Write a plate to a path where nothing is."""
+    images = [
+        ImageInWellPath(row="A", column=well + 1, path=f"{one}", acquisition_id=one)
+        for well in range(kind.wells)
+        for one in range(kind.acquisitions)
+    ]
+    plate = create_empty_plate(path, name=path.stem, images=images)
+    camera = _Camera(kind, np.random.default_rng([seed, 0]))
+    wells = {}
+    for number, well in enumerate(plate.wells_paths()):
+        fields = list(draw_fields(kind, seed, number))
+        samples = [
+            list(_draw_samples(field, np.random.default_rng([seed, 2, number, index])))
+            for index, field in enumerate(fields)
+        ]
+        for acquisition in range(kind.acquisitions):
+            image = np.zeros((3, 1, *kind.shape), dtype=np.uint16)
+            image[1:, 0] = np.indices(kind.shape) + 1
+            rng = np.random.default_rng([seed, 3, number, acquisition])
+            for field, sample in zip(fields, samples, strict=True):
+                image[0, 0][field.box] = camera.expose(sample[acquisition], rng)
+            _write_image(path / well / f"{acquisition}", image, fields)
+        wells[well] = fields
+    return DrawnPlate(kind, seed, path, wells)
+
+
+def _draw_samples(field: Field, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """Give what each acquisition sees of a field, before the camera."""
+    kind, margin = field.kind, field.kind.margin_px
+    size = kind.size_px + 2 * margin
+    draw = SCENES["empty" if field.is_empty else kind.scene]
+    common = draw(rng, size)
+    dirty = rng.integers(kind.acquisitions)
+    # Between nodes in the reference as well: a spline is a little softer there.
+    offset = margin + rng.uniform(0, 1, 2) - field.corner_px
+    for acquisition in range(kind.acquisitions):
+        places = field.pixels
+        if acquisition > 0:
+            places = field.movements[acquisition - 1](places)
+        sample = common
+        if kind.changed > 0 and not field.is_empty:
+            sample = np.maximum(
+                (1 - kind.changed) * common, kind.changed * draw(rng, size)
+            )
+        if acquisition == dirty and kind.debris > 0:
+            dirt = draw_debris(rng, size, kind.debris, _DEBRIS_SHARE)
+            sample = np.maximum(sample, dirt)
+        sample = ndimage.gaussian_filter(sample, OPTICS_PX)
+        coordinates = np.moveaxis(places + offset, -1, 0)
+        yield np.maximum(ndimage.map_coordinates(sample, coordinates, order=3), 0)
+
+
+class _Camera:
+    """One camera for the whole plate: what it adds stays where it is."""
+
+    def __init__(self, kind: PlateKind, rng: np.random.Generator) -> None:
+        size = kind.size_px
+        self._kind = kind
+        y, x = np.indices((size, size)) / size
+        angle = rng.uniform(0, 2 * np.pi)
+        slope = 0.5 + (np.sin(angle) * (y - 0.5) + np.cos(angle) * (x - 0.5)) / 1.42
+        shadows = ndimage.gaussian_filter(rng.uniform(size=(size, size)) > 0.9998, 6)
+        shadows = shadows / max(shadows.max(), 1e-12)
+        self._passes = (1 - kind.gradient * slope) * (
+            1 - min(kind.pattern, 1) * 0.5 * shadows
+        )
+        stripes = 0.3 * rng.uniform(0, 1, size)
+        hot = 3.0 * (rng.uniform(size=(size, size)) > 0.9995)
+        self._adds = _BACKGROUND + kind.pattern * kind.signal * (stripes + hot)
+
+    def expose(
+        self, sample: FloatArray, rng: np.random.Generator
+    ) -> npt.NDArray[np.uint16]:
+        """Take a picture: speckle, shot noise, read noise."""
+        kind = self._kind
+        light = kind.signal * rng.uniform(0.7, 1) * sample * self._passes
+        if kind.speckle > 0:
+            light = light * rng.gamma(kind.speckle**-2, kind.speckle**2, light.shape)
+        counts = rng.poisson(light * kind.photons_per_count) / kind.photons_per_count
+        counts = counts + self._adds + rng.normal(0, 3, light.shape)
+        digital: npt.NDArray[np.uint16]
+        digital = np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+        return digital
+
+
+def _write_image(
+    path: Path, image: npt.NDArray[np.uint16], fields: list[Field]
+) -> None:
+    channels = [
+        Channel.default_init(
+            label=name, wavelength_id=f"A0{number}_C0{number}", data_type="uint16"
+        )
+        for number, name in enumerate(("sample", *TRACERS), start=1)
+    ]
+    size = fields[0].kind.size_px
+    container = create_empty_ome_zarr(
+        path,
+        shape=image.shape,
+        axes_names=tuple("czyx"),
+        pixelsize=PIXEL_UM,
+        z_spacing=1.0,
+        levels=4,
+        channels_meta=channels,
+        chunks=(1, 1, size, size),
+        dtype="uint16",
+    )
+    target = container.get_image()
+    target.set_array(image)
+    target.consolidate(mode="dask")
+    rois = [
+        Roi.from_values(
+            name=field.name,
+            slices={
+                "z": (0.0, 1.0),
+                "y": (field.corner_px[0] * PIXEL_UM, size * PIXEL_UM),
+                "x": (field.corner_px[1] * PIXEL_UM, size * PIXEL_UM),
+            },
+            space="world",
+            # The converters of Fractal write them, and fractal-tasks-core reads them.
+            y_micrometer_original=field.corner_px[0] * PIXEL_UM,
+            x_micrometer_original=field.corner_px[1] * PIXEL_UM,
+        )
+        for field in fields
+    ]
+    container.add_table(_TABLE, RoiTable(rois=rois), backend="json")
