@@ -34,6 +34,7 @@ PLATE_KINDS = [
     PlateKind("jitter 0", jitter_px=0),
     PlateKind("jitter 5", jitter_px=5),
     PlateKind("jitter 15", jitter_px=15),
+    PlateKind("jitter 15, wells of 2", jitter_px=15, grid=(1, 2), wells=4),
     PlateKind("jitter 15, wells of 9", jitter_px=15, grid=(3, 3), wells=1),
     PlateKind("jitter 15, lobed", "lobed", jitter_px=15),
     PlateKind("shift 40 %", shift_px=200, grid=(1, 2)),
@@ -42,13 +43,19 @@ PLATE_KINDS = [
     *(PlateKind(scene, scene) for scene in ("lobed", "tissue", "membranes")),
     *(PlateKind(scene, scene) for scene in ("bacteria", "filaments")),
     *(
-        PlateKind(f"{scene}, faint", scene, signal=60)
+        PlateKind(f"{scene}, faint", scene, signal=15)
         for scene in ("nuclei", "lobed", "tissue", "membranes", "bacteria", "filaments")
     ),
     *(
         PlateKind(f"{scene}, speckle", scene, speckle=0.7)
         for scene in ("nuclei", "tissue", "membranes", "bacteria")
     ),
+    PlateKind("very faint", signal=5),
+    PlateKind("very faint, tissue", "tissue", signal=5),
+    PlateKind("half is new", changed=0.5),
+    PlateKind("half is new, bacteria", "bacteria", changed=0.5),
+    PlateKind("out of focus", defocus_px=5),
+    PlateKind("out of focus, membranes", "membranes", defocus_px=4),
     PlateKind("sparse", "sparse"),
     PlateKind("sparse, wells of 1", "sparse", **_ALONE),
     PlateKind("debris 10", debris=10),
@@ -56,6 +63,7 @@ PLATE_KINDS = [
     PlateKind("debris 60", debris=60),
     PlateKind("debris 30, wells of 1", debris=30, **_ALONE),
     PlateKind("debris 30, jitter 15", debris=30, jitter_px=15),
+    PlateKind("debris 30, sparse", "sparse", debris=30),
     PlateKind("debris 30, lobed", "lobed", debris=30),
     PlateKind("debris 30, membranes", "membranes", debris=30),
     PlateKind("debris 30, bacteria", "bacteria", debris=30),
@@ -70,9 +78,10 @@ PLATE_KINDS = [
     PlateKind("at once", **_ALL_AT_ONCE),
     PlateKind("at once, lobed", "lobed", **_ALL_AT_ONCE),
     PlateKind("at once, tissue", "tissue", **_ALL_AT_ONCE),
+    PlateKind("at once, wells of 1", **_ALL_AT_ONCE | _ALONE),
     PlateKind("at once, wells of 9", grid=(3, 3), empty=1, wells=1, **_ALL_AT_ONCE),
-    PlateKind("hardly visible", signal=8, informative=False),
-    PlateKind("hardly visible, tissue", "tissue", signal=4, informative=False),
+    PlateKind("hardly visible", signal=1, informative=False),
+    PlateKind("hardly visible, tissue", "tissue", signal=1, informative=False),
     PlateKind("rotation 0.25 deg", rotation_deg=0.25),
     PlateKind("rotation 1 deg", rotation_deg=1),
     PlateKind("rotation 1 deg, tissue", "tissue", rotation_deg=1),

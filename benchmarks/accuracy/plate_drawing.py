@@ -62,7 +62,6 @@ def _draw_samples(field: Field, rng: np.random.Generator) -> Iterator[FloatArray
     size = kind.size_px + 2 * margin
     draw = SCENES["empty" if field.is_empty else kind.scene]
     common = draw(rng, size)
-    dirty = rng.integers(kind.acquisitions)
     # Between nodes in the reference as well: a spline is a little softer there.
     offset = margin + rng.uniform(0, 1, 2) - field.corner_px
     for acquisition in range(kind.acquisitions):
@@ -74,10 +73,11 @@ def _draw_samples(field: Field, rng: np.random.Generator) -> Iterator[FloatArray
             sample = np.maximum(
                 (1 - kind.changed) * common, kind.changed * draw(rng, size)
             )
-        if acquisition == dirty and kind.debris > 0:
-            dirt = draw_debris(rng, size, kind.debris, _DEBRIS_SHARE)
-            sample = np.maximum(sample, dirt)
-        sample = ndimage.gaussian_filter(sample, OPTICS_PX)
+        if kind.debris > 0:
+            objects = rng.poisson(kind.debris * (size / kind.size_px) ** 2)
+            sample = sample + draw_debris(rng, size, objects, _DEBRIS_SHARE)
+        blur_px = np.hypot(OPTICS_PX, kind.defocus_px * (acquisition > 0))
+        sample = ndimage.gaussian_filter(sample, blur_px)
         coordinates = np.moveaxis(places + offset, -1, 0)
         yield np.maximum(ndimage.map_coordinates(sample, coordinates, order=3), 0)
 

@@ -39,7 +39,9 @@ class PlateKind:
     warp_px: float = 0
     """Amplitude of a smooth distortion."""
     debris: int = 0
-    """Objects per field, in one of the acquisitions only."""
+    """Objects per field; each acquisition has its own."""
+    defocus_px: float = 0
+    """Further blur of the later acquisitions."""
     changed: float = 0.1
     """Part of the sample that is another one in each acquisition."""
     signal: float = 1000

@@ -94,26 +94,32 @@ SCENES: dict[str, Scene] = {
 def draw_debris(
     rng: np.random.Generator, size: int, objects: int, share: float
 ) -> FloatArray:
-    """Draw dirt: grains and fibres, 1 to 50 times as bright as a nucleus.
+    """Draw dirt: grains and fibres, in focus or not, 2 to 50 times as bright as nuclei.
 
     Args:
         rng: Source of chance.
         size: Pixels along y and x.
         objects: Their number.
-        share: Part of the area that they take at most.
+        share: Part of the area that they take at most, in focus.
     """
-    canvas = np.zeros((size, size))
+    taken = np.zeros((size, size), dtype=bool)
+    layers = {blur_px: np.zeros((size, size)) for blur_px in (0, 3, 10)}
     for _ in range(objects):
-        one = np.zeros_like(canvas)
+        shape = np.zeros((size, size))
         if rng.uniform() < 0.5:
-            _add_grain(one, rng)
+            _add_grain(shape, rng)
         else:
-            one += draw_thread(rng, size, int(rng.uniform(40, 200)), 0.03) > 0
-            one = ndimage.maximum_filter(one, int(rng.integers(2, 6)))
-        if np.count_nonzero((canvas + one) > 0) > share * canvas.size:
+            shape += draw_thread(rng, size, int(rng.uniform(40, 200)), 0.03)
+            shape = ndimage.maximum_filter(shape, int(rng.integers(2, 6)))
+        if np.count_nonzero(taken | (shape > 0)) > share * taken.size:
             break
-        canvas = np.maximum(canvas, one * np.exp(rng.uniform(0, np.log(50))))
-    return canvas
+        taken |= shape > 0
+        layer = layers[int(rng.choice(list(layers)))]
+        np.maximum(layer, shape * np.exp(rng.uniform(*np.log([2, 50]))), out=layer)
+    debris: FloatArray = sum(
+        ndimage.gaussian_filter(layer, blur_px) for blur_px, layer in layers.items()
+    )
+    return debris
 
 
 def add_line(
