@@ -85,7 +85,7 @@ def main() -> None:
     kinds = [
         (kind, first_seed + 100 * index + plate)
         for index, kind in enumerate(PLATE_KINDS)
-        if options.only in kind.name
+        if any(part in kind.name for part in options.only)
         for plate in range(options.plates)
     ]
     facts: dict[str, Any] = {
@@ -109,7 +109,7 @@ def main() -> None:
             facts["minutes"] = (time.perf_counter() - started) / 60
             # Every time: what is there can be looked at while the rest is measured.
             save_scores(scores, costs, facts, source)
-    incomplete = options.quick or options.only or options.no_peer
+    incomplete = options.quick or any(options.only) or options.no_peer
     write_plates(source, options.output if incomplete else HERE)
 
 
@@ -121,7 +121,12 @@ def _parse_options() -> argparse.Namespace:
         help="one other plate per condition, PLATES.md into the output",
     )
     parser.add_argument("--plates", type=int, help="plates per condition, default 4")
-    parser.add_argument("--only", default="", help="conditions with this in the name")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[""],
+        help="conditions with one of these in the name",
+    )
     parser.add_argument("--peer-python", help="Python with fractal-tasks-core")
     parser.add_argument(
         "--no-peer", action="store_true", help="fractal-tasks alone, which is quicker"
