@@ -65,14 +65,12 @@ def _draw_samples(field: Field, rng: np.random.Generator) -> Iterator[FloatArray
     # Between nodes in the reference as well: a spline is a little softer there.
     offset = margin + rng.uniform(0, 1, 2) - field.corner_px
     for acquisition in range(kind.acquisitions):
-        places = field.pixels
+        places, sample = field.pixels, common
         if acquisition > 0:
             places = field.movements[acquisition - 1](places)
-        sample = common
-        if kind.changed > 0 and not field.is_empty:
-            sample = np.maximum(
-                (1 - kind.changed) * common, kind.changed * draw(rng, size)
-            )
+            # Nothing is new in an empty field.
+            new = kind.changed * draw(rng, size)
+            sample = np.maximum((1 - kind.changed) * common, new)
         if kind.debris > 0:
             objects = rng.poisson(kind.debris * (size / kind.size_px) ** 2)
             sample = sample + draw_debris(rng, size, objects, _DEBRIS_SHARE)

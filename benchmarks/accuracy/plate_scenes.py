@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import fft, ndimage
 from scipy.spatial import KDTree
 
 FloatArray = npt.NDArray[np.floating]
@@ -109,8 +109,8 @@ def draw_debris(
         if rng.uniform() < 0.5:
             _add_grain(shape, rng)
         else:
-            shape += draw_thread(rng, size, int(rng.uniform(40, 200)), 0.03)
-            shape = ndimage.maximum_filter(shape, int(rng.integers(2, 6)))
+            steps, thick = int(rng.uniform(40, 200)), int(rng.integers(2, 6))
+            shape += draw_thread(rng, size, steps, bend=0.03, thick=thick)
         if np.count_nonzero(taken | (shape > 0)) > share * taken.size:
             break
         taken |= shape > 0
@@ -137,14 +137,16 @@ def add_line(
 
 
 def draw_thread(
-    rng: np.random.Generator, size: int, steps: int, bend: float
+    rng: np.random.Generator, size: int, steps: int, *, bend: float, thick: int = 1
 ) -> FloatArray:
-    """Draw a winding line, one pixel thick; what leaves the canvas is lost."""
+    """Draw a winding line, some pixels thick; what leaves the canvas is lost."""
     turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, bend, steps))
     track = rng.uniform(0, size, (2, 1)) + np.cumsum([np.sin(turns), np.cos(turns)], 1)
     canvas = np.zeros((size, size))
-    y, x = track[:, np.all((track >= 0) & (track < size), axis=0)].astype(int)
-    canvas[y, x] = 1
+    for offset in np.ndindex(thick, thick):
+        moved = np.floor(track + np.array(offset)[:, None]).astype(int)
+        y, x = moved[:, np.all((moved >= 0) & (moved < size), axis=0)]
+        canvas[y, x] = 1
     return canvas
 
 
@@ -180,12 +182,12 @@ def _draw_cells(
 
 def _noise(rng: np.random.Generator, size: int, exponent: float) -> FloatArray:
     """Give noise whose amplitude falls with frequency; mean 0 and deviation 1."""
-    across = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)
-    frequency = np.hypot(*across)
+    length = fft.next_fast_len(size, real=True)
+    frequency = np.hypot(fft.fftfreq(length)[:, None], fft.rfftfreq(length))
     # Slower than over a hundred pixels it would be an illumination.
-    amplitude = np.maximum(frequency, 0.01) ** -exponent
+    amplitude = np.maximum(frequency, 0.01).astype(np.float32) ** -exponent
     amplitude[0, 0] = 0
-    white = np.fft.rfft2(rng.standard_normal((size, size)))
-    noise: FloatArray = np.fft.irfft2(white * amplitude, (size, size))
+    white = fft.rfft2(rng.standard_normal((length, length), dtype=np.float32))
+    noise: FloatArray = fft.irfft2(white * amplitude, (length, length))
     noise /= noise.std()
-    return noise
+    return noise[:size, :size]
