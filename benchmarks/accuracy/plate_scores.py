@@ -60,9 +60,14 @@ class FieldScore:
         return self.error_px > OFF_PX
 
     @property
+    def believed(self) -> bool:
+        """Whether its own images are said to give its place."""
+        return self.status not in FLAGS
+
+    @property
     def flagged(self) -> bool:
         """Whether the plate says that it may be off."""
-        return self.status in FLAGS or self.stated_px > SURE_PX
+        return not self.believed or self.stated_px > SURE_PX
 
     @property
     def silent(self) -> bool:

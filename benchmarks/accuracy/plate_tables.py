@@ -69,9 +69,10 @@ come from. Written by `make accuracy`; this part took {facts["minutes"]:.0f} min
   with a stated standard error above 1 pixel. **Made worse**: the field's own estimate
   was right within 2 pixels, and the finished field is off by a pixel more than that.
   **Flagged in vain**: the own estimate was right within 1 pixel. **Area**: what is
-  kept, over what both acquisitions see. **Error / stated**: median of the error of the
-  translation at the centre of the field over its stated standard error, where it is
-  not unresolved.
+  kept, over what all acquisitions see. **Empty, not recognised**: a field without a
+  sample that is neither imputed nor unresolved. **Error / stated**: median of the
+  error of the translation at the centre of the field over its stated standard error,
+  where it is not unresolved.
 - **Versions**: {versions}
 """
 
@@ -121,7 +122,7 @@ def _conditions(scores: Sequence[FieldScore]) -> str:
                 _some(sum(one.silent for one in own)),
                 _some(sum(one.made_worse for one in own)),
                 _some(sum(one.in_vain for one in own)),
-                _some(sum(not one.flagged for one in empty)),
+                _some(sum(one.believed for one in empty)),
                 _percent(_area(own)) if every[0].correctable else "",
                 _number(_ratio(own), 2),
                 _px(errors, 0.5),
@@ -205,7 +206,7 @@ _COUNTS: tuple[tuple[str, float, _Test, _Test], ...] = (
     (
         "empty, not recognised",
         0,
-        lambda one: not one.flagged,
+        lambda one: one.believed,
         lambda one: one.empty,
     ),
 )
