@@ -38,7 +38,8 @@ class FieldScore:
     correctable: bool
     """Whether one shift brings all of the field back."""
     own_error_px: float
-    """Of the field's own estimate, before the others were asked; at its centre."""
+    """Of the field's own estimate, before the others were asked, against the best
+    shift: the mean displacement of its pixels."""
     error_px: float
     """Median over the pixels that are kept: how far each is from where it should be.
     Infinite if there is none."""
@@ -48,7 +49,7 @@ class FieldScore:
     stated_px: float
     """Stated standard error, NaN if there is none."""
     stated_for_px: float
-    """Error of what it was stated for: the translation at the centre, along y or x."""
+    """Error of what it was stated for: the translation, along y or x."""
     left_px: float
     """Largest displacement that the best shift would leave in the field."""
     left_stated_px: float
@@ -117,8 +118,14 @@ def score_plate(
             if verdicts is None:
                 # The well was given up, and its pixels are where they were.
                 verdicts, tracers = {}, np.full_like(tracers, -1)
-            scores += [
-                FieldScore(
+            for field in fields:
+                columns = verdicts.get(field.name, {})
+                displacements = field.movements[acquisition - 1](field.pixels)
+                displacements -= field.pixels
+                true_px = displacements.mean(axis=(0, 1))
+                left_px = np.linalg.norm(displacements - true_px, axis=-1).max()
+                own_off = _translation_px(own[url][field.name]) - true_px
+                score = FieldScore(
                     condition=plate.kind.name,
                     seed=plate.seed,
                     well=well,
@@ -128,23 +135,13 @@ def score_plate(
                     informative=plate.kind.informative,
                     empty=field.is_empty,
                     correctable=plate.kind.correctable,
-                    **_score_own(field, acquisition, own[url][field.name]),
+                    own_error_px=float(np.linalg.norm(own_off)),
+                    left_px=float(left_px),
                     **_score_pixels(field, acquisition, tracers[field.box]),
-                    **_read_verdict(field, acquisition, verdicts.get(field.name, {})),
+                    **_read_verdict(columns, true_px),
                 )
-                for field in fields
-            ]
+                scores.append(score)
     return scores
-
-
-def _score_own(field: Field, acquisition: int, columns: Columns) -> dict[str, Any]:
-    movement = field.movements[acquisition - 1]
-    left = movement(field.pixels) - field.pixels - _true_px(field, acquisition)
-    off = _translation_px(columns) - _true_px(field, acquisition)
-    return {
-        "own_error_px": float(np.linalg.norm(off)),
-        "left_px": float(np.linalg.norm(left, axis=-1).max()),
-    }
 
 
 def _score_pixels(
@@ -166,20 +163,15 @@ def _score_pixels(
     }
 
 
-def _read_verdict(field: Field, acquisition: int, columns: Columns) -> dict[str, Any]:
+def _read_verdict(columns: Columns, true_px: FloatArray) -> dict[str, Any]:
     stated_um = float(columns.get("registration_error", math.nan))
-    off = _translation_px(columns) - _true_px(field, acquisition)
+    off = _translation_px(columns) - true_px
     return {
         "status": str(columns.get("registration_status", "")),
         "stated_px": stated_um / PIXEL_UM,
         "stated_for_px": float(np.abs(off).max()),
         "left_stated_px": float(columns.get("registration_left_px", math.nan)),
     }
-
-
-def _true_px(field: Field, acquisition: int) -> FloatArray:
-    moved: FloatArray = field.movements[acquisition - 1](field.centre_px)
-    return moved - field.centre_px
 
 
 def _translation_px(columns: Columns) -> FloatArray:

@@ -71,8 +71,7 @@ come from. Written by `make accuracy`; this part took {facts["minutes"]:.0f} min
   **Flagged in vain**: the own estimate was right within 1 pixel. **Area**: what is
   kept, over what all acquisitions see. **Empty, not recognised**: a field without a
   sample that is neither imputed nor unresolved. **Error / stated**: median of the
-  error of the translation at the centre of the field over its stated standard error,
-  where it is not unresolved.
+  error of the translation over its stated standard error, where it is not unresolved.
 - **Versions**: {versions}
 """
 
@@ -142,7 +141,7 @@ fractal-tasks-core. Fields without a sample count as empty only.
 
 
 def _left(scores: Sequence[FieldScore]) -> str:
-    header = ["condition", "left", "stated", "within 20 %", "centre off", "unflagged"]
+    header = ["condition", "left", "stated", "within 20 %", "shift off", "unflagged"]
     lines = []
     for name, own in _by_condition(_of(scores, OURS)):
         if own[0].correctable:
@@ -163,8 +162,8 @@ def _left(scores: Sequence[FieldScore]) -> str:
     return f"""## What a shift cannot correct
 
 The largest displacement that is left within a field after the best shift, as it is and
-as stated (medians, in pixels), and the fields where both agree within 20 %. *Centre
-off* are fields whose middle is off by more than 2 pixels.
+as stated (medians, in pixels), and the fields where both agree within 20 %. *Shift
+off* are fields whose translation is off by more than 2 pixels.
 
 {table(header, lines)}
 """
