@@ -2,20 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from functools import reduce
-from typing import TypeAlias
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from fractal_tasks.registration.brightness import Limits, limit_to_common, saturate
 from fractal_tasks.registration.explained import explained_part
-from fractal_tasks.registration.patch import PatchPyramid, Pixels
+from fractal_tasks.registration.patch import Box, PatchPyramid, Pixels
 from fractal_tasks.registration.prepare import band_pass, read_binned
+from fractal_tasks.registration.similarity import Shift, ShiftMap, map_similarity
 from fractal_tasks.registration.structure import STRUCTURE_UM
-
-Shift: TypeAlias = tuple[int, ...]
-Indices: TypeAlias = npt.NDArray[np.intp]
 
 _MAX_READ_PX = 2**20
 """A coarser level is searched while a ROI has more pixels than this."""
@@ -41,36 +39,11 @@ _HEAP_UM, _HEAP_SHARE = 1.6 * STRUCTURE_UM, 0.2
 """Size of the strongest single structure, a large nucleus or a heap of dirt, and the
 most that it is of a ROI: in one that shows a single cell it is a part of the cell."""
 
-_EMPTY = 1e-3
-"""Energy per pixel, as a fraction of the image's mean, that counts as no signal.
-Without it, two empty corners that share one photon would match perfectly."""
+_DAZZLED = 0.8
+"""Debris hides the rest from a fifth of all detail on, where structures are few."""
 
 _NO_SCORE, _NO_TOTAL = 1e-6, 1e-30
 """Least divisors, where there is no signal to divide by."""
-
-
-@dataclass(frozen=True)
-class ShiftMap:
-    """Similarity of two images at every shift (moving to fixed, in pixels)."""
-
-    similarity: Pixels
-    """Normalised cross-correlation over the overlap, -1 to 1."""
-
-    overlap: npt.NDArray[np.float64]
-    """What both images see, as a fraction of the smaller one."""
-
-    zero: Shift
-    """Index of no shift."""
-
-    def similarity_at(self, shift: npt.NDArray[np.float64]) -> float:
-        """Interpolate the similarity linearly at a shift in (fractions of) pixels."""
-        last = np.subtract(self.similarity.shape, 1)
-        index = np.clip(shift + self.zero, 0, last)
-        lower = np.floor(index).astype(int)
-        values = self.similarity[tuple(slice(first, first + 2) for first in lower)]
-        for fraction in index - lower:
-            values = values[0] + fraction * (values[-1] - values[0])
-        return float(np.clip(values, -1, 1))
 
 
 @dataclass(frozen=True)
@@ -88,15 +61,67 @@ class SearchLimits:
 class CoarseSearch:
     """Two ROIs at low resolution and how similar they are at every shift."""
 
+    images: tuple[Pixels, Pixels]
+    """Fixed and moving, binned; axes ``(z, y, x)``. NaN marks invalid pixels."""
+
     fixed: Pixels
     moving: Pixels
-    """Binned and band-passed, axes ``(z, y, x)``."""
+    """The same, band-passed."""
 
     spacing_um: npt.NDArray[np.float64]
     shifts: ShiftMap
+    limits: SearchLimits
     scores: npt.NDArray[np.float64]
     """How much each similarity says, given what chance does; 0 where a shift is not
     considered."""
+
+    @classmethod
+    def of(
+        cls,
+        images: tuple[Pixels, Pixels],
+        details: tuple[Pixels, Pixels],
+        spacing_um: npt.NDArray[np.float64],
+        limits: SearchLimits,
+    ) -> Self:
+        """Compare two images at every shift.
+
+        Args:
+            images: Binned.
+            details: The same, band-passed.
+            spacing_um: Size of their pixels.
+            limits: Which shifts are considered.
+        """
+        shifts = map_similarity(*details)
+        scores = _score(shifts, limits.min_overlap, limits.max_shift_um / spacing_um)
+        return cls(images, *details, spacing_um, shifts, limits, scores)
+
+    def of_structures(self) -> Self:
+        """Compare where pixels stand out, not by how much."""
+        fixed, moving = (band_pass(saturate(image)) for image in self.images)
+        return self.of(self.images, (fixed, moving), self.spacing_um, self.limits)
+
+    def is_dazzled(self) -> bool:
+        """Tell whether most detail of an image is brighter than what both show.
+
+        Asked of `of_structures`; if not, brightness has not misled.
+        """
+        peaks = self.find_peaks(1)
+        if not peaks:
+            return False
+        parts = (
+            _sum_detail(np.clip(image, *limits)) / max(_sum_detail(image), _NO_TOTAL)
+            for image, limits in zip(self.images, self.limits_at(peaks[0]), strict=True)
+        )
+        return min(parts) < _DAZZLED
+
+    def limits_at(self, shift: Shift) -> tuple[Limits, Limits]:
+        """Give the intensities between which both show the same at a shift."""
+        fixed_box, moving_box = self._overlap(np.array(shift))
+        return limit_to_common(
+            (self.images[0][fixed_box], self.images[1][moving_box]),
+            (self.fixed[fixed_box], self.moving[moving_box]),
+            np.sign(self.shifts.similarity_at(np.array(shift))),
+        )
 
     def find_peaks(self, count: int) -> list[Shift]:
         """Find the shifts of the highest separate peaks, best first."""
@@ -123,13 +148,10 @@ class CoarseSearch:
 
     def _rest(self, shift: npt.NDArray[np.float64]) -> float:
         """Give the part of the correlation that needs more than its strongest place."""
-        offset = np.rint(shift).astype(int)
-        first = np.maximum(0, offset)
-        last = np.minimum(self.fixed.shape, self.moving.shape + offset)
-        if np.any(last <= first):
+        fixed_box, moving_box = self._overlap(shift)
+        ours, theirs = self.fixed[fixed_box], self.moving[moving_box]
+        if not ours.size:
             return 0.0
-        ours = self.fixed[tuple(map(slice, first, last))]
-        theirs = self.moving[tuple(map(slice, first - offset, last - offset))]
         common = ours * theirs
         total = float(common.sum(dtype=np.float64))
         extent_um = np.min(self.fixed.shape[1:] * self.spacing_um[1:])
@@ -143,6 +165,18 @@ class CoarseSearch:
         rest = max(0.0, 1 - largest / max(abs(total), _NO_TOTAL))
         explained = explained_part((ours, self.fixed), (theirs, self.moving))
         return max(rest, explained * math.copysign(1, total))
+
+    def _overlap(self, shift: npt.NDArray[np.float64]) -> tuple[Box, Box]:
+        """Give the parts of both that lie on each other at a shift."""
+        offset = np.rint(shift).astype(int)
+        first = np.maximum(0, offset)
+        last = np.maximum(
+            first, np.minimum(self.fixed.shape, self.moving.shape + offset)
+        )
+        return (
+            tuple(map(slice, first, last)),
+            tuple(map(slice, first - offset, last - offset)),
+        )
 
     def _around(self, shift: npt.NDArray[np.float64]) -> tuple[slice, ...]:
         """Give the part of the scores that belongs to a peak at a shift."""
@@ -178,17 +212,19 @@ def search_coarsely(
     shape = tuple(map(max, fixed[level].shape, moving[level].shape))
     spacing_um = fixed[level].spacing_um
     factors = _choose_bins(shape, spacing_um)
-    small_fixed = band_pass(read_binned(fixed[level], factors))
-    small_moving = band_pass(read_binned(moving[level], factors))
-    spacing = np.multiply(spacing_um, factors)
-    shifts = map_similarity(small_fixed, small_moving)
-    return CoarseSearch(
-        small_fixed,
-        small_moving,
-        spacing,
-        shifts,
-        _score(shifts, limits.min_overlap, limits.max_shift_um / spacing),
+    fixed_image = read_binned(fixed[level], factors)
+    moving_image = read_binned(moving[level], factors)
+    return CoarseSearch.of(
+        (fixed_image, moving_image),
+        (band_pass(fixed_image), band_pass(moving_image)),
+        np.multiply(spacing_um, factors),
+        limits,
     )
+
+
+def _sum_detail(image: Pixels) -> float:
+    """Add up what the image counts in a correlation with itself."""
+    return float(np.square(band_pass(image)).sum(dtype=np.float64))
 
 
 def _score(
@@ -233,68 +269,3 @@ def _choose_bins(
         z, y, x = factors
         close = planes >= _MANY_PLANES and depth_um < pixel_um
         factors = (2 * z, y, x) if close else (z, 2 * y, 2 * x)
-
-
-def map_similarity(fixed: Pixels, moving: Pixels) -> ShiftMap:
-    """Correlate two band-passed images at every shift that leaves an overlap.
-
-    Zero padding leaves no wrap-around to resolve, and dividing by the energy inside
-    each overlap makes small overlaps comparable with large ones. The images have zero
-    mean (and 0 where invalid), so no local mean is needed.
-
-    Args:
-        fixed: Reference, any number of axes.
-        moving: The other image; its shape may differ.
-
-    References:
-        Padfield, IEEE Trans. Image Process. 21, 2706 (2012),
-        doi:10.1109/TIP.2011.2181402 (the general case, with masks).
-    """
-    pairs = list(zip(fixed.shape, moving.shape, strict=True))
-    shifts = [np.arange(1 - n_moving, n_fixed) for n_fixed, n_moving in pairs]
-    lengths = [
-        np.minimum(n_fixed, n_moving + axis) - np.maximum(0, axis)
-        for axis, (n_fixed, n_moving) in zip(shifts, pairs, strict=True)
-    ]
-    # As long as there are shifts: no shift wraps around onto another one.
-    padded = [fft.next_fast_len(axis.size, real=True) for axis in shifts]
-    spectrum = fft.rfftn(fixed, padded) * fft.rfftn(moving, padded).conj()
-    product = fft.irfftn(spectrum, padded)
-    # Negative shifts lie at the end of a transform; sort them to the front.
-    for axis, shift in enumerate(shifts):
-        product = np.take(product, shift, axis=axis, mode="wrap")
-    norm = np.sqrt(
-        _sum_overlaps(fixed, [np.maximum(0, axis) for axis in shifts], lengths)
-        * _sum_overlaps(moving, [np.maximum(0, -axis) for axis in shifts], lengths)
-    )
-    smaller = min(fixed.size, moving.size)
-    return ShiftMap(
-        similarity=np.divide(product, norm, out=np.zeros_like(product), where=norm > 0),
-        overlap=reduce(np.multiply.outer, lengths) / smaller,
-        zero=tuple(n - 1 for n in moving.shape),
-    )
-
-
-def _sum_overlaps(
-    image: Pixels, starts: list[Indices], lengths: list[Indices]
-) -> npt.NDArray[np.float64]:
-    """Add up the energy of `image` in the overlap of every shift."""
-    energy = image.astype(np.float64) ** 2
-    energy += _EMPTY * energy.mean()
-    for axis, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        energy = sum_runs(energy, axis, start, length)
-    return energy
-
-
-def sum_runs(
-    values: npt.NDArray[np.float64], axis: int, start: Indices, length: Indices
-) -> npt.NDArray[np.float64]:
-    """Add up runs of `length` values from `start` along one axis.
-
-    By differences of a running sum, so long runs cost no more than short ones.
-    """
-    padding = [(int(other == axis), 0) for other in range(values.ndim)]
-    running = np.pad(values.cumsum(axis=axis), padding)
-    total: npt.NDArray[np.float64] = np.take(running, start + length, axis)
-    total -= np.take(running, start, axis)
-    return total

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +11,19 @@ from pydantic import Field
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate
 from fractal_tasks.registration.base import RegistrationMethod
-from fractal_tasks.registration.coarse import SearchLimits, search_coarsely
+from fractal_tasks.registration.coarse import (
+    CoarseSearch,
+    SearchLimits,
+    search_coarsely,
+)
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.measure import Fit, measure
-from fractal_tasks.registration.patch import PatchPyramid, TurnedPatch, VolumePatch
+from fractal_tasks.registration.patch import (
+    ClippedPatch,
+    PatchPyramid,
+    TurnedPatch,
+    VolumePatch,
+)
 from fractal_tasks.registration.spectra import CrossSpectra, Spectrum
 from fractal_tasks.registration.structure import STRUCTURE_UM
 from fractal_tasks.transforms import Translation
@@ -99,7 +108,33 @@ class CorrelationMethod(RegistrationMethod):
             fits.append(self._undo_turn(fixed, moving, start_level, blurred))
             if fits[-1].evidence.confidence > _CONVINCING:
                 break
+        else:
+            fits += self._fit_structures(fixed, moving, start_level, search)
         return fits, search.shifts.similarity_at(np.zeros(3))
+
+    def _fit_structures(
+        self,
+        fixed: PatchPyramid,
+        moving: PatchPyramid,
+        start_level: int,
+        search: CoarseSearch,
+    ) -> Iterator[Fit]:
+        """Measure the shifts that are most probable if brightness tells nothing.
+
+        Debris in one image, much brighter than what both show, hides the right shift.
+        """
+        search = search.of_structures()
+        if not search.is_dazzled():
+            return
+        for guess in search.find_peaks(_CANDIDATES):
+            of_fixed, of_moving = search.limits_at(guess)
+            reference = [ClippedPatch(patch, *of_fixed) for patch in fixed]
+            other = [ClippedPatch(patch, *of_moving) for patch in moving]
+            blurred = measure(reference[0], other[0], search, guess, self._weigh)
+            fit = self._undo_turn(reference, other, start_level, blurred)
+            yield fit
+            if fit.evidence.confidence > _CONVINCING:
+                break
 
     @property
     def _limits(self) -> SearchLimits:

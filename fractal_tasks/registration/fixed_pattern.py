@@ -7,15 +7,16 @@ tell how similar it alone makes two images.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from scipy.special import stdtrit
 
-from fractal_tasks.registration.coarse import sum_runs
 from fractal_tasks.registration.patch import Box, Patch, PatchView, Pixels
 from fractal_tasks.registration.prepare import band_pass, extract_detail, read_binned
+from fractal_tasks.registration.similarity import sum_runs
 
 Mask = npt.NDArray[np.bool_]
 
@@ -45,10 +46,18 @@ _SURPRISING_SDS, _LEAST_SD = 5.0, 0.02
 two places. These are few and may be alike by chance, so the deviation has a minimum."""
 
 _CERTAIN = 0.9
-"""Whatever the spread, views that are as similar as this are of one place."""
+"""Whatever the spread, views are of one place if they are so much of the way from the
+similarity of two places to 1."""
+
+_STILL_BINS = 1.5
+"""A shift below this may be the pattern itself: it is binned, so its own shift of 0 may
+be measured as up to a bin."""
+
+_VISIBLE = 0.1
+"""Different fields that are on average more similar than this show the camera."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FixedPattern:
     """Where a camera shows itself, and how similar that makes two images."""
 
@@ -61,24 +70,59 @@ class FixedPattern:
     spacing_um: tuple[float, float]
     """Size of a bin."""
 
-    limit: float
-    """Similarity without a shift that different fields do not reach."""
+    views: tuple[Pixels, Pixels]
+    """What is left of some fields, in either acquisition: detail, ``(n, y, x)``."""
 
-    def explains(self, fixed: Patch, moving: Patch) -> bool:
+    @cached_property
+    def still(self) -> "Chance":
+        """How similar it makes different fields without a shift."""
+        return self._chance_at((0, 0))
+
+    def explains(
+        self, fixed: Patch, moving: Patch, shift_um: tuple[float, float]
+    ) -> bool:
         """Tell whether two views of a field are no more similar than of two fields.
-
-        Only of interest where they were found not to be shifted.
 
         Args:
             fixed: As one of those the pattern was found in.
             moving: The same.
+            shift_um: How they were found to be shifted (y, x). A broad pattern, or one
+                that repeats, also makes others than no shift.
         """
+        bins = np.divide(shift_um, self.spacing_um)
+        is_still = bool(np.abs(bins).max() < _STILL_BINS)
+        y, x = (0, 0) if is_still else np.rint(bins).astype(int).tolist()
+        if max(np.abs((y, x)) - self.mask.shape) >= 0:
+            return False
+        chance = self.still if is_still else self._chance_at((y, x))
+        if not is_still and chance.mean < _VISIBLE:
+            return False
         one, two = (
-            _normalise(_read(patch, self.factors), self.mask)
+            _find_detail(_read(patch, self.factors), self.mask)[None]
             for patch in (fixed, moving)
         )
-        # Either sign, as a stain may be inverted.
-        return float(np.abs(one @ two)) < self.limit
+        return float(_find_similarity(one, two, (y, x))[0, 0]) < chance.limit
+
+    def _chance_at(self, shift: tuple[int, int]) -> "Chance":
+        # Images of field i and of field j, i not j, have only the camera in common.
+        similarity = _find_similarity(*self.views, shift)
+        different = similarity[~np.eye(len(similarity), dtype=bool)]
+        return Chance(float(different.mean()), float(different.std()))
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How similar views of different fields are."""
+
+    mean: float
+    spread: float
+    """Standard deviation."""
+
+    @property
+    def limit(self) -> float:
+        """A similarity that different fields do not reach."""
+        surprising = _SURPRISING_SDS * max(self.spread, _LEAST_SD)
+        return self.mean + min(surprising, _CERTAIN * (1 - self.mean))
 
 
 def find_fixed_pattern(
@@ -107,17 +151,11 @@ def find_fixed_pattern(
         for side in (fixed, moving)
     ]
     mask = _find_mask(sides[0]) | _find_mask(sides[1])
-    one, two = (np.stack([_normalise(image, mask) for image in side]) for side in sides)
-    # Images of field i and of field j, i not j, have only the camera in common.
-    similarity = np.abs(one @ two.T)
-    chance = similarity[~np.eye(len(similarity), dtype=bool)]
-    spread = max(float(chance.std()), _LEAST_SD)
-    return FixedPattern(
-        mask,
-        factors,
-        (spacing_um[-2] * bins[0], spacing_um[-1] * bins[1]),
-        min(float(chance.mean()) + _SURPRISING_SDS * spread, _CERTAIN),
+    one, two = (
+        np.stack([_find_detail(image, mask) for image in side]) for side in sides
     )
+    bin_um = spacing_um[-2] * bins[0], spacing_um[-1] * bins[1]
+    return FixedPattern(mask, factors, bin_um, (one, two))
 
 
 def _read(patch: Patch, factors: tuple[int, ...]) -> Pixels:
@@ -131,11 +169,34 @@ def _leave_out(mask: Mask, images: Pixels) -> Pixels:
     return np.where(mask, np.float32(np.nan), images)
 
 
-def _normalise(image: Pixels, mask: Mask) -> Pixels:
-    """Give the unmasked detail as a vector of length 1; all 0 if there is none."""
-    detail = band_pass(_leave_out(mask, image)).ravel()
-    length = float(np.linalg.norm(detail))
-    return detail / np.float32(length) if length > 0 else detail
+def _find_detail(image: Pixels, mask: Mask) -> Pixels:
+    """Give the detail of the bins that are not masked, 0 of the others."""
+    return band_pass(_leave_out(mask, image))
+
+
+def _find_similarity(
+    fixed: Pixels, moving: Pixels, shift: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Give how similar each of some images is to each of others at a shift in bins.
+
+    Of either sign, as a stain may be inverted.
+    """
+    boxes = [
+        tuple(
+            slice(max(0, by), n + min(0, by))
+            for by, n in zip(shift_of_one, fixed.shape[1:], strict=True)
+        )
+        for shift_of_one in (shift, (-shift[0], -shift[1]))
+    ]
+    vectors = []
+    for images, box in zip((fixed, moving), boxes, strict=True):
+        flat = images[(slice(None), *box)].reshape(len(images), -1)
+        lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+        vectors.append(
+            np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
+        )
+    similarity: npt.NDArray[np.float64] = np.abs(vectors[0] @ vectors[1].T)
+    return similarity
 
 
 def _find_mask(images: Pixels) -> Mask:

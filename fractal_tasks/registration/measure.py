@@ -11,12 +11,13 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from fractal_tasks.registration.coarse import CoarseSearch, Indices, Shift
+from fractal_tasks.registration.coarse import CoarseSearch
 from fractal_tasks.registration.evidence import Evidence, find_dissent, peak_ratio
 from fractal_tasks.registration.likelihood import LikelyMotion, maximise_likelihood
 from fractal_tasks.registration.motion import Motion, search_motion
 from fractal_tasks.registration.patch import Box, Patch
 from fractal_tasks.registration.refine import Depth, find_peak
+from fractal_tasks.registration.similarity import Indices, Shift
 from fractal_tasks.registration.spectra import (
     CrossSpectra,
     Spectrum,

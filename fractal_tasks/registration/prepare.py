@@ -59,7 +59,7 @@ def read_binned(
         pixels = patch.read(box)
         for part in iterate_boxes(pixels.shape, factors, _PART_PX):
             clean = pixels[part] if outliers else remove_outliers(pixels[part])
-            binned[target][_divide(part, factors)] = _average(clean, factors)
+            binned[target][_divide(part, factors)] = average(clean, factors)
     return binned
 
 
@@ -71,7 +71,7 @@ def _divide(box: Box, factors: tuple[int, ...]) -> Box:
     )
 
 
-def _average(image: Pixels, factors: tuple[int, ...]) -> Pixels:
+def average(image: Pixels, factors: tuple[int, ...]) -> Pixels:
     """Average the valid pixels of each bin; NaN where there are none."""
     valid = np.isfinite(image)
     mean = _add(np.where(valid, image, np.float32(0)), factors)

@@ -6,13 +6,9 @@ from typing import Self
 
 import numpy as np
 
-from fractal_tasks.registration.coarse import (
-    CoarseSearch,
-    Indices,
-    Shift,
-    sum_runs,
-)
+from fractal_tasks.registration.coarse import CoarseSearch
 from fractal_tasks.registration.patch import MAX_READ_PX, Box, Patch, Pixels
+from fractal_tasks.registration.similarity import Indices, Shift, sum_runs
 
 _COUNT_2D, _COUNT_3D = 9, 4
 """Most windows, which bounds the time: 9 of half the width cover a ROI of 1024 pixels.

@@ -14,6 +14,7 @@ from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
+from fractal_tasks.registration.patch import Patch
 from fractal_tasks.steps.roi_pairs import (
     RoiPair,
     Side,
@@ -32,10 +33,6 @@ from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
 
 logger = logging.getLogger(__name__)
-
-_STILL_BINS = 1.5
-"""A shift below this many bins of the fixed pattern may be the pattern itself: the
-pattern is binned, so that its own shift of 0 may be measured as up to a bin."""
 
 _MANY_PX = 1.0
 """What a transform leaves off below this does not show beside the rounding to whole
@@ -155,20 +152,23 @@ def _register_pair(
         )
     if pattern is None:
         return estimate
-    # What was found may be the camera, not the sample.
-    explained = _is_still(estimate.best, pattern) and pattern.explains(
-        pair.fixed.start_patch, pair.moving.start_patch
+    patches = pair.fixed.start_patch, pair.moving.start_patch
+    return Estimate(
+        tuple(_doubt(one, *patches, pattern) for one in estimate.candidates)
     )
-    evidence = {**estimate.best.evidence, "fixed_pattern": float(explained)}
-    confidence = 0.0 if explained else estimate.best.confidence
-    best = replace(estimate.best, confidence=confidence, evidence=evidence)
-    return Estimate((best, *estimate.candidates[1:]))
 
 
-def _is_still(candidate: Candidate, pattern: FixedPattern) -> bool:
-    """Tell whether the shift is too small to leave a fixed pattern."""
-    _, y, x = candidate.transform.displacement_at(np.zeros(3))
-    return bool(np.all(np.abs((y, x)) < np.multiply(_STILL_BINS, pattern.spacing_um)))
+def _doubt(
+    candidate: Candidate, fixed: Patch, moving: Patch, pattern: FixedPattern
+) -> Candidate:
+    """Believe nothing of what may be the camera, and not the sample."""
+    _, y_um, x_um = candidate.transform.displacement_at(np.zeros(3))
+    explained = pattern.explains(fixed, moving, (y_um, x_um))
+    return replace(
+        candidate,
+        confidence=0.0 if explained else candidate.confidence,
+        evidence={**candidate.evidence, "fixed_pattern": float(explained)},
+    )
 
 
 def _make_record(pair: RoiPair, estimate: Estimate) -> RoiRecord:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fractal_tasks.registration.coarse import map_similarity
 from fractal_tasks.registration.patch import ArrayPatch
 from fractal_tasks.registration.prepare import (
     band_pass,
@@ -13,6 +12,7 @@ from fractal_tasks.registration.prepare import (
     read_binned,
     remove_outliers,
 )
+from fractal_tasks.registration.similarity import map_similarity
 
 
 def test_outliers_are_removed_by_the_median_of_a_cross() -> None:

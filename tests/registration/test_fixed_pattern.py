@@ -27,6 +27,7 @@ BINS = 1, 2
 """Pixels per bin: at most 256 bins along an axis."""
 
 SHIFT_PX = 13.4, -27.2
+STILL = 0.0, 0.0
 HOT = [(30, 40), (77, 203), (120, 121), (200, 60), (233, 250)]
 DUST = [(60, 130, 5.0), (180, 190, 8.0)]
 """Centre and standard deviation of a shadow, in pixels."""
@@ -167,7 +168,7 @@ def test_a_common_weak_pattern_explains_two_views_of_an_empty_field(
     samples = [None, *range(fields - 1)]
     views = view(uneven_camera(), samples)
     pattern = find(views)
-    assert pattern.explains(views.fixed[0], views.moving[0])
+    assert pattern.explains(views.fixed[0], views.moving[0], STILL)
 
 
 @pytest.mark.parametrize("camera", [good_camera, flawed_camera, uneven_camera])
@@ -177,15 +178,55 @@ def test_no_camera_explains_two_views_of_the_same_cells(
     pattern = find(view(camera(), range(6)))
     still = view(camera(), range(20, 23), shift_px=(0.2, -0.3))
     for fixed, moving in zip(still.fixed, still.moving, strict=True):
-        assert not pattern.explains(fixed, moving)
-        assert not pattern.explains(moving, fixed)
+        assert not pattern.explains(fixed, moving, STILL)
+        assert not pattern.explains(moving, fixed, STILL)
+
+
+def striped_camera() -> Camera:
+    """Give a camera that shows stripes, much brighter than noise."""
+    stripes = np.sin(np.arange(SHAPE[1]) / 3) + np.sin(np.arange(SHAPE[0]) / 5)[:, None]
+    return np.ones(SHAPE), (300 * (1 + stripes)).astype(np.float32)
+
+
+def test_camera_explains_empty_fields_that_show_nothing_else() -> None:
+    """Different fields are as similar then as two views of one: nearly 1."""
+    views = view(striped_camera(), [None] * 3)
+    pattern = find(views)
+    assert pattern.still.mean > 0.95
+    for fixed, moving in zip(views.fixed, views.moving, strict=True):
+        assert pattern.explains(fixed, moving, STILL)
+
+
+def test_camera_explains_a_short_shift_if_it_is_all_there_is() -> None:
+    """Of a broad shadow, a place besides the peak is still similar to it."""
+    pattern = find(view(uneven_camera(), [None, *range(5)]))
+    empty = view(uneven_camera(), [None])
+    short_um = 2 * pattern.spacing_um[0], 0.0
+    assert pattern.explains(empty.fixed[0], empty.moving[0], short_um)
+    cells = view(uneven_camera(), [20], shift_px=(2.0, 0.0))
+    assert not pattern.explains(cells.fixed[0], cells.moving[0], short_um)
+
+
+def test_camera_explains_a_shift_by_a_period_of_its_stripes() -> None:
+    views = view(striped_camera(), [None] * 3)
+    pattern = find(views)
+    period_um = 0.0, round(6 * np.pi / BINS[1]) * pattern.spacing_um[1]
+    assert pattern.explains(views.fixed[0], views.moving[0], period_um)
+
+
+@pytest.mark.parametrize("bins", [40, 300])
+def test_camera_explains_no_long_shift(bins: int) -> None:
+    pattern = find(view(uneven_camera(), [None, *range(5)]))
+    empty = view(uneven_camera(), [None])
+    far_um = bins * pattern.spacing_um[0], 0.0
+    assert not pattern.explains(empty.fixed[0], empty.moving[0], far_um)
 
 
 def test_fields_without_any_signal_are_explained() -> None:
     flat = [ArrayPatch(np.full(SHAPE, 100.0), (0.325, 0.325)) for _ in range(4)]
     pattern = find(Views(flat, flat))
     assert not pattern.mask.any()
-    assert pattern.explains(flat[0], flat[1])
+    assert pattern.explains(flat[0], flat[1], STILL)
 
 
 def read_box(patch: Patch, box: Box) -> Image:
@@ -196,7 +237,7 @@ MASK = FixedPattern(
     mask=np.random.default_rng(0).random((64, 72)) < 0.1,
     factors=(4, 4),
     spacing_um=(1.3, 1.3),
-    limit=0.1,
+    views=(np.zeros((2, 64, 72), np.float32), np.zeros((2, 64, 72), np.float32)),
 )
 
 
