@@ -107,9 +107,8 @@ class Dissent:
     """Of all windows, 0 to 1."""
 
     spread_px: float
-    """How far the peaks of all windows are off along y or x, in the mean, those of the
-    others being where they should be. Not the mean square: one window of debris does
-    not make the rest inexact."""
+    """Root mean square of how far the peaks of all windows are off along y or x, those
+    of the others being where they should be."""
 
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:
@@ -148,8 +147,8 @@ def find_dissent(
     """
     total = reduce(add, windows)
     steps = np.arange(-_PEAK_RADIUS_PX, _PEAK_RADIUS_PX + 1)
-    # How far a peak is off along one of y and x.
-    distances = np.hypot.outer(steps, steps) / np.sqrt(2)
+    # How far a peak is off, squared, along one of y and x.
+    squares = np.add.outer(steps**2, steps**2) / 2
     heights, off = [], []
     moves = centres_px @ motion.linear.T + motion.shift_px
     for window, (y, x) in zip(windows, moves, strict=True):
@@ -161,6 +160,6 @@ def find_dissent(
         expected = own[_PEAK_RADIUS_PX, _PEAK_RADIUS_PX]
         is_clear = own.max() - expected > _CLEAR_SDS * noise
         heights.append(max(0.0, float(own.max())))
-        off.append(distances.flat[own.argmax()] if is_clear else 0.0)
+        off.append(squares.flat[own.argmax()] if is_clear else 0.0)
     weights = np.array(heights) / max(float(np.sum(heights)), _NO_WEIGHT)
-    return Dissent(float(weights @ np.sign(off)), float(weights @ off))
+    return Dissent(float(weights @ np.sign(off)), math.sqrt(float(weights @ off)))

@@ -132,7 +132,7 @@ def test_windows_that_show_another_shift_dissent(
     centres_px = np.array([(y, x) for y in (-64.0, 64.0) for x in (-64.0, 64.0)])
     found = find_dissent(windows, centres_px, Motion((0.0, 0.0)))
     assert found.part == pytest.approx(expected, abs=0.05)
-    assert found.spread_px == pytest.approx(expected * 6 / np.sqrt(2), abs=0.2)
+    assert found.spread_px == pytest.approx(6 * np.sqrt(expected / 2), rel=0.1)
 
 
 def test_windows_that_follow_a_rotation_do_not_dissent() -> None:
