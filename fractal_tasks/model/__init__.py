@@ -9,6 +9,7 @@ Pure: no IO, and nothing of how something is measured, judged or stored.
     Outcome       what became of an image, in one word
     View          how an acquisition sees a ROI
     Placement     which pixels are kept, and where they go
+    Pairing       which ROIs or images of two acquisitions show the same place
     WellMovement  how an acquisition of a well moved, as other wells say
 """
 
@@ -20,10 +21,13 @@ from fractal_tasks.model.outcome import (
     find_outcome,
     find_outcomes,
 )
+from fractal_tasks.model.pairing import Item, PairedBy, Pairing, pair_items
 from fractal_tasks.model.placement import Placement, View, place_views
 from fractal_tasks.model.plate_evidence import PlateEvidence, WellMovement
 from fractal_tasks.model.row_key import RowKey
 from fractal_tasks.model.settings import (
+    DEFAULT_LEVEL_PATH,
+    DEFAULT_ROI_TABLE,
     ApplySettings,
     CalculateSettings,
     ConsensusSettings,
@@ -34,16 +38,21 @@ from fractal_tasks.model.settings import (
 from fractal_tasks.model.verdict import DEFAULT_MIN_CONFIDENCE, Status, Verdict
 
 __all__ = [
+    "DEFAULT_LEVEL_PATH",
     "DEFAULT_MIN_CONFIDENCE",
+    "DEFAULT_ROI_TABLE",
     "OUTCOME_ATTRIBUTE",
     "ApplySettings",
     "CalculateSettings",
     "Candidate",
     "ConsensusSettings",
     "Dimensions",
+    "Item",
     "Keep",
     "Measurement",
     "Outcome",
+    "PairedBy",
+    "Pairing",
     "Placement",
     "PlateEvidence",
     "Rejected",
@@ -54,5 +63,6 @@ __all__ = [
     "WellMovement",
     "find_outcome",
     "find_outcomes",
+    "pair_items",
     "place_views",
 ]

@@ -11,6 +11,12 @@ from pydantic import BaseModel, ConfigDict
 Dimensions: TypeAlias = Literal["auto", "2d", "3d"]
 """Register stacks as volumes, or their maximum projections."""
 
+DEFAULT_LEVEL_PATH = "2"
+"""Level at which whole ROIs are searched, if not told otherwise."""
+
+DEFAULT_ROI_TABLE = "FOV_ROI_table"
+"""The ROIs that are registered, if not told otherwise."""
+
 Keep: TypeAlias = Literal["intersection", "reference"]
 """Crop to what all acquisitions see, or keep the whole ROI of the reference."""
 
