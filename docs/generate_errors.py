@@ -24,12 +24,18 @@ PLACEHOLDER = "{{ messages }}"
 
 AREAS = {
     "Urls, plates, wells and images": ("discovery", "storage", "storage/plate"),
-    "ROI tables": ("storage/plate/roi_tables", "storage/plate/rois"),
+    "ROI tables": (
+        "storage/plate/default_rois",
+        "storage/plate/roi_tables",
+        "storage/plate/rois",
+    ),
     "Calculate": (
         "registration",
         "transforms",
         "records/candidates",
+        "records/roi_pairing",
         "records/rows",
+        "steps/groups",
         "steps/measure_rois",
         "steps/roi_pairs",
         "tasks/calculate_registration",
@@ -41,6 +47,7 @@ AREAS = {
         "records/table_names",
         "records/well_rows",
         "steps/judge_well",
+        "steps/unsure_pairs",
         "steps/plate_movement",
         "steps/well_verdicts",
         "tasks/find_registration_consensus",

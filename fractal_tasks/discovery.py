@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from fractal_tasks.errors import (
@@ -11,7 +12,8 @@ from fractal_tasks.errors import (
 )
 from fractal_tasks.storage.files import open_group
 from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
-from fractal_tasks.storage.plate.wells import choose_reference, read_acquisitions
+from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.wells import read_acquisitions
 from fractal_tasks.storage.urls import (
     ImageUrl,
     Location,
@@ -23,10 +25,24 @@ from fractal_tasks.storage.urls import (
 )
 
 
+@dataclass
+class Discovery:
+    """The images that were found, and what could not be."""
+
+    images: list[str] = field(default_factory=list)
+    """Urls, each once."""
+
+    registered: list[str] = field(default_factory=list)
+    """Images that are left out, as they are registered already."""
+
+    failures: dict[str, FractalTasksError] = field(default_factory=dict)
+    """Wells, and images, with what is wrong with them; the others can go on."""
+
+
 def discover_images(
     urls: Sequence[str], storage_options: StorageOptions | None = None
-) -> list[str]:
-    """List the images of plates, wells and images, each once, in the plate's order.
+) -> Discovery:
+    """Find the images of plates, wells and images, each once, in the plate's order.
 
     An image of a plate or well that is the result of *Apply Registration to Image* is
     left out, as a Fractal server does by its types; an image that is itself among
@@ -36,40 +52,88 @@ def discover_images(
         urls: Plates, wells or images of plates: folders, or urls of object stores.
         storage_options: How to reach the object store they may be in.
 
-    Returns:
-        The absolute urls; empty if all images are registered already.
-
     Raises:
         InvalidInputError: A url is none of these.
-        InvalidDataError: A plate or well cannot be read or has no images.
+        InvalidDataError: A plate cannot be read, or it and its wells have no images.
     """
-    found: list[str] = []
+    found = Discovery()
     for url in urls:
-        found.extend(_images_of(Location(_absolute(url), storage_options or {})))
-    return list(dict.fromkeys(found))
+        _add_images(found, Location(absolute_url(url), storage_options or {}))
+    found.images = list(dict.fromkeys(found.images))
+    return found
 
 
-def add_references(
-    zarr_urls: Sequence[str],
+def find_work(
+    found: Discovery,
     reference_acquisition: int,
+    reference_plate: str | None = None,
     storage_options: StorageOptions | None = None,
-) -> list[str]:
-    """Add the reference image of every image whose well has none among `zarr_urls`.
+) -> Discovery:
+    """Add the references that are missing, and leave out what has none.
+
+    Args:
+        found: The images that were found.
+        reference_acquisition: Acquisition that all others are registered to.
+        reference_plate: The plate that has the references; None for their own.
+        storage_options: How to reach the object store they may be in.
+
+    Returns:
+        The images that the init tasks can pair, with all failures so far.
 
     Raises:
-        InvalidInputError: The reference is the result of an earlier registration.
-        InvalidDataError: The reference cannot be told, or a well cannot be read.
+        InvalidDataError: There is nothing to register, and nothing is registered.
+    """
+    images = found.images
+    failures = dict(found.failures)
+    if reference_plate is None:
+        images, missing = _add_references(
+            images, reference_acquisition, storage_options or {}
+        )
+        failures |= missing
+    grouping = group_images(
+        images, reference_acquisition, storage_options, reference_plate
+    )
+    failures |= grouping.failures
+    if not any(group.others for group in grouping.groups):
+        if grouping.groups and not failures and not found.registered:
+            grouping.require_work()
+        return Discovery([], found.registered, failures)
+    grouped = {
+        image.zarr_url
+        for group in grouping.groups
+        for image in (group.reference, *group.others)
+        if image.well_url == group.home.well_url
+    }
+    images = [url for url in images if url in grouped]
+    return Discovery(images, found.registered, failures)
+
+
+def _add_references(
+    zarr_urls: Sequence[str],
+    reference_acquisition: int,
+    storage_options: StorageOptions,
+) -> tuple[list[str], dict[str, FractalTasksError]]:
+    """Add the reference image of every image whose well has none among `zarr_urls`.
+
+    Returns:
+        The images, and the wells of which the reference is registered already.
     """
     wells: dict[str, list[ImageUrl]] = {}
     for zarr_url in zarr_urls:
         image = parse_image_url(zarr_url, storage_options)
         wells.setdefault(image.well_url, []).append(image)
-    references = [
-        reference.zarr_url
-        for images in wells.values()
-        for reference in _missing_references(images, reference_acquisition)
-    ]
-    return list(dict.fromkeys([*references, *zarr_urls]))
+    found: list[str] = []
+    failures: dict[str, FractalTasksError] = {}
+    for well_url, images in wells.items():
+        try:
+            missing = _missing_references(images, reference_acquisition)
+        except FractalTasksError as error:
+            failures[well_url] = error
+            continue
+        found += [image.zarr_url for image in (*missing, *images)]
+    order = {url: index for index, url in enumerate(zarr_urls)}
+    found.sort(key=lambda url: order.get(url, -1))
+    return found, failures
 
 
 def _missing_references(
@@ -92,11 +156,19 @@ def _missing_references(
             "'apply-registration-to-image'; to register to this image anyway, name "
             "all images of the well one by one."
         )
-    # Without any candidate the init task says what the well has.
-    return [choose_reference(image, usable) for image in images] if usable else []
+    # Without any candidate, grouping says what the well has.
+    urls = [image.zarr_url for image in (*usable, *images)]
+    options = images[0].storage_options
+    groups = group_images(urls, reference_acquisition, options).groups
+    return [group.reference for group in groups if group.others]
 
 
-def _absolute(url: str) -> str:
+def absolute_url(url: str) -> str:
+    """Give the url of a folder that may be named from where the user is.
+
+    Raises:
+        InvalidInputError: It is empty, or none that is supported.
+    """
     if not url:
         raise InvalidInputError(
             "zarr_url '': found an empty path, which would stand for the folder that "
@@ -105,10 +177,11 @@ def _absolute(url: str) -> str:
     return normalise_url(url if is_remote_url(url) else os.path.abspath(url))
 
 
-def _images_of(folder: Location) -> list[str]:
+def _add_images(found: Discovery, folder: Location) -> None:
     metadata = _read_metadata(folder)
     if "multiscales" in metadata:
-        return [parse_image_url(folder.url).zarr_url]
+        found.images.append(parse_image_url(folder.url).zarr_url)
+        return
     if "well" in metadata:
         wells = [folder]
     elif "plate" in metadata:
@@ -119,16 +192,26 @@ def _images_of(folder: Location) -> list[str]:
             "OME-Zarr. Give the folder of a plate, e.g. 'plate.zarr', of a well, e.g. "
             "'plate.zarr/B/03', or of images, e.g. 'plate.zarr/B/03/1'."
         )
-    images = [
-        parse_image_url(f"{well.url}/{path}", well.storage_options)
-        for well in wells
-        for path in read_acquisitions(well)
-    ]
-    if not images:
-        raise InvalidDataError(
-            f"{folder.url}: found no images. Check the plate's metadata."
+    before = len(found.images) + len(found.registered)
+    failures: dict[str, FractalTasksError] = {}
+    for well in wells:
+        try:
+            paths = read_acquisitions(well)
+        except InvalidDataError as error:
+            failures[well.url] = error
+            continue
+        for path in paths:
+            image = parse_image_url(f"{well.url}/{path}", well.storage_options)
+            registered = _is_registered(image)
+            (found.registered if registered else found.images).append(image.zarr_url)
+    if len(found.images) + len(found.registered) == before:
+        raise next(
+            iter(failures.values()),
+            InvalidDataError(
+                f"{folder.url}: found no images. Check the plate's metadata."
+            ),
         )
-    return [image.zarr_url for image in images if not _is_registered(image)]
+    found.failures |= failures
 
 
 def _well_paths(folder: Location, plate: Any) -> list[str]:  # noqa: ANN401 - whatever JSON
@@ -166,6 +249,10 @@ def _read_metadata(folder: Location) -> dict[str, Any]:
 
 
 def _is_registered(image: ImageUrl) -> bool:
+    """Whether an image is a result; one that is damaged fails where it is used."""
     from fractal_tasks.records.applied import is_registered
 
-    return is_registered(image)
+    try:
+        return is_registered(image)
+    except InvalidDataError:
+        return False

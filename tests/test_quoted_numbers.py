@@ -8,6 +8,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 
 JUDGING, METHODS = "judging", "methods"
+CALCULATE = "tasks/calculate_registration"
 CONSENSUS = "tasks/find_registration_consensus"
 
 CONFIDENCE = "registration.evidence"
@@ -49,6 +50,8 @@ QUOTES = [
     (JUDGING, "or {:g} of what is left", CAMERA, "_CERTAIN"),
     (JUDGING, "less than {:g} bins", CAMERA, "_STILL_BINS"),
     (JUDGING, "similarity of {:g} in the mean", CAMERA, "_VISIBLE"),
+    (CALCULATE, "a {0} of the size of the image", "model.pairing", "NEAR"),
+    (CALCULATE, "at most a {0} of the ROI's size", "model.pairing", "NEAR"),
     (CONSENSUS, "with a probability of {:g}", "qc.candidates", "_UNKNOWN_CONFIDENCE"),
     (CONSENSUS, "standard error of {:g} pixels", "qc.candidates", "_UNKNOWN_ERROR_PX"),
     (CONSENSUS, "if they are below {:.0%}", "qc.groups", "MAX_LINEAR"),
@@ -80,7 +83,7 @@ QUOTES = [
 ]
 """Page, sentence, module, and the constants that the sentence quotes."""
 
-WORDS = {4: "four"}
+WORDS = {4: "four", 0.25: "quarter"}
 
 
 @pytest.mark.parametrize(

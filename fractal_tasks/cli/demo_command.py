@@ -45,7 +45,7 @@ def demo(folder: str, *, options: RunOptions = _DEFAULT) -> int:
     plate = create_plate(output / "plate.zarr", DEMO_OPTIONS)
     reporter = Reporter(options)
     with reporter.session(options.workers) as run_task:
-        images = discover_images([str(plate)])
+        images = discover_images([str(plate)]).images
         commands = {command.function_name: command for command in list_task_commands()}
         for name in REGISTER_TASKS:
             task = commands[name].load()

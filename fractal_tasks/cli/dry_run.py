@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.records.roi_pairing import pair_rois
+from fractal_tasks.steps.roi_pairs import choose_channel
 from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.plate.channels import find_channel
+from fractal_tasks.storage.plate.default_rois import find_roi_table
+from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.images import (
-    check_level,
     check_single_timepoint,
-    find_channel,
+    find_level,
     list_labels,
 )
 from fractal_tasks.storage.plate.open_image import open_image
-from fractal_tasks.storage.plate.roi_tables import read_roi_table
-from fractal_tasks.storage.plate.wells import group_images
 from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
 
 
@@ -41,26 +44,39 @@ class ImagePlan:
 
 def plan_registration(
     zarr_urls: Sequence[str], settings: Mapping[str, Any]
-) -> list[ImagePlan]:
+) -> tuple[list[ImagePlan], dict[str, InvalidDataError]]:
     """Find out what registering images would read, write and replace.
 
     Args:
         zarr_urls: The images, with the reference of every well.
         settings: Values of all arguments of the three tasks.
 
+    Returns:
+        The plans, and the wells in which an image or table is missing or damaged.
+
     Raises:
         InvalidInputError: An argument does not fit an image.
-        InvalidDataError: An image or table is missing or damaged.
     """
-    return [
-        _plan_image(image, group.reference, settings)
-        for group in group_images(
-            zarr_urls,
-            settings["reference_acquisition"],
-            parse_storage_options(settings["storage_options"]),
-        )
-        for image in (group.reference, *group.others)
-    ]
+    found = group_images(
+        zarr_urls,
+        settings["reference_acquisition"],
+        parse_storage_options(settings["storage_options"]),
+        settings["reference"],
+    )
+    plans: list[ImagePlan] = []
+    failures: dict[str, InvalidDataError] = {}
+    for group in found.groups:
+        well_url = group.home.well_url
+        members = [one for one in (group.reference, *group.others) if group.others]
+        try:
+            plans += [
+                _plan_image(image, group.reference, settings)
+                for image in members
+                if image.well_url == well_url
+            ]
+        except InvalidDataError as error:
+            failures[well_url] = error
+    return plans, failures
 
 
 def describe_plan(plans: Sequence[ImagePlan]) -> str:
@@ -94,11 +110,19 @@ def plan_to_json(plans: Sequence[ImagePlan]) -> dict[str, Any]:
 def _plan_image(
     url: ImageUrl, reference: ImageUrl, settings: Mapping[str, Any]
 ) -> ImagePlan:
+    is_reference = url == reference
     image = open_image(url)
     check_single_timepoint(image)
-    find_channel(image, settings["wavelength_id"])
-    check_level(image, settings["level_path"])
-    table = read_roi_table(image, settings["input_roi_table"])
+    own = settings["acquisition_wavelength_ids"]
+    find_channel(image, choose_channel(url, own, settings["wavelength_id"]))
+    find_level(image, settings["level_path"])
+    fixed = image if is_reference else open_image(reference)
+    name = settings["input_roi_table"]
+    table = find_roi_table(image, name, fixed)
+    rois = len(table.rois)
+    if not is_reference:
+        pairing = pair_rois(fixed, find_roi_table(fixed, name), image, table)
+        rois = len(pairing.partners)
     target = url
     if not settings["overwrite_input"]:
         target = url.sibling(f"{url.image_path}_{settings['output_image_suffix']}")
@@ -106,7 +130,6 @@ def _plan_image(
         url.location / "tables" / settings["registered_roi_table"],
         target.location,
     ]
-    is_reference = url == reference
     if not is_reference:
         changed.insert(0, url.location / "tables" / table.name)
     files = files_of(url)
@@ -114,7 +137,7 @@ def _plan_image(
     return ImagePlan(
         zarr_url=url.zarr_url,
         role="reference" if is_reference else f"registered to {reference.zarr_url}",
-        rois=len(table.rois),
+        rois=rois,
         labels=list_labels(image) if settings["register_labels"] else [],
         size_bytes=files.size_bytes(url.location),
         writes=[url for url, is_there in there.items() if not is_there],

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import Progress
 
+from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
 
 RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
@@ -104,6 +105,14 @@ class Reporter:
         elif not self._options.quiet:
             print(text)
 
+    def show_errors(self, failures: Mapping[str, FractalTasksError]) -> None:
+        """Show what cannot be worked on, each reason once."""
+        wells: dict[str, list[str]] = {}
+        for url, error in failures.items():
+            wells.setdefault(str(error), []).append(url)
+        for text, urls in wells.items():
+            print(f"Error: {', '.join(urls)}: left out. {text}", file=sys.stderr)
+
     def _report_failures(self, result: TaskResult) -> None:
         for unit in result.failures:
             print(
@@ -141,9 +150,12 @@ def summarise(results: Sequence[TaskResult]) -> str:
     )
 
 
-def results_to_json(results: Sequence[TaskResult]) -> dict[str, Any]:
-    """Give the results of tasks as JSON data."""
+def results_to_json(
+    results: Sequence[TaskResult], left_out: Mapping[str, FractalTasksError]
+) -> dict[str, Any]:
+    """Give the results of tasks, and what they could not be run on, as JSON data."""
     return {
+        "left_out": {url: str(error) for url, error in left_out.items()},
         "tasks": [
             {
                 "task": result.task,

@@ -10,9 +10,18 @@ from cyclopts import Parameter
 from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.cli.flags import collect_arguments, make_flags, read_defaults
 from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summarise
-from fractal_tasks.discovery import add_references, discover_images
+from fractal_tasks.discovery import (
+    Discovery,
+    absolute_url,
+    discover_images,
+    find_work,
+)
 from fractal_tasks.runner import Task, TaskFunction, TaskResult, select_arguments
-from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
+from fractal_tasks.storage.urls import (
+    StorageOptions,
+    parse_image_url,
+    parse_storage_options,
+)
 
 Command = Callable[..., int]
 
@@ -71,10 +80,13 @@ def make_task_command(task: Task) -> Command:
     def command(*urls: str, options: RunOptions = _DEFAULT, **values: Any) -> int:
         arguments = collect_arguments(task.functions, values)
         reporter = Reporter(options)
-        images = _find_images(task.functions, urls, arguments)
-        results, _ = _run_tasks(reporter, [task], images, arguments, options.workers)
-        reporter.show(summarise(results) or _NOTHING_TO_DO, results_to_json(results))
-        return _exit_code(results)
+        found = _find_images(reporter, task.functions, urls, arguments)
+        results, _ = _run_tasks(
+            reporter, [task], found.images, arguments, options.workers
+        )
+        text = summarise(results) or _no_results(found)
+        reporter.show(text, results_to_json(results, found.failures))
+        return _exit_code(results, found)
 
     return _with_flags(command, task.functions)
 
@@ -101,12 +113,16 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
             "{input_roi_table}", settings["input_roi_table"]
         )
         reporter = Reporter(options)
-        images = _find_images(functions, urls, arguments)
+        found = _find_images(reporter, functions, urls, arguments)
+        if "reference" in arguments:
+            settings["reference"] = arguments["reference"]
         if dry_run:
-            return _show_dry_run(reporter, images, settings)
-        results, left = _run_tasks(reporter, tasks, images, settings, options.workers)
-        code = _show_results(reporter, results, left, settings, csv)
-        return code or _exit_code(results)
+            return _show_dry_run(reporter, found, settings)
+        results, left = _run_tasks(
+            reporter, tasks, found.images, settings, options.workers
+        )
+        code = _show_results(reporter, results, left, found, settings, csv)
+        return code or _exit_code(results, found)
 
     return _with_flags(register, functions, dry_run=(_DryRun, False), csv=(_Csv, None))
 
@@ -138,15 +154,42 @@ def _with_flags(
 
 
 def _find_images(
-    functions: Sequence[TaskFunction], urls: Sequence[str], arguments: dict[str, Any]
-) -> list[str]:
+    reporter: Reporter,
+    functions: Sequence[TaskFunction],
+    urls: Sequence[str],
+    arguments: dict[str, Any],
+) -> Discovery:
+    """Find the images to work on, and say what cannot be worked on.
+
+    Tasks that group images get only those that have a reference, and `reference`, if it
+    is among the arguments, as an absolute url.
+    """
     options = parse_storage_options(arguments.get("storage_options"))
-    images = discover_images(urls, options)
+    with reporter.log():
+        found = _discover(functions, urls, arguments, options)
+    reporter.show_errors(found.failures)
+    return found
+
+
+def _discover(
+    functions: Sequence[TaskFunction],
+    urls: Sequence[str],
+    arguments: dict[str, Any],
+    options: StorageOptions,
+) -> Discovery:
+    found = discover_images(urls, options)
     grouping = {"zarr_urls", "reference_acquisition"}
     if any(grouping <= set(inspect.signature(f).parameters) for f in functions):
         settings = {**read_defaults(functions), **arguments}
-        images = add_references(images, settings["reference_acquisition"], options)
-    return images
+        plate = settings.get("reference")
+        if plate is not None:
+            plate = arguments["reference"] = absolute_url(plate)
+        found = find_work(found, settings["reference_acquisition"], plate, options)
+    return found
+
+
+def _no_results(found: Discovery) -> str:
+    return "Nothing was done." if found.failures else _NOTHING_TO_DO
 
 
 def _run_tasks(
@@ -173,14 +216,16 @@ def _run_tasks(
     return results, images
 
 
-def _exit_code(results: Sequence[TaskResult]) -> int:
-    return 1 if any(result.failures for result in results) else 0
+def _exit_code(results: Sequence[TaskResult], found: Discovery) -> int:
+    failed = found.failures or any(result.failures for result in results)
+    return 1 if failed else 0
 
 
 def _show_results(
     reporter: Reporter,
     results: Sequence[TaskResult],
     images: Sequence[str],
+    found: Discovery,
     settings: dict[str, Any],
     csv: Path | None,
 ) -> int:
@@ -197,10 +242,10 @@ def _show_results(
         [parse_image_url(url, options) for url in images],
         settings["registered_roi_table"],
     )
-    texts = (summarise(results) or _NOTHING_TO_DO, describe_results(rois))
+    texts = (summarise(results) or _no_results(found), describe_results(rois))
     reporter.show(
         "\n\n".join(text for text in texts if text),
-        results_to_json(results) | results_as_data(rois),
+        results_to_json(results, found.failures) | results_as_data(rois),
     )
     # What an earlier run wrote is not replaced by nothing.
     if csv is not None and rois:
@@ -223,10 +268,12 @@ def _without_failed_wells(images: Sequence[str], result: TaskResult) -> list[str
 
 
 def _show_dry_run(
-    reporter: Reporter, images: Sequence[str], settings: dict[str, Any]
+    reporter: Reporter, found: Discovery, settings: dict[str, Any]
 ) -> int:
     from fractal_tasks.cli.dry_run import describe_plan, plan_registration, plan_to_json
 
-    plan = plan_registration(images, settings)
+    with reporter.log():
+        plan, failures = plan_registration(found.images, settings)
+    reporter.show_errors(failures)
     reporter.show(describe_plan(plan), plan_to_json(plan))
-    return 0
+    return 1 if failures or found.failures else 0

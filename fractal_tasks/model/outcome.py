@@ -12,7 +12,7 @@ Outcome: TypeAlias = Literal[
 
 ``measured``: all ROIs are measured or chosen. ``partly_imputed``: some are imputed, and
 none is unresolved. ``partly_unresolved``: some are unresolved. ``unresolved``: all are.
-``none``: there was nothing to register, or no verdict.
+``none``: there was nothing to register it to, or no verdict.
 """
 
 OUTCOME_ATTRIBUTE = "registration"

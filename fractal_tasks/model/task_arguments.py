@@ -40,5 +40,12 @@ class InitArgsRegistrationConsensus(BaseModel):
     zarr_url_list: list[str]
     """Urls of the images of all acquisitions of the well, reference included."""
 
+    reference_zarr_url: str | None = None
+    """Url of the reference image; left out, the image of the unit is the reference."""
+
+    unsure_zarr_urls: list[str] = []
+    """Images that belong to the reference by their order alone: they count only if
+    their pixels confirm it."""
+
     plate: PlateEvidence | None = None
     """What the other wells say; left out if they say nothing."""

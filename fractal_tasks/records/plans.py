@@ -37,9 +37,12 @@ class RegistrationPlan:
 
     registered_roi_table: str
     reference_image: str
-    """Path of the reference image in the well, e.g. ``'0'``."""
+    """Path of the reference image in the well, e.g. ``'0'``; if it is in another
+    plate, its url."""
 
     placements: Mapping[RowKey, Placement]
+    """None: the image is not registered to anything, and stays as it is."""
+
     reference_tables: Mapping[str, RoiTableData]
     """The reference's ROI tables, which describe the registered image. The rows of the
     registered one have this acquisition's verdicts."""
@@ -122,7 +125,10 @@ def read_plan(
         return None
     where = f"{image.zarr_url}: table {registered_roi_table!r}"
     plan = _plan_from_record(table.record, where)
+    if not plan.placements:
+        return plan
     if not _agrees(plan, table, image):
+        _check_reference_near(plan, where)
         logger.warning(
             "%s: table %r was changed after 'Find Registration Consensus'; its ROIs "
             "are used as they are now",
@@ -156,9 +162,22 @@ def _agrees(plan: RegistrationPlan, table: RoiTableData, image: OpenImage) -> bo
     return True
 
 
+def _check_reference_near(plan: RegistrationPlan, where: str) -> None:
+    """Refuse a changed table whose reference has no table of this name."""
+    if "/" in plan.reference_image:
+        raise InvalidDataError(
+            f"{where} was changed after 'Find Registration Consensus', and it was "
+            f"registered to an image of another plate, {plan.reference_image}. Correct "
+            "the translations in the table that was registered, and run 'Find "
+            "Registration Consensus' again."
+        )
+
+
 def _check_reference(
     plan: RegistrationPlan, image: OpenImage, reference_acquisition: int
 ) -> None:
+    if "/" in plan.reference_image:
+        return  # of another plate, whose acquisitions are counted by themselves
     acquisitions = read_acquisitions(image.url.well)
     found = acquisitions.get(plan.reference_image)
     if found != reference_acquisition:

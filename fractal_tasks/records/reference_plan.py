@@ -13,12 +13,11 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import Placement, RowKey
 from fractal_tasks.records.plans import RegistrationPlan, check_placements
 from fractal_tasks.records.registered_rows import describe_registered
-from fractal_tasks.records.stored_plan import snapshot_roi_tables
+from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     RECORD_KEY,
     RoiTableData,
-    check_same_rois,
     read_roi_table,
 )
 from fractal_tasks.storage.plate.rois import roi_extent_um
@@ -35,12 +34,17 @@ if TYPE_CHECKING:
     from ngio import Roi
 
 
-def find_reference(image: OpenImage, reference_acquisition: int) -> ImageUrl:
+def find_reference(
+    image: OpenImage, registered_roi_table: str, reference_acquisition: int
+) -> ImageUrl:
     """Find the image that an image of a well was registered to.
 
     Raises:
         InvalidDataError: The well has no such acquisition, or it is ambiguous.
     """
+    stored = ConsensusRecord.read(read_roi_table(image, registered_roi_table).record)
+    if stored is not None:
+        return image.url.sibling(stored.reference_image)
     acquisitions = read_acquisitions(image.url.well)
     references = [
         image.url.sibling(path)
@@ -72,7 +76,7 @@ def plan_from_reference(
     """
     table = read_roi_table(image, registered_roi_table)
     reference_table = read_roi_table(reference, registered_roi_table)
-    check_same_rois({reference.url: reference_table, image.url: table})
+    _check_described(table, reference_table, image, reference)
     for name, roi in table.rois.items():
         _check_not_lost(roi, image, f"{image.zarr_url}: table {table.name!r}, {name!r}")
     plan = RegistrationPlan(
@@ -96,6 +100,22 @@ def plan_from_reference(
     )
     check_placements(plan, image)
     return plan
+
+
+def _check_described(
+    table: RoiTableData,
+    reference_table: RoiTableData,
+    image: OpenImage,
+    reference: OpenImage,
+) -> None:
+    extra = [name for name in table.rois if name not in reference_table.rois]
+    if extra:
+        raise InvalidDataError(
+            f"{image.where(f'table {table.name!r}')} has the ROIs {extra}, which that "
+            f"of the reference ({reference.zarr_url}) has not: it has "
+            f"{list(reference_table.rois)}. Remove or rename them, or run 'Find "
+            "Registration Consensus' again."
+        )
 
 
 def _without_record(table: RoiTableData) -> RoiTableData:

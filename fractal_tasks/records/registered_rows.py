@@ -19,17 +19,21 @@ def read_registered_rows(
 ) -> list[RoiRecord]:
     """Read the verdicts on an image, which may be registered already or not.
 
+    There are none on a reference that nothing is to be registered to.
+
     Raises:
         InvalidDataError: The table is missing or damaged.
         MissingStepError: A translation is there, but not whole.
     """
     table = read_roi_table(image, registered_roi_table)
-    return [
+    is_placed = table.record is None or table.record.get("placements") != []
+    rows = [
         RoiRecord.from_roi(
             roi, image, f"{image.zarr_url}: table {table.name!r}, {name!r}"
         )
         for name, roi in table.rois.items()
     ]
+    return [row for row in rows if is_placed or row.status is not None]
 
 
 def describe_registered(
@@ -40,6 +44,8 @@ def describe_registered(
 ) -> dict[str, RoiTableData]:
     """Give the reference's tables, the registered one with an acquisition's verdicts.
 
+    It has the rows of the acquisition, which may have no part of some ROIs.
+
     Args:
         reference_tables: They describe where ROIs lie in the registered image. The
             registered one need not be among them.
@@ -48,15 +54,15 @@ def describe_registered(
             not known how much of them is kept.
 
     Raises:
-        KeyError: The registered table of the reference has a ROI more.
+        KeyError: The registered table of the acquisition has a ROI more.
     """
     tables = dict(reference_tables)
     reference = tables.get(own.name)
     if reference is None:
         return tables
     rois = {}
-    for name, roi in reference.rois.items():
-        rois[name] = own.rois[name].model_copy(update={"slices": roi.slices})
+    for name, roi in own.rois.items():
+        rois[name] = roi.model_copy(update={"slices": reference.rois[name].slices})
         if not is_frozen:
             (rois[name].model_extra or {}).pop(KEPT_COLUMN, None)
     tables[own.name] = replace(reference, rois=rois)

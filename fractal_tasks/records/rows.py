@@ -2,8 +2,7 @@
 
 The transform of a row is its truth; the translation columns, which fractal-tasks-core
 and people read, are derived from it: how far it moves the ROI's centre. Where both are
-there and disagree, somebody edited the columns, and they count: as a translation of
-which no confidence is known.
+there and disagree, somebody edited the columns: they count, with unknown confidence.
 """
 
 import logging
@@ -19,11 +18,7 @@ from fractal_tasks.model import Candidate, Measurement, RowKey, Status
 from fractal_tasks.records.candidates import candidates_from_json, candidates_to_json
 from fractal_tasks.storage.library_errors import describe_cause
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.rois import (
-    MAX_LENGTH_UM,
-    is_length,
-    roi_extent_um,
-)
+from fractal_tasks.storage.plate.rois import MAX_LENGTH_UM, is_length, roi_extent_um
 from fractal_tasks.transforms import (
     Transform,
     Translation,
@@ -63,8 +58,7 @@ OWN_COLUMNS = (
 """All columns but those of the evidence."""
 
 _AGREE_UM, _FLOAT32 = 1e-6, 2.0**-23
-"""Columns and transform agree up to this much, and to what is lost where a table is
-rewritten with 32 bits per number."""
+"""Columns and transform agree up to this, and to what 32 bits per number lose."""
 
 _A_PART = "a number from 0 to 1"
 _AN_ERROR = "a standard error in um, 0 or more"
@@ -178,14 +172,19 @@ class RoiRecord:
             KEPT_COLUMN: self.kept,
             ALTERNATIVES_COLUMN: candidates_to_json(others) if others else None,
         }
-        extra = {
-            column: value
-            for column, value in (roi.model_extra or {}).items()
-            if column not in OWN_COLUMNS and not column.startswith(EVIDENCE_PREFIX)
-        }
-        extra |= {key: value for key, value in columns.items() if value is not None}
-        fields = {name: getattr(roi, name) for name in type(roi).model_fields}
-        return type(roi)(**fields, **extra)
+        known = {key: value for key, value in columns.items() if value is not None}
+        return without_record(roi).model_copy(update=known)
+
+
+def without_record(roi: "Roi") -> "Roi":
+    """Give a row without the columns of a registration."""
+    extra = {
+        column: value
+        for column, value in (roi.model_extra or {}).items()
+        if column not in OWN_COLUMNS and not column.startswith(EVIDENCE_PREFIX)
+    }
+    fields = {name: getattr(roi, name) for name in type(roi).model_fields}
+    return type(roi)(**fields, **extra)
 
 
 def _present(roi: "Roi") -> dict[str, Any]:
@@ -211,8 +210,10 @@ def _read_transform(
 
     None if nothing was measured yet.
     """
-    translation_um = _read_translation(roi.model_extra or {}, where)
     extra = _present(roi)
+    translation_um = None
+    if not extra.keys().isdisjoint(TRANSLATION_COLUMNS):
+        translation_um = _read_translation(roi.model_extra or {}, where)
     transform = None
     if TRANSFORM_COLUMN in extra:
         try:
@@ -224,8 +225,8 @@ def _read_transform(
     if transform is None:
         return Translation(translation_um), False
     derived_um = transform.displacement_at(centre_um)
-    off_um = np.abs(np.subtract(derived_um, translation_um))
-    if np.all(off_um <= _AGREE_UM + _FLOAT32 * np.abs(derived_um)):
+    limit_um = _AGREE_UM + _FLOAT32 * np.abs(derived_um)
+    if np.all(np.abs(np.subtract(derived_um, translation_um)) <= limit_um):
         return transform, False
     logger.warning(
         "%s: the translation columns say (z, y, x) %s um, and the stored transform %s "
@@ -237,9 +238,7 @@ def _read_transform(
     return Translation(translation_um), True
 
 
-def _read_translation(extra: Mapping[str, Any], where: str) -> Vector | None:
-    if not any(column in extra for column in TRANSLATION_COLUMNS):
-        return None
+def _read_translation(extra: Mapping[str, Any], where: str) -> Vector:
     try:
         z, y, x = (float(extra[column]) for column in TRANSLATION_COLUMNS)
     except (KeyError, OverflowError, TypeError, ValueError):

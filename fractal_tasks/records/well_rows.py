@@ -1,4 +1,4 @@
-"""The same ROI table in all acquisitions of a well."""
+"""The ROIs of all acquisitions of a well, those that belong together under one name."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -6,13 +6,11 @@ from functools import cached_property
 
 from fractal_tasks.errors import MissingStepError
 from fractal_tasks.model import Measurement, RowKey
+from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.storage.plate.default_rois import find_roi_table
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    check_same_rois,
-    read_roi_table,
-)
+from fractal_tasks.storage.plate.roi_tables import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_to_pixels
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms.boxes import PixelBox
@@ -25,6 +23,11 @@ class AcquisitionRows:
     image: OpenImage
     acquisition: int
     table: RoiTableData
+    """The rows that have a partner in the reference, by the partner's name, which is
+    also theirs here."""
+
+    unsure: frozenset[RowKey] = frozenset()
+    """Rows that nothing but their order pairs with the reference's."""
 
     @property
     def keys(self) -> list[RowKey]:
@@ -38,6 +41,12 @@ class AcquisitionRows:
             RowKey(name): roi_to_pixels(roi, self.image, self.where(RowKey(name)))
             for name, roi in self.table.rois.items()
         }
+
+    def without(self, keys: Collection[RowKey]) -> "AcquisitionRows":
+        """Leave rows out."""
+        names = {key.roi for key in keys}
+        rois = {k: roi for k, roi in self.table.rois.items() if k not in names}
+        return replace(self, table=replace(self.table, rois=rois))
 
     def where(self, key: RowKey) -> str:
         """Name a row in errors and in the log."""
@@ -65,15 +74,21 @@ class AcquisitionRows:
 
 @dataclass(frozen=True)
 class WellRows:
-    """The acquisitions of a well, all with the same ROIs."""
+    """The acquisitions of a well; the others have ROIs of the reference, or fewer."""
 
     reference: AcquisitionRows
     others: tuple[AcquisitionRows, ...]
 
     @property
     def well_url(self) -> str:
-        """Url of the well."""
-        return self.reference.image.url.well_url
+        """Url of the well; the reference may be in another plate."""
+        return self.acquisitions[-1].image.url.well_url
+
+    @property
+    def written(self) -> tuple[AcquisitionRows, ...]:
+        """All that get a registered table: not a reference in another plate."""
+        own = self.reference.image.url.well_url == self.well_url
+        return self.acquisitions if own else self.others
 
     @property
     def acquisitions(self) -> tuple[AcquisitionRows, ...]:
@@ -82,30 +97,45 @@ class WellRows:
 
     def without(self, keys: Collection[RowKey]) -> "WellRows":
         """Leave rows out of all tables."""
-        names = {key.roi for key in keys}
-
-        def shorten(rows: AcquisitionRows) -> AcquisitionRows:
-            rois = {k: roi for k, roi in rows.table.rois.items() if k not in names}
-            return replace(rows, table=replace(rows.table, rois=rois))
-
-        return WellRows(shorten(self.reference), tuple(map(shorten, self.others)))
+        others = tuple(rows.without(keys) for rows in self.others)
+        return WellRows(self.reference.without(keys), others)
 
 
 def read_well_rows(acquisitions: Mapping[ImageUrl, int], table: str) -> WellRows:
-    """Open the images of a well and read a ROI table of each.
+    """Open the images of a well, read a ROI table of each, and pair the rows.
 
     Args:
         acquisitions: Acquisition by image, reference first.
         table: Name of the table.
 
     Raises:
-        InvalidDataError: An image or table cannot be read, or the ROIs differ.
+        InvalidDataError: An image or table cannot be read, or no ROIs belong together.
     """
-    images = [open_image(url) for url in acquisitions]
-    reference, *others = (
-        AcquisitionRows(image, acquisitions[image.url], read_roi_table(image, table))
-        for image in images
+    first, *others = (open_image(url) for url in acquisitions)
+    reference = AcquisitionRows(
+        first, acquisitions[first.url], find_roi_table(first, table)
     )
-    rows = WellRows(reference, tuple(others))
-    check_same_rois({one.image.url: one.table for one in rows.acquisitions})
-    return rows
+    return WellRows(
+        reference,
+        tuple(
+            _read_paired(image, acquisitions[image.url], reference) for image in others
+        ),
+    )
+
+
+def _read_paired(
+    image: OpenImage, acquisition: int, reference: AcquisitionRows
+) -> AcquisitionRows:
+    """Read the rows of an acquisition under the names of the reference's."""
+    table = find_roi_table(image, reference.table.name, reference.image)
+    pairing = pair_rois(reference.image, reference.table, image, table)
+    rois = {
+        partner: table.rois[own].model_copy(update={"name": partner})
+        for own, partner in pairing.partners.items()
+    }
+    unsure = frozenset(
+        RowKey(pairing.partners[own])
+        for own, how in pairing.paired_by.items()
+        if how == "order"
+    )
+    return AcquisitionRows(image, acquisition, replace(table, rois=rois), unsure)

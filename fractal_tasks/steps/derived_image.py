@@ -13,7 +13,7 @@ from fractal_tasks.storage.pixels.pyramid import write_pyramid
 from fractal_tasks.storage.plate.images import list_labels, list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import RECORD_KEY, own_columns_known
-from fractal_tasks.storage.upstream import finished_writes
+from fractal_tasks.storage.upstream import finished_writes, open_container
 from fractal_tasks.storage.urls import ImageUrl, Location
 
 if TYPE_CHECKING:
@@ -109,9 +109,10 @@ def _create_like(
     store = files_of(build).open_store(build, read_only=False)
     # A group, as ngio itself would refuse a place where the marker of a build lies.
     group = zarr.create_group(store, zarr_format=old.metadata.zarr_format)
-    container = source.container.derive_image(group)
+    source.container.derive_image(group)
     # With all attributes, also those ngio does not know: they hold for both.
     group.attrs.put({**old.attrs.asdict(), RECORD_KEY: dict(record)})
+    container = open_container(group, "r+")
     known = {path.split("/")[0] for path in source.container.level_paths}
     files = files_of(source.url, build)
     for name in files_of(source.url).list_folders(source.url.location):
@@ -165,10 +166,7 @@ def _validate(source: OpenImage, labels: Sequence[str], build: Location) -> None
     Raises:
         InvalidDataError: Levels, shapes, data types or labels differ.
     """
-    from ngio import open_ome_zarr_container
-
-    store = files_of(build).open_store(build)
-    built = open_ome_zarr_container(store, mode="r", cache=True)
+    built = open_container(files_of(build).open_store(build))
     found = _describe(built, built.list_labels())
     needed = _describe(source.container, labels)
     if found != needed:

@@ -1,7 +1,7 @@
 """Judge the estimates of a well together, and write the registered ROI tables."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from fractal_tasks.errors import InvalidDataError
@@ -13,6 +13,7 @@ from fractal_tasks.model import (
     RowKey,
     Verdict,
     View,
+    find_outcome,
     find_outcomes,
     place_views,
 )
@@ -20,20 +21,19 @@ from fractal_tasks.records.plans import check_translation
 from fractal_tasks.records.provenance import Record, fingerprint, fingerprint_rows
 from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
-from fractal_tasks.records.well_rows import WellRows, read_well_rows
+from fractal_tasks.records.well_rows import AcquisitionRows, WellRows, read_well_rows
 from fractal_tasks.steps.registered_tables import (
     RegisteredAcquisition,
     write_registered_tables,
+    write_unregistered_table,
 )
+from fractal_tasks.steps.unsure_pairs import leave_out_unsure
 from fractal_tasks.steps.well_checks import check_well
 from fractal_tasks.steps.well_verdicts import Verdicts, find_verdicts
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    read_roi_table,
-)
+from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
 from fractal_tasks.storage.plate.wells import read_acquisition_of_each
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
@@ -47,79 +47,111 @@ def judge_well(
     plate: PlateEvidence | None,
     settings: ConsensusSettings,
     *,
+    unsure: Collection[ImageUrl] = (),
     rerun: bool = False,
 ) -> dict[ImageUrl, Outcome]:
     """Judge a well, and write a registered ROI table into each of its acquisitions.
 
     Args:
-        urls: The images of the well, reference first.
+        urls: The images of the well, reference first; that may be of another plate,
+            and is then only read.
         plate: What the other wells of its plate say.
         settings: How it is judged, and what is kept.
+        unsure: Images that are paired with the reference by order alone.
         rerun: Whether to judge again what was judged in the same way already.
 
     Returns:
-        What became of each image.
+        What became of each image of the well.
 
     Raises:
         InvalidInputError: An argument does not fit the images.
-        InvalidDataError: ROI tables differ, there is no common region, or estimates are
-            not believed, and that must not be.
+        InvalidDataError: No ROIs belong together, there is no common region, or
+            estimates are not believed, and that must not be.
         MissingStepError: *Calculate* has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """
-    for url in urls:
+    written = [url for url in urls if url.well_url == urls[-1].well_url]
+    for url in written:
         files_of(url).check_writable(url)
     acquisitions = read_acquisition_of_each(urls)
-    with working_on(*urls):
+    with working_on(*written):
         well = read_well_rows(acquisitions, settings.input_roi_table)
         check_well(well, settings)
         reference_tables = snapshot_roi_tables(
             well.reference.image, skip=settings.registered_roi_table
         )
-        record = _make_record(well, reference_tables, plate, settings)
+        record = _make_record(well, reference_tables, plate, unsure, settings)
         if not rerun and _is_judged(well, record, settings.registered_roi_table):
             logger.info(
                 "Well %s: its %d acquisitions were judged from the same estimates in "
                 "the same way: nothing to do",
                 well.well_url,
-                len(well.acquisitions),
+                len(well.written),
             )
             return _read_outcomes(well, settings.registered_roi_table)
-        well, found = find_verdicts(well, plate, settings)
-        _check_applicable(well, found)
-        well, verdicts, placements = _place(well, found, settings)
-        write_registered_tables(
-            [
-                RegisteredAcquisition(rows, own_verdicts, own_placements)
-                for rows, own_verdicts, own_placements in zip(
-                    well.acquisitions, verdicts, placements, strict=True
-                )
-            ],
-            reference_tables,
-            record,
+        sure = leave_out_unsure(well, unsure, settings.min_confidence)
+        registered = _judge(sure, plate, settings) if sure.others else []
+        write_registered_tables(registered, reference_tables, record)
+        return _find_outcomes(registered) | _write_others(well, registered, record)
+
+
+def _judge(
+    well: WellRows, plate: PlateEvidence | None, settings: ConsensusSettings
+) -> list[RegisteredAcquisition]:
+    """Say of each row what is used, and where its pixels go."""
+    well, found = find_verdicts(well, plate, settings)
+    _check_applicable(well, found)
+    well, verdicts, placements = _place(well, found, settings)
+    return [
+        RegisteredAcquisition(rows, own_verdicts, own_placements)
+        for rows, own_verdicts, own_placements in zip(
+            well.acquisitions, verdicts, placements, strict=True
         )
-    return find_outcomes(
+    ]
+
+
+def _find_outcomes(
+    registered: Sequence[RegisteredAcquisition],
+) -> dict[ImageUrl, Outcome]:
+    """Say what became of the images of the well, without a reference elsewhere."""
+    found = find_outcomes(
         {
-            rows.image.url: [verdict.status for verdict in own.values()]
-            for rows, own in zip(well.acquisitions, verdicts, strict=True)
+            one.rows.image.url: [verdict.status for verdict in one.verdicts.values()]
+            for one in registered
         }
     )
+    wells = {one.rows.image.url.well_url for one in registered[1:]}
+    return {url: outcome for url, outcome in found.items() if url.well_url in wells}
+
+
+def _write_others(
+    well: WellRows, registered: Sequence[RegisteredAcquisition], record: Record
+) -> dict[ImageUrl, Outcome]:
+    """Note in the images that are not registered to anything that they are not."""
+    done = {one.rows.image.url for one in registered}
+    others = [rows for rows in well.written if rows.image.url not in done]
+    for rows in others:
+        write_unregistered_table(rows, well.reference, record)
+    return dict.fromkeys((rows.image.url for rows in others), "none")
 
 
 def _make_record(
     well: WellRows,
     reference_tables: Mapping[str, RoiTableData],
     plate: PlateEvidence | None,
+    unsure: Collection[ImageUrl],
     settings: ConsensusSettings,
 ) -> Record:
     """Say what the result depends on; fingerprints are of content, not of files."""
+    home = well.acquisitions[-1].image.url
     inputs = {
-        f"image {rows.image.url.image_path}": fingerprint(
+        f"image {rows.image.url.seen_from(home)}": fingerprint(
             [fingerprint_rows(rows.table), rows.image.shape, rows.image.spacing_um]
         )
         for rows in well.acquisitions
     }
-    inputs["reference_image"] = well.reference.image.url.image_path
+    inputs["reference_image"] = well.reference.image.url.seen_from(home)
+    inputs["unsure"] = fingerprint(sorted(url.seen_from(home) for url in unsure))
     inputs["reference_tables"] = fingerprint(
         [name, fingerprint_rows(table)] for name, table in reference_tables.items()
     )
@@ -130,7 +162,7 @@ def _make_record(
 def _is_judged(well: WellRows, record: Record, registered_table: str) -> bool:
     """Whether all acquisitions have the tables that this step would write."""
     return all(
-        _has_record(rows.image, registered_table, record) for rows in well.acquisitions
+        _has_record(rows.image, registered_table, record) for rows in well.written
     )
 
 
@@ -147,14 +179,15 @@ def _has_record(image: OpenImage, registered_table: str, record: Record) -> bool
 
 def _read_outcomes(well: WellRows, registered_table: str) -> dict[ImageUrl, Outcome]:
     """Give what `judge_well` returned when it wrote the tables that are there."""
-    return find_outcomes(
-        {
-            image.url: [
-                row.status for row in read_registered_rows(image, registered_table)
-            ]
-            for image in (rows.image for rows in well.acquisitions)
-        }
-    )
+    found: dict[ImageUrl, Outcome] = {}
+    for rows in well.written:
+        table = read_roi_table(rows.image, registered_table)
+        stored = ConsensusRecord.read(table.record)
+        verdicts = read_registered_rows(rows.image, registered_table)
+        is_placed = stored is not None and stored.placements
+        statuses = [row.status for row in verdicts] if is_placed else []
+        found[rows.image.url] = find_outcome(statuses)
+    return found
 
 
 def _check_applicable(well: WellRows, verdicts: Sequence[Verdicts]) -> None:
@@ -177,8 +210,11 @@ def _place(
     placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
     unseen: dict[RowKey, str] = {}
     for key in well.reference.keys:
-        own = [of_acquisition[key] for of_acquisition in verdicts]
-        views = _view(well, key, own)
+        # Those that have this row: the reference, and what is paired with it.
+        members = [index for index, of in enumerate(verdicts) if key in of]
+        seen = [well.acquisitions[index] for index in members]
+        own = [verdicts[index][key] for index in members]
+        views = _view(seen, key, own)
         placed = place_views(views[0], views[1:], settings.keep)
         gone = [one.destination.is_empty for one in placed]
         if any(gone):
@@ -186,23 +222,25 @@ def _place(
                 _stay(verdict) if away and verdict.status == "unresolved" else verdict
                 for away, verdict in zip(gone, own, strict=True)
             ]
-            views = _view(well, key, own)
+            views = _view(seen, key, own)
             placed = place_views(views[0], views[1:], settings.keep)
         if any(placement.destination.is_empty for placement in placed):
-            unseen[key] = _describe_shifts(well, views)
+            unseen[key] = _describe_shifts(seen, views)
             continue
         logger.info(
             "%s: rounding to whole pixels leaves at most %.2f px",
             key,
             max(view.residual_px for view in views),
         )
-        for index, (verdict, placement) in enumerate(zip(own, placed, strict=True)):
+        for index, verdict, placement in zip(members, own, placed, strict=True):
             used[index][key] = verdict
             placements[index][key] = placement
     return _without_unseen(well, unseen), used, placements
 
 
-def _view(well: WellRows, key: RowKey, verdicts: Sequence[Verdict]) -> list[View]:
+def _view(
+    seen: Sequence[AcquisitionRows], key: RowKey, verdicts: Sequence[Verdict]
+) -> list[View]:
     """Give how each acquisition sees a row.
 
     Where a ROI is not known to be, it must not cost the others any pixels.
@@ -214,7 +252,7 @@ def _view(well: WellRows, key: RowKey, verdicts: Sequence[Verdict]) -> list[View
             verdict.candidate.transform,
             is_sure=verdict.status != "unresolved",
         )
-        for rows, verdict in zip(well.acquisitions, verdicts, strict=True)
+        for rows, verdict in zip(seen, verdicts, strict=True)
     ]
 
 
@@ -227,10 +265,10 @@ def _stay(verdict: Verdict) -> Verdict:
     )
 
 
-def _describe_shifts(well: WellRows, views: Sequence[View]) -> str:
+def _describe_shifts(seen: Sequence[AcquisitionRows], views: Sequence[View]) -> str:
     return "; ".join(
         f"acquisition {rows.acquisition}: {view.displacement_um} um"
-        for rows, view in zip(well.acquisitions, views, strict=True)
+        for rows, view in zip(seen, views, strict=True)
     )
 
 

@@ -1,8 +1,10 @@
 """Estimate how each ROI of an acquisition moved against the reference, and store it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -10,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import DEFAULT_MIN_CONFIDENCE, CalculateSettings, Candidate
 from fractal_tasks.records.provenance import Record, fingerprint_rois
-from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.records.rows import RoiRecord, without_record
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
@@ -18,8 +20,9 @@ from fractal_tasks.registration.patch import Patch
 from fractal_tasks.steps.roi_pairs import (
     RoiPair,
     Side,
+    choose_channel,
+    open_pairs,
     open_sides,
-    pair_rois,
     prepare_pair,
 )
 from fractal_tasks.storage.files import files_of
@@ -31,6 +34,9 @@ from fractal_tasks.storage.plate.roi_tables import (
 from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
+
+if TYPE_CHECKING:
+    from ngio import Roi
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +54,7 @@ def measure_rois(
     method: RegistrationMethod,
     settings: CalculateSettings,
     *,
+    channels: Mapping[str, str] = MappingProxyType({}),
     rerun: bool = False,
 ) -> None:
     """Estimate the transform of each ROI, and store it in the acquisition's ROI table.
@@ -57,6 +64,8 @@ def measure_rois(
         reference: What it is compared with.
         method: How; `settings.method` says the same.
         settings: What is compared.
+        channels: Channel of each acquisition (by id, as text) that has another one than
+            `settings.wavelength_id`; a reference in another plate never has.
         rerun: Whether to measure again what was measured in the same way already.
 
     Raises:
@@ -67,11 +76,12 @@ def measure_rois(
     files_of(url).check_writable(url)
     acquisition = read_acquisition(url)
     with working_on(url):
-        fixed, moving = open_sides(reference, url, settings)
+        chosen = _choose_channels(url, reference, channels, settings)
+        fixed, moving = open_sides(reference, url, settings, chosen)
         check_table_replaceable(url, settings.input_roi_table)
-        pairs = pair_rois(fixed, moving, method, settings)
+        pairs = open_pairs(fixed, moving, method, settings)
         record = Record.of("calculate_registration", _inputs(fixed, moving), settings)
-        if not rerun and _is_measured(moving, record):
+        if not rerun and _is_measured(moving, pairs, record):
             logger.info(
                 "%s: its %d ROIs were measured from the same images in the same way: "
                 "nothing to do",
@@ -89,16 +99,41 @@ def measure_rois(
         replace_roi_table(
             url,
             settings.input_roi_table,
-            rois=[one.to_roi(moving.table.rois[one.key.roi]) for one in records],
+            rois=_write_rows(moving, records),
             meta=moving.table.meta,
             record=record.to_json(),
         )
     _log_summary(url, acquisition, records)
 
 
+def _choose_channels(
+    url: ImageUrl,
+    reference: ImageUrl,
+    channels: Mapping[str, str],
+    settings: CalculateSettings,
+) -> tuple[str, str]:
+    """Give the channels of reference and acquisition, as they were asked for."""
+    own = choose_channel(url, channels, settings.wavelength_id)
+    if reference.plate_url != url.plate_url:
+        # Its acquisitions are counted by themselves.
+        return settings.wavelength_id, own
+    return choose_channel(reference, channels, settings.wavelength_id), own
+
+
+def _write_rows(side: Side, records: Sequence[RoiRecord]) -> list["Roi"]:
+    """Give all rows of a table; those without a record lose that of an earlier run."""
+    found = {record.key.roi: record for record in records}
+    return [
+        found[name].to_roi(roi) if name in found else without_record(roi)
+        for name, roi in side.table.rois.items()
+    ]
+
+
 def _inputs(fixed: Side, moving: Side) -> dict[str, str]:
     return {
-        "reference_image": fixed.image.url.image_path,
+        "reference_image": fixed.image.url.seen_from(moving.image.url),
+        "reference_channel": str(fixed.channel),
+        "channel": str(moving.channel),
         "reference_pixels": fingerprint_pixels(fixed.image),
         "reference_rois": fingerprint_rois(fixed.table),
         "pixels": fingerprint_pixels(moving.image),
@@ -106,16 +141,16 @@ def _inputs(fixed: Side, moving: Side) -> dict[str, str]:
     }
 
 
-def _is_measured(side: Side, record: Record) -> bool:
+def _is_measured(side: Side, pairs: Sequence[RoiPair], record: Record) -> bool:
     """Whether the table is what this step would write, as far as rows can be lost."""
     stored = Record.read(side.table.record)
     if stored is None or not stored.is_of(record):
         return False
-    rows = side.table.rois.items()
+    rows = {pair.key.roi: side.table.rois[pair.key.roi] for pair in pairs}
     try:
         return all(
             RoiRecord.from_roi(roi, side.image, side.image.where(name)).candidates
-            for name, roi in rows
+            for name, roi in rows.items()
         )
     except InvalidDataError:
         # All later steps say of such a row: measure again.

@@ -23,6 +23,7 @@ from fractal_tasks.storage.plate.roi_tables import (
     write_rois,
 )
 from fractal_tasks.storage.plate.rois import roi_extent_um
+from fractal_tasks.storage.upstream import open_container
 from fractal_tasks.storage.urls import Location
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import AXES, box_from_um
@@ -140,8 +141,6 @@ def _remade_masking_table(
     image: OpenImage, name: str, build: Location, labels: Sequence[str]
 ) -> RoiTableData | None:
     """Make a masking ROI table from the registered label; None without its label."""
-    from ngio import open_ome_zarr_container
-
     old = read_roi_table(image, name)
     label = image.container.get_masking_roi_table(name).reference_label
     if label is None or label not in labels:
@@ -153,9 +152,7 @@ def _remade_masking_table(
             label,
         )
         return None
-    built = open_ome_zarr_container(
-        files_of(build).open_store(build), mode="r", cache=True
-    )
+    built = open_container(files_of(build).open_store(build))
     extras = {roi.label: roi.model_extra or {} for roi in old.rois.values()}
     rois = {
         str(roi.name): roi.model_copy(update=extras.get(roi.label, {}))

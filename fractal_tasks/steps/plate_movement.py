@@ -14,10 +14,11 @@ from fractal_tasks.qc.plate import (
     predict_movement,
 )
 from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.storage.plate.grouping import RegistrationGroup
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
-from fractal_tasks.storage.plate.wells import RegistrationGroup, read_acquisition
+from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Vector
 
@@ -42,11 +43,11 @@ def read_centres(
     groups: Sequence[RegistrationGroup], input_roi_table: str
 ) -> list[AcquisitionCentre]:
     """Read how each acquisition of each well moved, in plates of several wells."""
-    wells = Counter(group.reference.plate_url for group in groups)
+    wells = Counter(group.home.plate_url for group in groups)
     images = [
         image
         for group in groups
-        if wells[group.reference.plate_url] > 1
+        if wells[group.home.plate_url] > 1
         for image in group.others
     ]
     centres = []

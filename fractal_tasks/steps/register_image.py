@@ -19,7 +19,6 @@ from fractal_tasks.steps.registered_pixels import (
     warn_of_overlaps,
 )
 from fractal_tasks.storage.files import files_of
-from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.fingerprint import fingerprint_image
 from fractal_tasks.storage.plate.images import list_labels, list_tables, open_labels
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
@@ -48,8 +47,11 @@ class ApplyOrder:
     """Whether to make again what was made in the same way already."""
 
 
-def register_image(order: ApplyOrder) -> None:
+def register_image(order: ApplyOrder) -> bool:
     """Write the registered version of an image.
+
+    Returns:
+        Whether there is one; not if *consensus* found nothing to register it to.
 
     Raises:
         InvalidInputError: An argument does not fit the image.
@@ -58,27 +60,33 @@ def register_image(order: ApplyOrder) -> None:
         PublishError: Writing failed; the image is untouched.
     """
     acquisition = read_acquisition(order.url)
-    if order.target != order.url:
-        _check_plate(order.url)
     with working_on(order.url, order.target):
         image = open_image(order.url)
         if _is_done(image, order):
-            return
+            return True
         plan = read_plan(image, order.registered_roi_table, order.reference_acquisition)
+        if plan is not None and not plan.placements:
+            logger.info(
+                "%s is not registered to anything: left as it is", order.url.zarr_url
+            )
+            return False
         if plan is not None:
             _write(image, order, plan, acquisition)
-            return
-        reference = find_reference(image, order.reference_acquisition)
+            return True
+        reference = find_reference(
+            image, order.registered_roi_table, order.reference_acquisition
+        )
     # All locks are taken at once, in the order of all other workers: whoever held one
     # and waited for another could be waited for.
     with working_on(order.url, order.target, reference):
         image = open_image(order.url)
         if _is_done(image, order):
-            return
+            return True
         plan = plan_from_reference(
             image, open_image(reference), order.registered_roi_table
         )
         _write(image, order, plan, acquisition)
+    return True
 
 
 def _is_done(image: OpenImage, order: ApplyOrder) -> bool:
@@ -101,23 +109,6 @@ def _is_done(image: OpenImage, order: ApplyOrder) -> bool:
         order.registered_roi_table,
     )
     return True
-
-
-def _check_plate(image: ImageUrl) -> None:
-    """Check that there is a plate to which an image can be added.
-
-    Raises:
-        InvalidDataError: There is no plate metadata.
-    """
-    from ngio import open_ome_zarr_plate
-
-    with reading(
-        f"{image.plate_url}: found no metadata of an OME-Zarr plate, which has to list "
-        "the new image",
-        "Check the zarr_url, or use overwrite_input=True.",
-    ):
-        store = files_of(image).open_store(image.plate)
-        _ = open_ome_zarr_plate(store, mode="r").meta
 
 
 def _write(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fractal_tasks.model import Placement, RowKey, Verdict
 from fractal_tasks.records.provenance import Record
-from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.records.rows import RoiRecord, without_record
 from fractal_tasks.records.stored_plan import (
     ConsensusRecord,
     StoredPlacement,
@@ -63,7 +63,9 @@ def write_registered_tables(
     """Write the registered table into every acquisition of a well.
 
     Args:
-        well: The acquisitions, reference first; the caller holds their locks.
+        well: The acquisitions, reference first, which may be of another plate and is
+            then only read; the caller holds the locks of the others. Without any,
+            nothing is done.
         reference_tables: The further ROI tables of the reference, by name.
         record: What the tables were made from; `registered_roi_table` in its settings
             is their name.
@@ -71,6 +73,8 @@ def write_registered_tables(
     Raises:
         PublishError: A table could not be replaced; the old one is untouched.
     """
+    if not well:
+        return
     name = str(record.settings["registered_roi_table"])
     registered = [one.to_rois() for one in well]
     reference = well[0].rows
@@ -83,10 +87,13 @@ def write_registered_tables(
     frozen_tables = {
         table.name: StoredTable.of(table) for table in (*reference_tables.values(), own)
     }
+    home = well[-1].rows.image.url
     for one, rois in zip(well, registered, strict=True):
+        if one.rows.image.url.well_url != home.well_url:
+            continue
         plan = ConsensusRecord(
             **dict(record),
-            reference_image=reference.image.url.image_path,
+            reference_image=reference.image.url.seen_from(home),
             placements=tuple(
                 StoredPlacement.of(key, placement)
                 for key, placement in one.placements.items()
@@ -102,9 +109,52 @@ def write_registered_tables(
         )
     logger.info(
         "Well %s: wrote table %r into %d acquisitions",
-        reference.image.url.well_url,
+        home.well_url,
         name,
         len(well),
+    )
+
+
+def write_unregistered_table(
+    rows: AcquisitionRows, reference: AcquisitionRows, record: Record
+) -> None:
+    """Write a registered table that says that an image is not registered.
+
+    It has no placements, so that *apply* leaves the image as it is.
+
+    Args:
+        rows: Those of the image; the caller holds its lock.
+        reference: What it might have been registered to; the same if there is nothing
+            else in the well.
+        record: What was looked at.
+
+    Raises:
+        PublishError: The table could not be replaced; the old one is untouched.
+    """
+    rois = [without_record(roi) for roi in rows.table.rois.values()]
+    if rows is not reference:
+        rois = [
+            RoiRecord.of(
+                roi,
+                rows.image,
+                rows.read_measurements()[RowKey(str(roi.name))].candidates,
+                status="unresolved",
+                reason="paired with the reference by order alone, and not alike",
+            ).to_roi(roi)
+            for roi in rois
+        ]
+    plan = ConsensusRecord(
+        **dict(record),
+        reference_image=reference.image.url.seen_from(rows.image.url),
+        placements=(),
+        reference_tables={},
+    )
+    replace_roi_table(
+        rows.image.url,
+        str(record.settings["registered_roi_table"]),
+        rois=rois,
+        meta=plain_meta(rows.table.meta.backend),
+        record=plan.to_json(),
     )
 
 

@@ -1,12 +1,14 @@
 """The ROIs of two acquisitions, opened pairwise and prepared for registration."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.model import CalculateSettings, RowKey
+from fractal_tasks.model import CalculateSettings, Pairing, RowKey
+from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.fixed_pattern import FixedPattern, MaskedPatch
 from fractal_tasks.registration.patch import (
@@ -21,21 +23,18 @@ from fractal_tasks.storage.pixels.roi_patches import (
     channel_pyramid,
     roi_pyramid,
 )
-from fractal_tasks.storage.plate.images import (
-    check_level,
-    check_single_timepoint,
-    find_channel,
-)
+from fractal_tasks.storage.plate.channels import find_channel
+from fractal_tasks.storage.plate.default_rois import find_roi_table
+from fractal_tasks.storage.plate.images import check_single_timepoint, find_level
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    check_same_rois,
-    read_roi_table,
-)
+from fractal_tasks.storage.plate.roi_tables import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_to_pixels
+from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import FloatArray
 from fractal_tasks.transforms.boxes import PixelBox
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,9 @@ class Side:
     image: OpenImage
     levels: list[RoiPatch]
     """The whole channel, finest level first."""
+
+    channel: int
+    """Index of that channel."""
 
     start_level: int
     """Index of the level at which whole ROIs are searched."""
@@ -94,9 +96,11 @@ class SideRoi:
 
 @dataclass(frozen=True)
 class RoiPair:
-    """A ROI of the reference and the one of the same name to be registered."""
+    """A ROI of the reference, and the one to be registered that shows the same."""
 
     key: RowKey
+    """Of the row in the acquisition's table."""
+
     fixed: SideRoi
     moving: SideRoi
 
@@ -107,49 +111,118 @@ class RoiPair:
 
 
 def open_sides(
-    reference: ImageUrl, acquisition: ImageUrl, settings: CalculateSettings
+    reference: ImageUrl,
+    acquisition: ImageUrl,
+    settings: CalculateSettings,
+    channels: tuple[str, str] | None = None,
 ) -> tuple[Side, Side]:
     """Open the two images that are compared, reference first.
 
+    Args:
+        reference: What is compared with.
+        acquisition: What is registered.
+        settings: What is compared.
+        channels: Id, label or index of the channel of each; left out, that of the
+            settings.
+
     Raises:
         InvalidInputError: Channel or level are not in an image.
-        InvalidDataError: An image or table cannot be read, or the ROIs differ.
+        InvalidDataError: An image or table cannot be read.
     """
-    moving = _open_side(acquisition, settings)
-    fixed = _open_side(reference, settings)
-    check_same_rois({reference: fixed.table, acquisition: moving.table})
+    channels = channels or (settings.wavelength_id, settings.wavelength_id)
+    image, reference_image = open_image(acquisition), open_image(reference)
+    fixed = _open_side(reference_image, channels[0], settings, None)
+    moving = _open_side(image, channels[1], settings, reference_image)
     return fixed, moving
 
 
-def _open_side(url: ImageUrl, settings: CalculateSettings) -> Side:
-    image = open_image(url)
+def _open_side(
+    image: OpenImage,
+    channel: str,
+    settings: CalculateSettings,
+    reference: OpenImage | None,
+) -> Side:
     check_single_timepoint(image)
+    index = find_channel(image, channel)
     return Side(
         image=image,
-        levels=channel_pyramid(
-            image.container, find_channel(image, settings.wavelength_id)
-        ),
-        start_level=check_level(image, settings.level_path),
-        table=read_roi_table(image, settings.input_roi_table),
+        levels=channel_pyramid(image.container, index),
+        channel=index,
+        start_level=find_level(image, settings.level_path),
+        table=find_roi_table(image, settings.input_roi_table, reference),
     )
 
 
-def pair_rois(
+def choose_channel(
+    url: ImageUrl, channels: Mapping[str, str], wavelength_id: str
+) -> str:
+    """Give the channel that was asked for in an image: id, label or index.
+
+    Args:
+        url: The image.
+        channels: By acquisition, where it is another one than `wavelength_id`.
+        wavelength_id: The channel of all others.
+
+    Raises:
+        InvalidInputError: A key of `channels` is no number of an acquisition.
+    """
+    odd = [key for key in channels if not key.isdecimal()]
+    if odd:
+        raise InvalidInputError(
+            f"acquisition_wavelength_ids: found the keys {odd}; needed are the numbers "
+            'of acquisitions. Give e.g. {"1": "A02_C02"}.'
+        )
+    by_number = {int(key): channel for key, channel in channels.items()}
+    if not by_number:
+        return wavelength_id
+    return by_number.get(read_acquisition(url), wavelength_id)
+
+
+def open_pairs(
     fixed: Side, moving: Side, method: RegistrationMethod, settings: CalculateSettings
 ) -> list[RoiPair]:
-    """Pair the ROIs of two images by name, in the order of the moving one's table.
+    """Pair the ROIs of two images, in the order of the moving one's table.
 
     Raises:
         InvalidInputError: The method cannot register their number of planes.
-        InvalidDataError: A ROI is not inside its image.
+        InvalidDataError: A ROI is not inside its image, or none have a partner.
     """
+    pairing = pair_rois(fixed.image, fixed.table, moving.image, moving.table)
+    _log_pairing(pairing, fixed, moving)
     pairs = [
-        RoiPair(RowKey(name), fixed.open_roi(name), moving.open_roi(name))
-        for name in moving.table.rois
+        RoiPair(RowKey(name), fixed.open_roi(partner), moving.open_roi(name))
+        for name, partner in pairing.partners.items()
     ]
     for pair in pairs:
         _check_dimensions(pair, method, settings)
     return pairs
+
+
+def _log_pairing(pairing: Pairing, fixed: Side, moving: Side) -> None:
+    """Say what was compared with what, and what was left out."""
+    renamed = [
+        f"{own!r} with {partner!r}"
+        for own, partner in pairing.partners.items()
+        if own != partner
+    ]
+    logger.info(
+        "%s: ROIs are paired with those of %s: %s%s",
+        moving.image.zarr_url,
+        fixed.image.zarr_url,
+        pairing.describe(),
+        f" ({', '.join(renamed)})" if renamed else "",
+    )
+    for image, alone, other in (
+        (moving.image, pairing.moving_alone, fixed.image),
+        (fixed.image, pairing.fixed_alone, moving.image),
+    ):
+        if alone:
+            logger.warning(
+                "%s: the ROIs %s have no partner in %s and are not registered to it",
+                image.zarr_url,
+                list(alone),
+                other.zarr_url,
+            )
 
 
 def _check_dimensions(

@@ -16,12 +16,12 @@ from fractal_tasks.storage.urls import ImageUrl
 
 
 def check_one_well(images: Sequence[ImageUrl]) -> None:
-    """Refuse images of several wells.
+    """Refuse images of several wells; the reference, the first, may be elsewhere.
 
     Raises:
         InvalidInputError: They are.
     """
-    wells = sorted({image.well_url for image in images})
+    wells = sorted({image.well_url for image in images[1:]})
     if len(wells) > 1:
         raise InvalidInputError(
             f"init_args.zarr_url_list: found images of the wells {wells}; needed are "
@@ -39,13 +39,14 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
         PublishError: A folder is not writable, or on another file system.
     """
     for rows in well.acquisitions:
-        check_table_replaceable(rows.image.url, settings.registered_roi_table)
         _ = rows.boxes
+    for rows in well.written:
+        check_table_replaceable(rows.image.url, settings.registered_roi_table)
         _check_not_foreign(rows, settings.registered_roi_table)
     for rows in well.others:
         _check_same_reference(rows, well.reference.image.url)
     if settings.keep == "reference":
-        for rows in well.acquisitions:
+        for rows in well.written:
             check_fill_value(rows.image, settings.fill_value)
 
 
@@ -73,14 +74,15 @@ def _is_replaceable(rows: AcquisitionRows, name: str) -> bool:
 
 def _check_same_reference(rows: AcquisitionRows, reference: ImageUrl) -> None:
     """Refuse estimates against another image than the reference."""
+    needed = reference.seen_from(rows.image.url)
     stored = Record.read(rows.table.record)
-    compared = reference.image_path
-    if stored is not None:
-        compared = stored.inputs.get("reference_image", compared)
-    if compared != reference.image_path:
+    compared = (
+        needed if stored is None else stored.inputs.get("reference_image", needed)
+    )
+    if compared != needed:
         raise InvalidDataError(
             f"Acquisition {rows.acquisition} ({rows.image.zarr_url}): found estimates "
-            f"against image {compared!r} of the well; needed are those against "
-            f"{reference.image_path!r}. Run 'Calculate Registration (image-based)' "
-            "again, with the same reference_acquisition for all tasks."
+            f"against image {compared!r}; needed are those against {needed!r}. Run "
+            "'Calculate Registration (image-based)' again, with the same "
+            "reference_acquisition and reference for all tasks."
         )

@@ -9,13 +9,13 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from ngio import OmeZarrContainer
     from ngio.tables import TablesContainer
     from ngio.tables.v1._roi_table import MaskingRoiTableV1Meta, RoiTableV1Meta
-    from ngio.utils import ZarrGroupHandler
+    from ngio.utils import StoreOrGroup, ZarrGroupHandler
 
 
 def group_handler_of(
@@ -30,6 +30,38 @@ def group_handler_of(
     https://github.com/BioVisionCenter/ngio/blob/main/src/ngio/tables/_tables_container.py
     """
     return container._group_handler
+
+
+def open_container(
+    store: "StoreOrGroup", mode: Literal["r", "r+"] = "r"
+) -> "OmeZarrContainer":
+    """Open an image, whatever its metadata say of the channels.
+
+    Why: ngio refuses an image of which the channels have no window or colour, or the
+    same label twice. This package reads channels by itself (`plate.channels`), so they
+    are kept from ngio.
+    Where: `_attrs_cache` of `ZarrGroupHandler`, ngio 1.1.3,
+    https://github.com/BioVisionCenter/ngio/blob/main/src/ngio/utils/_zarr_utils.py
+    """
+    from ngio import OmeZarrContainer
+    from ngio.utils import ZarrGroupHandler
+
+    handler = ZarrGroupHandler(store=store, cache=True, mode=mode)
+    attributes = handler.load_attrs()
+    ome = attributes.get("ome", attributes)
+    if isinstance(ome, dict):
+        ome.pop("omero", None)
+    handler._attrs_cache = attributes
+    return OmeZarrContainer(group_handler=handler)
+
+
+def attributes_of(container: "OmeZarrContainer") -> dict[str, Any]:
+    """Give the attributes of an image as they are stored, without reading them again.
+
+    Why and where: as `open_container`, which keeps some of them from ngio.
+    """
+    attributes: dict[str, Any] = container._group_handler._group.attrs.asdict()
+    return attributes
 
 
 def roi_table_meta() -> "type[RoiTableV1Meta]":

@@ -166,6 +166,13 @@ class ImageUrl:
         """What follows the first ``_`` in the image's name; '' if there is none."""
         return self.image_path.partition("_")[2]
 
+    def seen_from(self, other: "ImageUrl") -> str:
+        """Name the image as records of another one do.
+
+        The path in the well they share; of an image of another well, the whole url.
+        """
+        return self.image_path if self.well_url == other.well_url else self.zarr_url
+
     def sibling(self, image_path: str) -> "ImageUrl":
         """Give the url of another image of the same well."""
         return parse_image_url(f"{self.well_url}/{image_path}", self.storage_options)

@@ -60,7 +60,7 @@ def apply_registration_to_image(
 
     Returns:
         The image list update: the url of the registered image, and of its origin if
-        the input is kept.
+        the input is kept; the url of the input if it has nothing to be registered to.
 
     Raises:
         InvalidInputError: An argument does not fit the image.
@@ -86,7 +86,7 @@ def apply_registration_to_image(
         reference_acquisition,
         register_labels,
     )
-    register_image(
+    is_there = register_image(
         ApplyOrder(
             url=image,
             target=target,
@@ -97,8 +97,8 @@ def apply_registration_to_image(
             rerun=rerun,
         )
     )
-    update = {"zarr_url": target.zarr_url}
-    if target != image:
+    update = {"zarr_url": (target if is_there else image).zarr_url}
+    if is_there and target != image:
         update["origin"] = image.zarr_url
     return {"image_list_updates": [update]}
 

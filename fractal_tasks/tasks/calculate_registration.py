@@ -6,7 +6,12 @@ from typing import Annotated
 from pydantic import Field, validate_call
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.model import CalculateSettings, Dimensions
+from fractal_tasks.model import (
+    DEFAULT_LEVEL_PATH,
+    DEFAULT_ROI_TABLE,
+    CalculateSettings,
+    Dimensions,
+)
 from fractal_tasks.model.task_arguments import (
     TASK_CONFIG,
     InitArgsRegistration,
@@ -28,18 +33,20 @@ def calculate_registration(
     zarr_url: str,
     init_args: InitArgsRegistration,
     wavelength_id: str,
+    acquisition_wavelength_ids: dict[str, str] = {},  # noqa: B006 (never changed)
     method: Method = PhaseCrossCorrelation(),  # noqa: B008 (frozen)
     lower_rescale_quantile: Quantile = 0.0,
     upper_rescale_quantile: Quantile = 0.99,
-    input_roi_table: str = "FOV_ROI_table",
-    level_path: str = "2",
+    input_roi_table: str = DEFAULT_ROI_TABLE,
+    level_path: str = DEFAULT_LEVEL_PATH,
     dimensions: Dimensions = "auto",
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> None:
     """Estimate how each ROI of this acquisition moved against the reference.
 
-    Every ROI is compared with the ROI of the same name in the reference acquisition.
+    Every ROI is compared with the ROI of the reference acquisition that has its name,
+    or else its place. ROIs without such a partner are left alone, and named in the log.
     The translation in micrometres, with the confidence and the evidence for it, is
     stored in the ROI table of this acquisition. If that was done from the same images
     in the same way already, nothing is done.
@@ -48,8 +55,11 @@ def calculate_registration(
         zarr_url: Url of the image to process (set by the Fractal server).
         init_args: Reference image, found by `init_calculate_registration` (set by the
             Fractal server).
-        wavelength_id: Channel to compare, e.g. `A01_C01`. Choose a stain that is in
+        wavelength_id: Channel to compare: its wavelength id, e.g. `A01_C01`, or else
+            its label, e.g. `DAPI`, or its index, e.g. `0`. Choose a stain that is in
             every acquisition, such as the nuclear stain.
+        acquisition_wavelength_ids: Channel of acquisitions in which it is another one,
+            by the number of the acquisition, e.g. `{"1": "A02_C02"}`.
         method: How the images are compared. `phase_cross_correlation` suits most
             images, in 2D and 3D; `chi2_shift` compares intensities directly, 2D only.
         lower_rescale_quantile: Intensities below this quantile (0 to 1) are treated as
@@ -58,10 +68,11 @@ def calculate_registration(
             that stand out from the background are treated as equal. Lower it, e.g. to
             `0.9`, if there is bright debris.
         input_roi_table: ROIs to register one by one, e.g. `FOV_ROI_table` for the
-            fields of view or `well_ROI_table` for the whole well at once.
+            fields of view or `well_ROI_table` for the whole well at once. Where
+            the default is missing, the whole image is one ROI.
         level_path: Resolution level at which the whole ROI is searched, e.g. `2`. A
             lower number sees finer structure and takes longer. The result is refined at
-            full resolution in any case.
+            full resolution in any case. Without level `2`, one like it is the default.
         dimensions: `2d` registers the maximum projection in y and x and leaves z alone,
             `3d` registers y, x and z, `auto` is `3d` for stacks and `2d` for one plane.
         rerun: Whether to do again what was done from the same input in the same way
@@ -92,13 +103,9 @@ def calculate_registration(
         level_path=level_path,
         dimensions=dimensions,
     )
-    logger.info(
-        "calculate_registration: %s onto %s, %s",
-        image.zarr_url,
-        reference.zarr_url,
-        settings,
-    )
-    measure_rois(image, reference, method, settings, rerun=rerun)
+    logger.info("calculate_registration: %s, %s, %s", zarr_url, init_args, settings)
+    channels = acquisition_wavelength_ids
+    measure_rois(image, reference, method, settings, channels=channels, rerun=rerun)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def find_registration_consensus(
     already, nothing is done.
 
     Args:
-        zarr_url: Url of the reference image of the well (set by the Fractal server).
+        zarr_url: Url of the reference image of the well, or, if that is of another
+            plate, of an image of the well (set by the Fractal server).
         init_args: Images of all acquisitions of the well, found by
             `init_find_registration_consensus` (set by the Fractal server).
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`.
@@ -77,13 +78,14 @@ def find_registration_consensus(
 
     Raises:
         InvalidInputError: An argument does not fit the images.
-        InvalidDataError: ROI tables differ, there is no common region, or estimates are
-            not believed, with `rejected="error"`, or in no ROI, with `"exclude"`.
+        InvalidDataError: No ROIs belong together, there is no common region, or
+            estimates are not believed, with `rejected="error"`, or in no ROI, with
+            `"exclude"`.
         MissingStepError: "Calculate Registration (image-based)" has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """
     options = parse_storage_options(storage_options)
-    reference = parse_image_url(zarr_url, options)
+    reference = parse_image_url(init_args.reference_zarr_url or zarr_url, options)
     others = [parse_image_url(url, options) for url in init_args.zarr_url_list]
     images = [reference, *(image for image in others if image != reference)]
     check_one_well(images)
@@ -98,10 +100,11 @@ def find_registration_consensus(
     logger.info(
         "find_registration_consensus: %d acquisitions of well %s, %s",
         len(images),
-        reference.well_url,
+        images[-1].well_url,
         settings,
     )
-    outcomes = judge_well(images, init_args.plate, settings, rerun=rerun)
+    unsure = [parse_image_url(url, options) for url in init_args.unsure_zarr_urls]
+    outcomes = judge_well(images, init_args.plate, settings, unsure=unsure, rerun=rerun)
     return {
         "image_list_updates": [
             {"zarr_url": image.zarr_url, "attributes": {OUTCOME_ATTRIBUTE: outcome}}

@@ -10,7 +10,7 @@ from fractal_tasks.model.task_arguments import (
     InitArgsRegistration,
     StorageOptionsText,
 )
-from fractal_tasks.storage.plate.wells import group_images
+from fractal_tasks.steps.groups import find_groups
 from fractal_tasks.storage.urls import parse_storage_options
 
 logger = logging.getLogger(__name__)
@@ -22,18 +22,23 @@ def init_calculate_registration(
     zarr_urls: list[str],
     zarr_dir: str,
     reference_acquisition: int = 0,
+    reference: str | None = None,
     storage_options: StorageOptionsText = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Find the reference image of every image to be registered.
 
     Images are grouped by well. If a well has several images per acquisition, an image
-    belongs to the reference image with the same suffix (the text after the first `_`).
+    belongs to the reference image with the same suffix (the text after the first `_`),
+    at the same place, or with the same number. A well without a reference is left out.
 
     Args:
         zarr_urls: Urls of the images to process (set by the Fractal server).
         zarr_dir: Folder of the dataset (set by the Fractal server; not used).
         reference_acquisition: Acquisition that all others are registered to, e.g. `0`.
-            Must be present in every well.
+            Wells without it are left out.
+        reference: Plate that has the reference images, if it is another one than that
+            of the images: each acquisition is then a plate of its own, e.g.
+            `/data/cycle0.zarr`. Wells are paired by their names. It is only read.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
             `{"anon": true}` for public data. Not needed if the environment says it.
             Do not put secrets here: a server stores and shows arguments.
@@ -43,15 +48,20 @@ def init_calculate_registration(
 
     Raises:
         InvalidInputError: A url is not that of an image in a plate.
-        InvalidDataError: A well lacks the reference acquisition, or it is ambiguous.
+        InvalidDataError: No image has a reference, or there is nothing but references.
     """
     logger.info(
-        "init_calculate_registration: %d images, reference_acquisition=%d",
+        "init_calculate_registration: %d images, reference_acquisition=%d, "
+        "reference=%r",
         len(zarr_urls),
         reference_acquisition,
+        reference,
     )
-    groups = group_images(
-        zarr_urls, reference_acquisition, parse_storage_options(storage_options)
+    groups = find_groups(
+        zarr_urls,
+        reference_acquisition,
+        parse_storage_options(storage_options),
+        reference,
     )
     units = [
         {

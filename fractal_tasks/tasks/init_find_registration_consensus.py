@@ -10,8 +10,9 @@ from fractal_tasks.model.task_arguments import (
     InitArgsRegistrationConsensus,
     StorageOptionsText,
 )
+from fractal_tasks.steps.groups import find_groups
 from fractal_tasks.steps.plate_movement import find_plate_evidence, read_centres
-from fractal_tasks.storage.plate.wells import group_images
+from fractal_tasks.storage.plate.grouping import RegistrationGroup
 from fractal_tasks.storage.urls import parse_storage_options
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def init_find_registration_consensus(
     zarr_urls: list[str],
     zarr_dir: str,
     reference_acquisition: int = 0,
+    reference: str | None = None,
     input_roi_table: str = "FOV_ROI_table",
     storage_options: StorageOptionsText = None,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -33,6 +35,8 @@ def init_find_registration_consensus(
         zarr_dir: Folder of the dataset (set by the Fractal server; not used).
         reference_acquisition: Acquisition that all others are registered to, e.g. `0`.
             The same as for "Calculate Registration (image-based)".
+        reference: Plate that has the reference images, if it is another one than that
+            of the images. The same as for "Calculate Registration (image-based)".
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`. It
             says how the other wells of a plate moved, for a well in which no estimate
             can be believed.
@@ -45,27 +49,29 @@ def init_find_registration_consensus(
 
     Raises:
         InvalidInputError: A url is not that of an image in a plate.
-        InvalidDataError: A well lacks the reference acquisition, or it is ambiguous.
+        InvalidDataError: No image has a reference, or there is nothing but references.
     """
     logger.info(
         "init_find_registration_consensus: %d images, reference_acquisition=%d, "
-        "input_roi_table=%r",
+        "reference=%r, input_roi_table=%r",
         len(zarr_urls),
         reference_acquisition,
+        reference,
         input_roi_table,
     )
-    groups = group_images(
-        zarr_urls, reference_acquisition, parse_storage_options(storage_options)
-    )
+    options = parse_storage_options(storage_options)
+    groups = find_groups(zarr_urls, reference_acquisition, options, reference)
     centres = read_centres(groups, input_roi_table)
     units = [
         {
-            "zarr_url": group.reference.zarr_url,
+            "zarr_url": _unit_url(group),
             "init_args": InitArgsRegistrationConsensus(
                 zarr_url_list=[
                     image.zarr_url for image in (group.reference, *group.others)
                 ],
-                plate=find_plate_evidence(group.reference, centres, input_roi_table),
+                reference_zarr_url=group.reference.zarr_url,
+                unsure_zarr_urls=sorted(image.zarr_url for image in group.unsure),
+                plate=find_plate_evidence(group.home, centres, input_roi_table),
             ).model_dump(exclude_none=True),
         }
         for group in groups
@@ -76,6 +82,12 @@ def init_find_registration_consensus(
         len(centres),
     )
     return {"parallelization_list": units}
+
+
+def _unit_url(group: RegistrationGroup) -> str:
+    """Give the reference, or, if that is of another plate, an image that is not."""
+    in_well = group.reference.well_url == group.home.well_url
+    return (group.reference if in_well else group.home).zarr_url
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fractal_tasks.discovery import add_references, discover_images
+from fractal_tasks.discovery import discover_images, find_work
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from fractal_tasks.tasks.apply_registration_to_image import apply_registration_to_image
 from fractal_tasks.tasks.calculate_registration import calculate_registration
@@ -145,7 +145,7 @@ def test_command_line_refuses_any_url_that_is_no_plate(
     # Nothing at all, and what cannot be printed, is refused as an argument.
     is_path = url and url.isprintable()
     place = os.path.basename(os.path.abspath(url)) if is_path else "zarr_url"
-    sandbox.run(lambda: add_references(discover_images([url]), 0), place)
+    sandbox.run(lambda: find_work(discover_images([url]), 0), place)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ngio import open_ome_zarr_container
 
-from fractal_tasks.discovery import add_references, discover_images
+from fractal_tasks.discovery import discover_images, find_work
 from tests.properties.harness import Sandbox, snapshot
 from tests.tasks.plates import (
     REGISTERED,
@@ -62,7 +62,7 @@ JUNK = st.sampled_from(
 
 def discover(urls: list[str]) -> None:
     plate = urls[0].rsplit("/", 3)[0]
-    add_references(discover_images([plate]), 0)
+    find_work(discover_images([plate]), 0)
 
 
 def calculate(urls: list[str]) -> None:
@@ -151,9 +151,9 @@ WELL, IMAGE = "A/01", "A/01/1"
 PLAN = f"{IMAGE}/tables/{REGISTERED}"
 ALL: list[Task] = [consensus, apply]
 DAMAGE: dict[str, tuple[str, Edit, str, list[Task]]] = {
-    "no acquisitions": (
+    "no acquisition": (
         WELL,
-        lambda well: [image.pop("acquisition") for image in images_of(well)],
+        lambda well: images_of(well)[1].pop("acquisition"),
         "with an acquisition",
         ALL,
     ),

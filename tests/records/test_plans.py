@@ -164,13 +164,13 @@ def test_damaged_plan_is_an_error_that_says_what_to_do(plate: Path) -> None:
         assert "'Find Registration Consensus'" in found, name
 
 
-def test_plan_with_a_row_that_the_table_lacks_is_damaged(plate: Path) -> None:
+def test_plan_that_lacks_a_row_of_the_table_is_damaged(plate: Path) -> None:
     stored = make_stored(plate)
     frozen = copy.deepcopy(stored["reference_tables"][TABLE])
     frozen["rois"][0]["name"] = "FOV_9"
     stored["reference_tables"][REGISTERED] = frozen
     write_registered(plate, stored)
-    with pytest.raises(InvalidDataError, match=r"is damaged .*FOV_9"):
+    with pytest.raises(InvalidDataError, match=r"is damaged .*FOV_1"):
         read(plate)
 
 

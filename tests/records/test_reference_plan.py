@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.model import RowKey
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.records.reference_plan import find_reference, plan_from_reference
 from fractal_tasks.transforms import Translation
@@ -89,12 +90,21 @@ def test_roi_without_pixels_is_a_table_that_is_lost(plate: Path) -> None:
         make(plate)
 
 
-def test_rois_that_differ_are_refused(plate: Path) -> None:
+def test_roi_that_the_reference_has_not_is_refused(plate: Path) -> None:
+    write_tables(plate, y_px=(0, 0), height_px=(30, 30))
+    (first, _) = cropped_rois(plate, y_px=0, height_px=30)
+    write_rows(image_url(plate, 0), [first], REGISTERED)
+    with pytest.raises(InvalidDataError, match=r"has the ROIs \['FOV_2'\], which"):
+        make(plate)
+
+
+def test_roi_that_only_the_reference_has_gets_no_pixels(plate: Path) -> None:
     write_tables(plate, y_px=(0, 0), height_px=(30, 30))
     (first, _) = cropped_rois(plate, y_px=0, height_px=30)
     write_rows(image_url(plate, 1), [first], REGISTERED)
-    with pytest.raises(InvalidDataError, match=r"only in .*/0: \['FOV_2'\]"):
-        make(plate)
+    plan = make(plate)
+    assert list(plan.placements) == [RowKey("FOV_1")]
+    assert list(plan.reference_tables[REGISTERED].rois) == ["FOV_1"]
 
 
 def test_roi_that_leaves_the_image_is_refused(plate: Path) -> None:
@@ -104,7 +114,8 @@ def test_roi_that_leaves_the_image_is_refused(plate: Path) -> None:
 
 
 def test_reference_is_found_by_its_acquisition(plate: Path) -> None:
+    write_tables(plate, y_px=(0, 0), height_px=(30, 30))
     image = open_acquisition(plate, 1)
-    assert find_reference(image, 0) == image_url(plate, 0)
+    assert find_reference(image, REGISTERED, 0) == image_url(plate, 0)
     with pytest.raises(InvalidDataError, match="needed is reference_acquisition=7"):
-        find_reference(image, 7)
+        find_reference(image, REGISTERED, 7)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ngio import Roi
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError
 from fractal_tasks.model import RowKey
@@ -54,13 +55,54 @@ def test_roi_out_of_the_image_is_named_when_boxes_are_asked_for(plate: Path) -> 
         _ = rows.boxes
 
 
-def test_rois_have_to_be_the_same_in_any_order(plate: Path) -> None:
+def test_rows_may_have_any_order_and_some_may_be_missing(plate: Path) -> None:
     image = open_acquisition(plate, 1)
     first, second = read_rows(image).rois.values()
     write_rows(image.url, [second, first])
     assert read_well(plate).others[0].keys == [SECOND, FIRST]
     write_rows(image.url, [second])
-    with pytest.raises(InvalidDataError, match=r"only in .*/0: \['FOV_1'\]"):
+    well = read_well(plate)
+    assert well.others[0].keys == [SECOND]
+    assert well.reference.keys == [FIRST, SECOND]
+
+
+def test_rows_have_the_names_of_their_partners(plate: Path) -> None:
+    """They lie at the same places."""
+    image = open_acquisition(plate, 1)
+    first, second = read_rows(image).rois.values()
+    names = [
+        roi.model_copy(update={"name": name})
+        for roi, name in ((first, "x"), (second, "y"))
+    ]
+    write_rows(image.url, names[::-1])
+    rows = read_well(plate).others[0]
+    assert rows.keys == [SECOND, FIRST]
+    assert rows.table.rois["FOV_2"].get("x") == second.get("x")
+    assert rows.table.rois["FOV_2"].name == "FOV_2"
+    assert not rows.unsure
+
+
+def test_rows_without_name_or_place_in_common_are_paired_by_order_and_unsure(
+    plate: Path,
+) -> None:
+    image = open_acquisition(plate, 1)
+    places = {"x": 0.0, "y": 3.0}
+    rois = [
+        Roi.from_values(name=name, slices={"y": (start, 2.0), "x": (start, 2.0)})
+        for name, start in places.items()
+    ]
+    write_rows(image.url, rois)
+    rows = read_well(plate).others[0]
+    assert rows.keys == [FIRST, SECOND]
+    assert rows.unsure == {FIRST, SECOND}
+
+
+def test_nothing_in_common_is_refused_with_what_there_is(plate: Path) -> None:
+    image = open_acquisition(plate, 1)
+    (_, second) = read_rows(image).rois.values()
+    far = second.model_copy(update={"name": "far", "x_micrometer_original": 100.0})
+    write_rows(image.url, [far.update_slice(name="x", new_slice=(5.0, 10.4))])
+    with pytest.raises(InvalidDataError, match=r"/0 has 2, .*/1 has 1, \['far'\]"):
         read_well(plate)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
-from fractal_tasks.model import Candidate, PlateEvidence, WellMovement
+from fractal_tasks.model import Candidate, PlateEvidence, RowKey, WellMovement
 from fractal_tasks.records.plans import read_plan
 from fractal_tasks.records.provenance import Record
+from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.steps.judge_well import judge_well
 from fractal_tasks.steps.well_checks import check_one_well
@@ -27,6 +28,7 @@ from tests.records.plates import (
     image_url,
     open_acquisition,
     read_rows,
+    write_rows,
 )
 from tests.steps.wells import (
     judge,
@@ -85,6 +87,73 @@ def test_image_alone_in_its_well_has_nothing_to_register(measured: Path) -> None
     alone = well_urls(measured)[:1]
     assert judge_well(alone, None, SETTINGS) == {alone[0]: "none"}
     assert judge_well(alone, None, SETTINGS) == {alone[0]: "none"}
+
+
+def test_roi_that_an_acquisition_lacks_does_not_stop_the_others(
+    measured: Path,
+) -> None:
+    image = open_acquisition(measured, 1)
+    write_rows(image.url, [read_rows(image).rois["FOV_2"]])
+    judge(measured)
+    rows = read_rows(open_acquisition(measured, 1), REGISTERED).rois
+    assert list(rows) == ["FOV_2"]
+    assert record_of(measured, 1, "FOV_2").kept == pytest.approx(30 / 32)
+    # Of the reference all of it is kept: nobody else sees it.
+    assert record_of(measured, 0, "FOV_1").kept == 1
+    plan = read_plan(open_acquisition(measured, 1), REGISTERED, 0)
+    assert plan is not None
+    assert list(plan.placements) == [RowKey("FOV_2")]
+    assert list(plan.reference_tables[REGISTERED].rois) == ["FOV_2"]
+
+
+def test_roi_of_another_name_is_registered_under_that_of_the_reference(
+    measured: Path,
+) -> None:
+    image = open_acquisition(measured, 1)
+    renamed = [
+        roi.model_copy(update={"name": f"{name}_new"})
+        for name, roi in read_rows(image).rois.items()
+    ]
+    write_rows(image.url, renamed)
+    judge(measured)
+    rows = read_rows(open_acquisition(measured, 1), REGISTERED).rois
+    assert list(rows) == ["FOV_1", "FOV_2"]
+    assert record_of(measured, 1, "FOV_2").status == "measured"
+
+
+def test_image_that_only_its_order_pairs_and_nothing_confirms_is_left_out(
+    plate: Path,
+) -> None:
+    store_estimates(image_url(plate, 1), dict.fromkeys(BOTH, moved_by(2, 0, 0.5)))
+    urls = well_urls(plate)
+    for _ in range(2):  # The second time nothing is to do, which is told likewise.
+        outcomes = judge_well(urls, None, SETTINGS, unsure={urls[1]})
+        assert outcomes == dict.fromkeys(urls, "none")
+        for acquisition in (0, 1):
+            plan = read_plan(open_acquisition(plate, acquisition), REGISTERED, 0)
+            assert plan is not None
+            assert not plan.placements
+    assert record_of(plate, 1, "FOV_1").status == "unresolved"
+    assert record_of(plate, 0, "FOV_1").status is None
+    assert read_registered_rows(open_acquisition(plate, 0), REGISTERED) == []
+    # It is judged as any other if it is the only candidate after all.
+    assert judge_well(urls, None, SETTINGS)[urls[0]] == "reference"
+
+
+def test_reference_of_another_plate_is_only_read(
+    plate: Path, make_plate: MakePlate
+) -> None:
+    reference = image_url(make_plate("other.zarr", **TINY), 0)
+    store_estimates(image_url(plate, 1), BOTH)
+    before = tree_of(reference.path)
+    urls = [reference, image_url(plate, 1)]
+    for _ in range(2):
+        assert judge_well(urls, None, SETTINGS) == {urls[1]: "measured"}
+    assert tree_of(reference.path) == before
+    plan = read_plan(open_acquisition(plate, 1), REGISTERED, 5)
+    assert plan is not None
+    assert plan.reference_image == reference.zarr_url
+    assert plan.placements[FIRST] == OF_FIRST
 
 
 def test_rows_say_where_the_region_lies_and_what_was_decided(measured: Path) -> None:

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
+from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.rows import RoiRecord
@@ -255,3 +257,49 @@ def test_copy_that_keeps_the_times_is_up_to_date(plate: Path) -> None:
     method = Moves()
     measure(moved, method)
     assert method.calls == []
+
+
+def test_rois_without_a_partner_are_named_and_left_alone(
+    plate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    measure(plate, Moves())
+    image = open_acquisition(plate, 1)
+    first, second = read_rows(image).rois.values()
+    elsewhere = {"name": "FOV_9", "x_micrometer_original": 100.0}
+    between = second.update_slice(name="x", new_slice=(FIELD_UM / 2, FIELD_UM))
+    write_rows(image.url, [first, between.model_copy(update=elsewhere)])
+    with caplog.at_level(logging.WARNING):
+        measure(plate, Moves())
+    assert read_record(plate, "FOV_1").status == "measured"
+    # What was measured for it under another name is gone.
+    assert not read_record(plate, "FOV_9").candidates
+    assert "A/01/1: the ROIs ['FOV_9'] have no partner" in caplog.text
+    assert "A/01/0: the ROIs ['FOV_2'] have no partner" in caplog.text
+    method = Moves()
+    measure(plate, method)
+    assert method.calls == []
+
+
+def test_table_that_was_missing_is_there_when_its_rois_are_measured(
+    plate: Path,
+) -> None:
+    shutil.rmtree(image_url(plate, 1).path / "tables")
+    measure(plate, Moves())
+    assert list(read_rows(open_acquisition(plate, 1)).rois) == ["FOV_1", "FOV_2"]
+    assert read_record(plate, "FOV_2").status == "measured"
+    method = Moves()
+    measure(plate, method)
+    assert method.calls == []
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [({"one": "0"}, r"found the keys \['one'\]"), ({"1": "A07"}, "'A07' fits no")],
+)
+def test_channel_of_an_acquisition_has_to_be_there(
+    plate: Path, channels: dict[str, str], message: str
+) -> None:
+    method = Moves()
+    url, reference = image_url(plate, 1), image_url(plate, 0)
+    with pytest.raises(InvalidInputError, match=message):
+        measure_rois(url, reference, method, settings_for(method), channels=channels)

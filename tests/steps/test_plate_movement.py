@@ -10,7 +10,7 @@ from fractal_tasks.steps.plate_movement import (
     find_plate_evidence,
     read_centres,
 )
-from fractal_tasks.storage.plate.wells import RegistrationGroup, group_images
+from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
 from tests.conftest import MakePlate
 from tests.records.plates import PIXEL_UM, TABLE, TINY, edit_rows, image_url
 from tests.steps.wells import moved_by, store_estimates, well_urls
@@ -30,7 +30,7 @@ def wells(make_plate: MakePlate) -> Path:
 
 def groups_of(plate: Path, wells: list[str]) -> list[RegistrationGroup]:
     urls = [url.zarr_url for well in wells for url in well_urls(plate, well)]
-    return group_images(urls, 0)
+    return group_images(urls, 0).groups
 
 
 def test_centre_of_a_well_is_that_of_its_confident_rois(wells: Path) -> None:

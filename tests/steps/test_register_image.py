@@ -12,12 +12,15 @@ import zarr
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
 from fractal_tasks.records.applied import read_applied_record
+from fractal_tasks.steps.judge_well import judge_well
 from fractal_tasks.steps.register_image import ApplyOrder, register_image
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.wells import read_acquisitions
-from tests.records.plans import PLACEMENTS, cropped_rois
+from tests.conftest import MakePlate
+from tests.records.plans import PLACEMENTS, SETTINGS, cropped_rois
 from tests.records.plates import (
     REGISTERED,
+    TINY,
     edit_rows,
     image_url,
     open_acquisition,
@@ -273,3 +276,47 @@ def test_output_from_which_something_was_taken_is_made_again(
     register_image(task)
     assert tree_of(task.target.path) == expected
     assert "is not whole" in caplog.text
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "beside"])
+def test_image_with_nothing_to_be_registered_to_is_left_as_it_is(
+    plate: Path, in_place: bool
+) -> None:
+    url = image_url(plate, 1)
+    judge_well([url], None, SETTINGS)
+    before = tree_of(url.path.parent)
+    assert register_image(order(plate, in_place=in_place)) is False
+    assert tree_of(url.path.parent) == before
+
+
+def test_roi_that_the_acquisition_lacks_is_empty(judged: Path) -> None:
+    image = open_acquisition(judged, 1)
+    write_rows(image.url, [read_rows(image).rois["FOV_2"]])
+    judge(judged)
+    expected = moved(read_level(image.url.path))
+    expected[..., :32] = 0
+    register_image(order(judged, in_place=True))
+    np.testing.assert_array_equal(read_level(image.url.path), expected)
+
+
+def test_table_changed_by_hand_needs_its_reference_near(
+    plate: Path, make_plate: MakePlate
+) -> None:
+    reference = image_url(make_plate("other.zarr", **TINY), 0)
+    url = image_url(plate, 1)
+    store_estimates(url, dict.fromkeys(("FOV_1", "FOV_2"), moved_by(2, 0)))
+    judge_well([reference, url], None, SETTINGS)
+    assert register_image(order(plate))
+    edit_places(plate)
+    with pytest.raises(InvalidDataError, match=r"an image of another plate.*other"):
+        register_image(order(plate))
+
+
+def edit_places(plate: Path) -> None:
+    """Move the rows of a registered table, with its plan as it was."""
+    image = open_acquisition(plate, 1)
+    table = read_rows(image, REGISTERED)
+    rois = [
+        roi.update_slice(name="y", new_slice=(0.0, 3.25)) for roi in table.rois.values()
+    ]
+    write_rows(image.url, rois, REGISTERED, table.record)

@@ -11,8 +11,8 @@ from fractal_tasks.model import RowKey
 from fractal_tasks.steps.roi_pairs import (
     RoiPair,
     Side,
+    open_pairs,
     open_sides,
-    pair_rois,
     prepare_pair,
 )
 from fractal_tasks.transforms.boxes import PixelBox
@@ -36,10 +36,10 @@ class _OnlyPlanes(Moves):
     dimensionalities: ClassVar[frozenset[int]] = frozenset({2})
 
 
-def open_pairs(plate: Path, **changes: object) -> list[RoiPair]:
+def pairs_of(plate: Path, **changes: object) -> list[RoiPair]:
     settings = settings_for(Moves(), **changes)
     sides = open_sides(image_url(plate, 0), image_url(plate, 1), settings)
-    return pair_rois(*sides, Moves(), settings)
+    return open_pairs(*sides, Moves(), settings)
 
 
 def open_both(plate: Path, **changes: object) -> tuple[Side, Side]:
@@ -51,7 +51,7 @@ def test_rois_are_paired_by_name_in_the_order_of_the_acquisition(plate: Path) ->
     image = open_acquisition(plate, 1)
     first, second = read_rows(image).rois.values()
     write_rows(image.url, [second, first])
-    pairs = open_pairs(plate)
+    pairs = pairs_of(plate)
     assert [pair.key for pair in pairs] == [RowKey("FOV_2"), RowKey("FOV_1")]
     box = PixelBox((0, 0, 32), (1, 32, 64))
     assert pairs[0].fixed.box == pairs[0].moving.box == box
@@ -60,7 +60,7 @@ def test_rois_are_paired_by_name_in_the_order_of_the_acquisition(plate: Path) ->
 
 
 def test_patches_are_the_pixels_of_the_roi(plate: Path) -> None:
-    (_, pair) = open_pairs(plate)
+    (_, pair) = pairs_of(plate)
     fixed, moving = prepare_pair(pair, settings_for(Moves()), None)
     for acquisition, patches in enumerate((fixed, moving)):
         whole = read_level(image_url(plate, acquisition).path)
@@ -73,7 +73,7 @@ def test_patches_are_the_pixels_of_the_roi(plate: Path) -> None:
 
 
 def test_intensities_are_clipped_if_that_is_asked_for(plate: Path) -> None:
-    pair, _ = open_pairs(plate)
+    pair, _ = pairs_of(plate)
     settings = settings_for(Moves(), upper_rescale_quantile=0.5)
     fixed, _ = prepare_pair(pair, settings, None)
     whole = read_level(image_url(plate, 0).path)[0, 0, :, :32]
@@ -85,7 +85,7 @@ def test_intensities_are_clipped_if_that_is_asked_for(plate: Path) -> None:
 
 def test_stack_is_projected_only_for_2d(make_plate: MakePlate) -> None:
     plate = make_plate(**STACK)
-    pair, _ = open_pairs(plate)
+    pair, _ = pairs_of(plate)
     volume, _ = prepare_pair(pair, settings_for(Moves()), None)
     assert volume[0].shape == (3, 32, 32)
     plane, _ = prepare_pair(pair, settings_for(Moves(), dimensions="2d"), None)
@@ -99,14 +99,14 @@ def test_method_for_planes_refuses_a_stack_that_is_not_projected(
 ) -> None:
     sides = open_both(make_plate(**STACK))
     with pytest.raises(InvalidInputError, match="ROI 'FOV_1': found a stack of 3"):
-        pair_rois(*sides, _OnlyPlanes(), settings_for(Moves()))
+        open_pairs(*sides, _OnlyPlanes(), settings_for(Moves()))
     flat = settings_for(Moves(), dimensions="2d")
-    assert len(pair_rois(*sides, _OnlyPlanes(), flat)) == 2
+    assert len(open_pairs(*sides, _OnlyPlanes(), flat)) == 2
 
 
 def test_plane_cannot_be_registered_as_a_volume(plate: Path) -> None:
     with pytest.raises(InvalidInputError, match="ROI 'FOV_1': dimensions='3d'"):
-        open_pairs(plate, dimensions="3d")
+        pairs_of(plate, dimensions="3d")
 
 
 def test_acquisition_with_smaller_pixels_is_given_at_those_of_the_reference(
@@ -116,7 +116,7 @@ def test_acquisition_with_smaller_pixels_is_given_at_those_of_the_reference(
     fine = make_plate("fine.zarr", **{**TINY, "field_size_px": 64})
     settings = settings_for(Moves())
     sides = open_sides(image_url(coarse, 0), image_url(fine, 1), settings)
-    pair, _ = pair_rois(*sides, Moves(), settings)
+    pair, _ = open_pairs(*sides, Moves(), settings)
     fixed, moving = prepare_pair(pair, settings, None)
     assert [patch.spacing_um for patch in moving] == [
         pytest.approx(patch.spacing_um) for patch in fixed
@@ -144,7 +144,7 @@ def test_table_that_is_not_there_is_refused(plate: Path) -> None:
 
 
 def test_released_pair_reads_again(plate: Path) -> None:
-    pair, _ = open_pairs(plate)
+    pair, _ = pairs_of(plate)
     before = pair.fixed.patches[0].read(FIELD)
     pair.release()
     np.testing.assert_array_equal(pair.fixed.patches[0].read(FIELD), before)

@@ -25,6 +25,7 @@ from fractal_tasks.storage.library_errors import library_errors, reading
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.urls import parse_image_url
 from tests.conftest import MakePlate
+from tests.plain_plates import channels, write_image
 from tests.storage.tiny import TABLE, TINY, WELL, make_roi
 
 
@@ -77,6 +78,18 @@ def test_anndata_remarks_on_columns_of_text_with_the_words_that_are_dropped(
     (record,) = caplog.records
     assert record.name == "anndata"
     assert upstream.REMARKING_LOGGERS["anndata"] in record.getMessage()
+
+
+def test_ngio_looks_for_attributes_of_an_image_where_we_put_them(
+    tmp_path: Path,
+) -> None:
+    """`_attrs_cache` and `_group` of `ZarrGroupHandler`."""
+    omero = channels({"label": "DAPI"}, {"label": "DAPI"})
+    pixels = np.zeros((2, 8, 8), "uint8")
+    folder = write_image(tmp_path / "image", pixels, omero=omero)
+    container = upstream.open_container(str(folder))
+    assert container.get_image().shape == (2, 8, 8)
+    assert upstream.attributes_of(container)["omero"] == omero
 
 
 def test_anndata_says_what_it_cannot_read_by_the_error_we_know(tmp_path: Path) -> None:

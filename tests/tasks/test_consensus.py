@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from ngio import RoiTable, open_ome_zarr_container
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
 from tests.conftest import MakePlate
@@ -194,14 +193,3 @@ def test_translation_that_is_not_a_number_is_an_error(make_plate: MakePlate) -> 
     with pytest.raises(MissingStepError, match=r"ROI 'FOV_2', acquisition 2.*nan"):
         run_consensus(urls)
     assert tree_of(plate) == before
-
-
-def test_roi_sets_that_differ_name_both_differences(make_plate: MakePlate) -> None:
-    _, urls = prepared(make_plate)
-    rois = list(read_table(urls[1]).rois.values())
-    renamed = [rois[0], rois[1].model_copy(update={"name": "FOV_9"})]
-    open_ome_zarr_container(urls[1]).add_table(
-        TABLE, RoiTable(rois=renamed), overwrite=True
-    )
-    with pytest.raises(InvalidDataError, match=r"\['FOV_2'\].*\['FOV_9'\]"):
-        run_consensus(urls)

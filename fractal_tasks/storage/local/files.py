@@ -151,7 +151,10 @@ class LocalFiles:
 
     def check_table_replaceable(self, image: ImageUrl, name: str) -> None:
         """Look at permissions and at the borders of file systems."""
-        check_replaceable(image.path / "tables" / name, image.path)
+        tables = image.path / "tables"
+        # The first table of an image is written together with their folder.
+        target = tables / name if os.path.lexists(tables) else tables
+        check_replaceable(target, image.path)
 
     def replace_table(
         self, image: ImageUrl, name: str, *, validate: Callable[[Path], None]

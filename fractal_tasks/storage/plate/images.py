@@ -1,5 +1,6 @@
 """What is in an image of a plate, and whether it is what a task needs."""
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +8,21 @@ from typing import Any
 import numpy as np
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.model import DEFAULT_LEVEL_PATH
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.library_errors import reading
-from fractal_tasks.storage.plate.levels import check_inner_paths, check_pixels
+from fractal_tasks.storage.plate.levels import (
+    check_inner_paths,
+    check_pixels,
+    spacing_of,
+)
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import group_handler_of
+
+logger = logging.getLogger(__name__)
+
+_DEFAULT_DOWNSAMPLING = 4
+"""Of level "2" where each level has half the resolution of the one before."""
 
 
 def list_tables(image: OpenImage) -> list[str]:
@@ -82,35 +93,35 @@ def open_labels(image: OpenImage, names: Sequence[str]) -> None:
                 check_pixels(image.url, image.container.get_label(name, path=path))
 
 
-def check_level(image: OpenImage, level_path: str) -> int:
-    """Give the index of `level_path` among the levels, 0 for full resolution.
+def find_level(image: OpenImage, level_path: str) -> int:
+    """Give the index of a level among the levels, 0 for full resolution.
+
+    Where the default is not there, it is the level with pixels most nearly four times
+    as large as those of full resolution, which the default usually has.
 
     Raises:
-        InvalidInputError: The image has no such level.
+        InvalidInputError: The image has no such level, and it is not the default.
     """
     levels = image.container.level_paths
-    if level_path not in levels:
+    if level_path in levels:
+        return levels.index(level_path)
+    if level_path != DEFAULT_LEVEL_PATH:
         raise InvalidInputError(
             f"{image.where()}: level_path={level_path!r}; the image has the levels "
             f"{levels}. Choose one of these."
         )
-    return levels.index(level_path)
-
-
-def find_channel(image: OpenImage, wavelength_id: str) -> int:
-    """Give the index of the channel with `wavelength_id`.
-
-    Raises:
-        InvalidInputError: There is not exactly one such channel.
-    """
-    found = image.container.wavelength_ids
-    if found.count(wavelength_id) != 1:
-        raise InvalidInputError(
-            f"{image.where()}: wavelength_id={wavelength_id!r}; the image has the "
-            f"wavelengths {found}, and exactly one match is needed. Choose the channel "
-            "of a stain that is in every acquisition, e.g. the nuclear stain."
-        )
-    return found.index(wavelength_id)
+    pixels_um = [
+        math.sqrt(math.prod(spacing_of(image.container.get_image(path=path))[1:]))
+        for path in levels
+    ]
+    wanted_um = _DEFAULT_DOWNSAMPLING * min(pixels_um)
+    index = min(
+        range(len(levels)), key=lambda one: abs(math.log(pixels_um[one] / wanted_um))
+    )
+    logger.info(
+        "%s has the levels %s: level_path is %r", image.where(), levels, levels[index]
+    )
+    return index
 
 
 def check_single_timepoint(image: OpenImage) -> None:

@@ -15,6 +15,7 @@ from fractal_tasks.storage.plate.levels import (
     spacing_of,
     spatial_shape,
 )
+from fractal_tasks.storage.upstream import open_container
 from fractal_tasks.storage.urls import ImageUrl
 
 if TYPE_CHECKING:
@@ -63,14 +64,12 @@ def open_image(url: ImageUrl) -> OpenImage:
     Raises:
         InvalidDataError: There is no OME-Zarr image at the url.
     """
-    from ngio import open_ome_zarr_container
-
     store = files_of(url).open_store(url.location)
     with reading(
         f"{url.zarr_url}: found no OME-Zarr image that can be opened",
         "Check the zarr_url, and convert the image again if it is damaged.",
     ):
-        container = open_ome_zarr_container(store, mode="r", cache=True)
+        container = open_container(store)
         paths = container.level_paths
         check_inner_paths(url, "level", paths)
         # They are kept: whoever asks for one later does not read it again.

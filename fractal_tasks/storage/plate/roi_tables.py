@@ -7,11 +7,11 @@ together; what is in either is known one layer above.
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.storage.files import files_of, open_group
@@ -30,7 +30,7 @@ from fractal_tasks.storage.upstream import (
     quiet_remarks_on_columns,
     roi_table_meta,
 )
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.urls import ImageUrl, Location
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -177,24 +177,6 @@ def check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
                 )
 
 
-def check_same_rois(tables: Mapping[ImageUrl, RoiTableData]) -> None:
-    """Check that all tables have the ROIs of the first, in whatever order.
-
-    Raises:
-        InvalidDataError: Names the ROIs that are missing on either side.
-    """
-    (reference, expected), *others = tables.items()
-    for image, table in others:
-        missing = [name for name in expected.rois if name not in table.rois]
-        extra = [name for name in table.rois if name not in expected.rois]
-        if missing or extra:
-            raise InvalidDataError(
-                f"Table {table.name!r}: ROIs only in {reference.zarr_url}: {missing}; "
-                f"only in {image.zarr_url}: {extra}. Needed are the same ROIs in all "
-                "acquisitions of a well; remove the others or rename them."
-            )
-
-
 def plain_meta(backend: str) -> "BackendMeta":
     """Give the metadata of a new ROI table that is stored in `backend`."""
     return roi_table_meta()(backend=backend)
@@ -234,7 +216,8 @@ def replace_roi_table(
 
     files = files_of(url)
     tables = url.location / "tables"
-    zarr_format = open_group(tables).metadata.zarr_format
+    zarr_format = open_group(url.location).metadata.zarr_format
+    _make_folder(tables, zarr_format)
     backend = files.choose_table_backend(tables / name, meta.backend)
     new_meta = meta.model_copy(update={RECORD_KEY: record, "backend": backend})
     with (
@@ -247,6 +230,18 @@ def replace_roi_table(
         zarr.create_group(build, zarr_format=zarr_format)
         write_rois(build, rois, new_meta)
     _list_table(url, name)
+
+
+def _make_folder(tables: Location, zarr_format: Literal[2, 3]) -> None:
+    """Make the group of an image's tables, if it has none yet."""
+    import zarr
+
+    files = files_of(tables)
+    if not files.exists(tables):
+        with files.building_locally(tables) as folder:
+            zarr.create_group(
+                folder, zarr_format=zarr_format, attributes={"tables": []}
+            )
 
 
 def write_rois(table_path: Path, rois: Sequence["Roi"], meta: "BackendMeta") -> None:

@@ -1,33 +1,29 @@
-"""Which images of a well belong together: acquisitions and their reference."""
+"""Which images a well has, and of which acquisitions they are."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.library_errors import reading
-from fractal_tasks.storage.urls import (
-    ImageUrl,
-    Location,
-    StorageOptions,
-    is_name,
-    parse_image_url,
-)
-
-
-@dataclass(frozen=True)
-class RegistrationGroup:
-    """The images of one well that are registered to each other."""
-
-    reference: ImageUrl
-    others: tuple[ImageUrl, ...]
+from fractal_tasks.storage.urls import ImageUrl, Location, is_name
 
 
 def read_acquisitions(well: Location) -> dict[str, int | None]:
     """Read the acquisition of every image of a well from the well's metadata.
 
+    Where no image has an acquisition, they are numbered in their order.
+
     Returns:
-        Image path (e.g. ``'0'``) to acquisition id.
+        Image path (e.g. ``'0'``) to acquisition id; None if only others have one.
+
+    Raises:
+        InvalidDataError: There is no well there.
+    """
+    return number_acquisitions(read_listed(well))
+
+
+def read_listed(well: Location) -> dict[str, int | None]:
+    """Read the images that a well lists, with the acquisition of each that has one.
 
     Raises:
         InvalidDataError: There is no well there.
@@ -51,6 +47,34 @@ def read_acquisitions(well: Location) -> dict[str, int | None]:
             "folders in the well. Correct its metadata."
         )
     return images
+
+
+def originals(images: Collection[str]) -> list[str]:
+    """Give the images that were not made from another one of the well."""
+    return [
+        path
+        for path in images
+        if not any(path.startswith(f"{other}_") for other in images)
+    ]
+
+
+def has_acquisitions(images: Mapping[str, int | None]) -> bool:
+    """Whether the well says of any image which acquisition it is of.
+
+    What *apply* adds has a number in any case.
+    """
+    return any(images[path] is not None for path in originals(images))
+
+
+def number_acquisitions(images: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Number images of which none has an acquisition in their order.
+
+    What *apply* made from one keeps the number that it got then.
+    """
+    if has_acquisitions(images):
+        return dict(images)
+    numbers = {path: number for number, path in enumerate(originals(images))}
+    return {path: numbers.get(path, number) for path, number in images.items()}
 
 
 def read_acquisition(image: ImageUrl) -> int:
@@ -92,61 +116,10 @@ def format_acquisitions(acquisitions: dict[str, int | None]) -> str:
     )
 
 
-def group_images(
-    zarr_urls: Sequence[str],
-    reference_acquisition: int,
-    storage_options: StorageOptions | None = None,
-) -> list[RegistrationGroup]:
-    """Group images by well and find the reference of each.
-
-    A well may hold several images per acquisition (``0``, ``0_corrected``, ``1``,
-    ``1_corrected``): then an image belongs to the reference with the same suffix,
-    the text after the first ``_``.
-
-    Args:
-        zarr_urls: Images to register, of any number of wells.
-        reference_acquisition: Acquisition that the others are registered to.
-        storage_options: How to reach the object store they may be in.
-
-    Raises:
-        InvalidDataError: A well lacks the reference acquisition, or it is ambiguous.
-    """
-    by_well: dict[str, list[ImageUrl]] = {}
-    for zarr_url in dict.fromkeys(zarr_urls):
-        image = parse_image_url(zarr_url, storage_options)
-        by_well.setdefault(image.well_url, []).append(image)
-    groups: list[RegistrationGroup] = []
-    for images in by_well.values():
-        groups.extend(_group_well(images, reference_acquisition))
-    return groups
-
-
-def _group_well(
-    images: list[ImageUrl], reference_acquisition: int
-) -> list[RegistrationGroup]:
-    acquisitions = read_acquisition_of_each(images)
-    references = [
-        image for image in images if acquisitions[image] == reference_acquisition
-    ]
-    if not references:
-        raise InvalidDataError(
-            f"Well {images[0].well_url}: found images of acquisitions "
-            f"{sorted(set(acquisitions.values()))}; needed is "
-            f"reference_acquisition={reference_acquisition}. Choose one of these, or "
-            "add the images of the reference acquisition to the list."
-        )
-    members: dict[ImageUrl, list[ImageUrl]] = {image: [] for image in references}
-    for image in images:
-        if image not in members:
-            members[choose_reference(image, references)].append(image)
-    return [
-        RegistrationGroup(reference, tuple(others))
-        for reference, others in members.items()
-    ]
-
-
 def choose_reference(image: ImageUrl, references: Sequence[ImageUrl]) -> ImageUrl:
     """Choose the only reference, or among several the one with the same suffix.
+
+    For registered tables that do not say it themselves.
 
     Raises:
         InvalidDataError: Several references, and not exactly one with that suffix.
@@ -158,7 +131,8 @@ def choose_reference(image: ImageUrl, references: Sequence[ImageUrl]) -> ImageUr
         raise InvalidDataError(
             f"{image.zarr_url}: the reference acquisition has several images in this "
             f"well, {[other.image_path for other in references]}; needed is exactly "
-            f"one with the suffix {image.suffix!r} after the first '_'. Leave the "
-            "others out of the list, or rename them."
+            f"one with the suffix {image.suffix!r} after the first '_'. Run 'Find "
+            "Registration Consensus' of this package, which notes the reference of "
+            "each image, or rename them, e.g. '0_a' and '1_a'."
         )
     return matches[0]

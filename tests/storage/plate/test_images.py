@@ -4,14 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.storage.plate.images import (
     check_fill_value,
-    check_level,
     check_single_timepoint,
-    find_channel,
+    find_level,
     list_labels,
     list_tables,
     open_labels,
@@ -19,6 +19,7 @@ from fractal_tasks.storage.plate.images import (
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.urls import parse_image_url
 from tests.conftest import MakePlate
+from tests.plain_plates import write_image
 from tests.storage.tiny import TABLE, TINY, WELL
 
 
@@ -80,27 +81,25 @@ def test_label_with_a_lost_level_is_an_error_that_names_it(path: Path) -> None:
 
 
 def test_levels_are_found_by_their_path(path: Path) -> None:
-    assert check_level(opened(path), "2") == 2
+    assert find_level(opened(path), "1") == 1
     with pytest.raises(InvalidInputError, match=r"level_path='3'.*\['0', '1', '2'\]"):
-        check_level(opened(path), "3")
+        find_level(opened(path), "3")
 
 
-def test_channels_are_found_by_their_wavelength(path: Path) -> None:
-    image = opened(path)
-    first, second = image.container.wavelength_ids
-    assert find_channel(image, first) == 0
-    assert find_channel(image, second) == 1
-    with pytest.raises(InvalidInputError, match="wavelength_id='A99_C99'"):
-        find_channel(image, "A99_C99")
-
-
-def test_wavelength_of_two_channels_is_refused(path: Path) -> None:
-    attributes = json.loads((path / ".zattrs").read_text())
-    for channel in attributes["omero"]["channels"]:
-        channel["wavelength_id"] = "same"
-    (path / ".zattrs").write_text(json.dumps(attributes))
-    with pytest.raises(InvalidInputError, match="exactly one match is needed"):
-        find_channel(opened(path), "same")
+@pytest.mark.parametrize(
+    ("factors", "expected"),
+    [((1,), 0), ((1, 2), 1), ((1, 4, 16), 1), ((1, 3, 9), 1), ((1, 2, 4, 8), 2)],
+    ids=["one level", "two", "by four", "by three", "other names"],
+)
+def test_without_the_default_level_the_one_nearest_to_a_quarter_is_taken(
+    tmp_path: Path, factors: tuple[int, ...], expected: int
+) -> None:
+    levels = {f"s{factor}": factor for factor in factors}
+    folder = tmp_path / "p.zarr/A/1/0"
+    write_image(folder, np.zeros((32, 32), "uint8"), levels=levels)
+    assert find_level(opened(folder), "2") == expected
+    with pytest.raises(InvalidInputError, match="level_path='1'"):
+        find_level(opened(folder), "1")
 
 
 def test_time_series_are_refused(make_plate: MakePlate, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,7 @@ from fractal_tasks.storage.local import publish
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
     check_rois,
-    check_same_rois,
     own_columns_known,
     plain_meta,
     read_roi_table,
@@ -169,17 +168,11 @@ def test_ten_thousand_rois_are_checked_with_one_look_at_each_name() -> None:
     assert looks < 10 * len(names)
 
 
-def table(*names: str) -> RoiTableData:
-    return RoiTableData(NEW, {n: make_roi(n) for n in names}, plain_meta("json"))
-
-
-def test_tables_of_a_well_need_the_same_rois_in_any_order() -> None:
-    first, second = (parse_image_url(f"/p.zarr/A/01/{name}") for name in "01")
-    check_same_rois({first: table("a", "b"), second: table("b", "a")})
-    with pytest.raises(
-        InvalidDataError, match=r"only in .*/0: \['b'\]; only in .*/1: \['c'\]"
-    ):
-        check_same_rois({first: table("a", "b"), second: table("a", "c")})
+def test_first_table_of_an_image_makes_the_folder_of_tables(url: ImageUrl) -> None:
+    shutil.rmtree(url.path / "tables")
+    write(url, NEW, [make_roi("a")])
+    assert list_tables(open_image(url)) == [NEW]
+    assert list(read_table(url.zarr_url, NEW).rois) == ["a"]
 
 
 def test_further_columns_are_read_and_written_without_a_remark(

@@ -1,0 +1,42 @@
+"""The beginning of the init tasks: which images are registered to which."""
+
+import logging
+from collections.abc import Sequence
+
+from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
+from fractal_tasks.storage.urls import StorageOptions
+
+logger = logging.getLogger(__name__)
+
+
+def find_groups(
+    zarr_urls: Sequence[str],
+    reference_acquisition: int,
+    storage_options: StorageOptions,
+    reference_plate: str | None,
+) -> list[RegistrationGroup]:
+    """Find the reference of each image, and say in the log for which there is none.
+
+    Args:
+        zarr_urls: Images to register, of any number of wells.
+        reference_acquisition: Acquisition that the others are registered to.
+        storage_options: How to reach the object store they may be in.
+        reference_plate: The plate that has the references; None for their own.
+
+    Raises:
+        InvalidInputError: A url is not that of an image in a plate.
+        InvalidDataError: There is nothing to register.
+    """
+    found = group_images(
+        zarr_urls, reference_acquisition, storage_options, reference_plate
+    )
+    if zarr_urls:
+        found.require_work()
+    for zarr_url, error in found.failures.items():
+        logger.error("%s is left out: %s", zarr_url, error)
+    for group in found.lone:
+        logger.warning(
+            "%s: nothing else in its well is to be registered to it; it stays as it is",
+            group.reference.zarr_url,
+        )
+    return found.groups
