@@ -13,13 +13,16 @@ from fractal_tasks.transforms import Translation, Vector
 from tests.records.plates import TABLE
 from tests.transforms.affine import turn_about
 
+MOVED_UM: Vector = (0.0, 13.0, -2.6)
+"""Farther than a tiny field reaches, so that the camera cannot be what is seen: of two
+fields of 16 x 16 bins it may be suspected at any shift within them."""
+
 
 class Moves(RegistrationMethod):
     """Says that everything moved by the same vector."""
 
     type: Literal["moves"] = "moves"
-    vector_um: Vector = (0.0, 3.25, -2.6)
-    """Too far for what the camera shows in all images of a tiny plate."""
+    vector_um: Vector = MOVED_UM
     _calls: list[tuple[int, ...]] = PrivateAttr(default_factory=list)
 
     @property
@@ -32,7 +35,7 @@ class Moves(RegistrationMethod):
     ) -> Estimate:
         self._calls.append(tuple(fixed[0].shape))
         best = Candidate(Translation(self.vector_um), 0.75, 0.05, {"ratio": 3.0})
-        other = Candidate(Translation((0.0, 0.0, 0.0)), 0.25, None)
+        other = Candidate(Translation((0.0, -13.0, 2.6)), 0.25, None)
         return Estimate((best, other))
 
 
@@ -49,7 +52,7 @@ class Leaves(RegistrationMethod):
     ) -> Estimate:
         evidence = {"left_px": self.left_px[self._count]}
         self._count += 1
-        moved = Translation((0.0, 3.25, -2.6))
+        moved = Translation(MOVED_UM)
         return Estimate((Candidate(moved, self.confidence, 0.05, evidence),))
 
 

@@ -10,7 +10,6 @@ import pytest
 import zarr
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.model import Candidate
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.registration.base import RegistrationMethod
@@ -26,7 +25,7 @@ from tests.records.plates import (
     without_columns,
     write_rows,
 )
-from tests.steps.methods import Leaves, Moves, Turns, settings_for
+from tests.steps.methods import MOVED_UM, Leaves, Moves, Turns, settings_for
 from tests.steps.wells import read_level, tree_of, versions_of
 from tests.transforms.affine import Affine
 
@@ -64,10 +63,13 @@ def test_every_roi_gets_the_candidates_of_the_method(plate: Path) -> None:
     for name in ("FOV_1", "FOV_2"):
         record = read_record(plate, name)
         best, other = record.candidates
-        assert best.transform == Translation((0.0, 3.25, -2.6))
+        assert best.transform == Translation(MOVED_UM)
         assert (best.confidence, best.error_um) == (0.75, 0.05)
         assert best.evidence["ratio"] == 3.0
-        assert other == Candidate(Translation((0.0, 0.0, 0.0)), 0.25, None)
+        assert (other.transform, other.confidence) == (
+            Translation((0.0, -13.0, 2.6)),
+            0.25,
+        )
         assert record.status == "measured"
     assert tree_of(image_url(plate, 0).path) == reference
 
@@ -147,7 +149,7 @@ def test_edited_translation_is_kept_by_a_second_run(plate: Path) -> None:
     assert method.calls == []
     assert read_record(plate, "FOV_1").displacement_um == (0.0, 9.0, -2.6)
     measure(plate, method, rerun=True)
-    assert read_record(plate, "FOV_1").displacement_um == (0.0, 3.25, -2.6)
+    assert read_record(plate, "FOV_1").displacement_um == MOVED_UM
 
 
 def test_rows_that_lost_their_estimate_are_measured(plate: Path) -> None:
@@ -180,7 +182,7 @@ def test_transform_is_between_images_whatever_the_corners_of_the_rois(
     write_rows(reference.url, rois)
     measure(plate, Moves())
     displacement = read_record(plate, "FOV_2").displacement_um
-    assert displacement == pytest.approx((0.0, 3.25 + 0.975, -2.6))
+    assert displacement == pytest.approx((0.0, 13.0 + 0.975, -2.6))
 
 
 def test_turn_of_each_roi_is_stored_about_its_own_centre(
@@ -211,7 +213,7 @@ def test_damaged_rows_are_measured(plate: Path, damage: dict[str, object]) -> No
     edit_rows(image_url(plate, 1), damage)
     measure(plate, Moves())
     best = read_record(plate, "FOV_1").candidates[0]
-    assert best.transform == Translation((0.0, 3.25, -2.6))
+    assert best.transform == Translation(MOVED_UM)
     assert best.confidence == 0.75
 
 
@@ -221,11 +223,11 @@ def test_log_has_a_line_for_each_roi_and_a_summary(
     with caplog.at_level(logging.INFO):
         measure(plate, Moves())
     assert (
-        "ROI 'FOV_2', acquisition 1: translation z=0.000, y=3.250, x=-2.600 um, "
+        "ROI 'FOV_2', acquisition 1: translation z=0.000, y=13.000, x=-2.600 um, "
         "confidence 0.75; ratio 3.00"
     ) in caplog.text
     assert "2 ROIs registered, 2 with a confidence below 0.9" in caplog.text
-    assert f"maximum {np.hypot(3.25, 2.6):.2f} um" in caplog.text
+    assert f"maximum {np.hypot(13.0, 2.6):.2f} um" in caplog.text
 
 
 def test_turn_that_is_left_is_said_once(
