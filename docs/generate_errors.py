@@ -35,6 +35,7 @@ AREAS = {
         "records/candidates",
         "records/roi_pairing",
         "records/rows",
+        "steps/channel_choice",
         "steps/groups",
         "steps/measure_rois",
         "steps/roi_pairs",

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.cli.checks import order_of
+from fractal_tasks.errors import FractalTasksError, InvalidDataError, PublishError
 from fractal_tasks.records.roi_pairing import pair_rois
-from fractal_tasks.steps.roi_pairs import choose_channel
+from fractal_tasks.steps.apply_order import check_content, check_place
+from fractal_tasks.steps.channel_choice import choose_channel
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.channels import find_channel
 from fractal_tasks.storage.plate.default_rois import find_roi_table
@@ -44,7 +46,7 @@ class ImagePlan:
 
 def plan_registration(
     zarr_urls: Sequence[str], settings: Mapping[str, Any]
-) -> tuple[list[ImagePlan], dict[str, InvalidDataError]]:
+) -> tuple[list[ImagePlan], dict[str, FractalTasksError]]:
     """Find out what registering images would read, write and replace.
 
     Args:
@@ -52,7 +54,8 @@ def plan_registration(
         settings: Values of all arguments of the three tasks.
 
     Returns:
-        The plans, and the wells in which an image or table is missing or damaged.
+        The plans, and the wells in which an image or table is missing or damaged, or
+        an image cannot be replaced.
 
     Raises:
         InvalidInputError: An argument does not fit an image.
@@ -64,7 +67,7 @@ def plan_registration(
         settings["reference"],
     )
     plans: list[ImagePlan] = []
-    failures: dict[str, InvalidDataError] = {}
+    failures: dict[str, FractalTasksError] = {}
     for group in found.groups:
         well_url = group.home.well_url
         members = [one for one in (group.reference, *group.others) if group.others]
@@ -74,7 +77,7 @@ def plan_registration(
                 for image in members
                 if image.well_url == well_url
             ]
-        except InvalidDataError as error:
+        except (InvalidDataError, PublishError) as error:
             failures[well_url] = error
     return plans, failures
 
@@ -123,12 +126,12 @@ def _plan_image(
     if not is_reference:
         pairing = pair_rois(fixed, find_roi_table(fixed, name), image, table)
         rois = len(pairing.partners)
-    target = url
-    if not settings["overwrite_input"]:
-        target = url.sibling(f"{url.image_path}_{settings['output_image_suffix']}")
+    order = order_of(url, settings)
+    check_place(order)
+    check_content(order, image)
     changed = [
         url.location / "tables" / settings["registered_roi_table"],
-        target.location,
+        order.target.location,
     ]
     if not is_reference:
         changed.insert(0, url.location / "tables" / table.name)

@@ -81,7 +81,7 @@ class Reporter:
                         bar, completed=done, total=total
                     ),
                 )
-                self._report_failures(result)
+                self.report_failures(result)
                 return result
 
             yield run
@@ -113,7 +113,8 @@ class Reporter:
         for text, urls in wells.items():
             print(f"Error: {', '.join(urls)}: left out. {text}", file=sys.stderr)
 
-    def _report_failures(self, result: TaskResult) -> None:
+    def report_failures(self, result: TaskResult) -> None:
+        """Show the error of each unit that failed."""
         for unit in result.failures:
             print(
                 f"Error: {result.task} failed for {unit.name}: {unit.message}",

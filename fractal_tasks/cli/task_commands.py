@@ -118,9 +118,9 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
             settings["reference"] = arguments["reference"]
         if dry_run:
             return _show_dry_run(reporter, found, settings)
-        results, left = _run_tasks(
-            reporter, tasks, found.images, settings, options.workers
-        )
+        checked, images = _check(reporter, found.images, settings)
+        results, left = _run_tasks(reporter, tasks, images, settings, options.workers)
+        results = [*checked, *results]
         code = _show_results(reporter, results, left, found, settings, csv)
         return code or _exit_code(results, found)
 
@@ -190,6 +190,24 @@ def _discover(
 
 def _no_results(found: Discovery) -> str:
     return "Nothing was done." if found.failures else _NOTHING_TO_DO
+
+
+def _check(
+    reporter: Reporter, images: Sequence[str], settings: dict[str, Any]
+) -> tuple[list[TaskResult], list[str]]:
+    """Look for what the last step could not do, before the first one.
+
+    Returns:
+        What was found, if anything, and the images of the wells that can be registered.
+    """
+    from fractal_tasks.cli.checks import check_images
+
+    with reporter.log():
+        found = check_images(images, settings)
+    if found is None:
+        return [], list(images)
+    reporter.report_failures(found)
+    return [found], _without_failed_wells(images, found)
 
 
 def _run_tasks(

@@ -7,6 +7,7 @@ Pure: no IO, and nothing of how something is measured, judged or stored.
     Measurement   the candidates of a ROI, and where the ROI lies
     Verdict       the candidate that is used, its status and why
     Outcome       what became of an image, in one word
+    Grid          the pixels of an image, and where they lie
     View          how an acquisition sees a ROI
     Placement     which pixels are kept, and where they go
     Pairing       which ROIs or images of two acquisitions show the same place
@@ -14,6 +15,7 @@ Pure: no IO, and nothing of how something is measured, judged or stored.
 """
 
 from fractal_tasks.model.candidate import Candidate
+from fractal_tasks.model.grid import Grid
 from fractal_tasks.model.measurement import Measurement
 from fractal_tasks.model.outcome import (
     OUTCOME_ATTRIBUTE,
@@ -47,6 +49,7 @@ __all__ = [
     "Candidate",
     "ConsensusSettings",
     "Dimensions",
+    "Grid",
     "Item",
     "Keep",
     "Measurement",

@@ -10,13 +10,10 @@ from typing import Self
 
 import numpy as np
 
+from fractal_tasks.model.grid import Grid, box_on_grid
 from fractal_tasks.model.settings import Keep
 from fractal_tasks.transforms import Transform, Vector
 from fractal_tasks.transforms.boxes import PixelBox, as_triple, round_to_pixels
-
-_TOLERANCE_PX = 1e-6
-"""A border that is nearer to a whole pixel than this is one: sizes of pixels are
-stored with rounding."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,9 @@ class View:
     box: PixelBox
     """The ROI in level-0 pixels of its own image."""
 
-    spacing_um: Vector
+    grid: Grid
+    """The pixels of that image."""
+
     transform: Transform
     """Moving to fixed; the identity for the fixed image itself."""
 
@@ -37,17 +36,22 @@ class View:
     def displacement_um(self) -> Vector:
         """How far the transform moves the centre of the ROI."""
         centre_px = np.add(self.box.start, self.box.stop) / 2
-        return self.transform.displacement_at(centre_px * self.spacing_um)
+        return self.transform.displacement_at(centre_px * self.grid.spacing_um)
 
     @property
     def shift_px(self) -> tuple[int, int, int]:
         """The displacement in whole level-0 pixels of this image."""
-        return round_to_pixels(self.displacement_um, self.spacing_um)
+        return round_to_pixels(self.displacement_um, self.grid.spacing_um)
+
+    def shift_onto(self, fixed: Grid) -> tuple[int, int, int]:
+        """Give the shift to where `fixed` lies; planes stay beside a single one."""
+        z, y, x = self.shift_px
+        return (0 if self.grid.is_flat or fixed.is_flat else z), y, x
 
     @property
     def residual_px(self) -> float:
         """Largest part of the shift, over the axes, that rounding leaves out."""
-        exact = np.divide(self.displacement_um, self.spacing_um)
+        exact = np.divide(self.displacement_um, self.grid.spacing_um)
         return float(np.abs(exact - self.shift_px).max())
 
 
@@ -113,29 +117,20 @@ def place_views(fixed: View, moving: Sequence[View], keep: Keep) -> list[Placeme
         the pixel size of `fixed` get regions of exactly the same size.
     """
     views = [fixed, *moving]
+    shifts = [view.shift_onto(fixed.grid) for view in views]
+    seen = [view.box.shifted(by) for view, by in zip(views, shifts, strict=True)]
     region = fixed.box
     if keep == "intersection":
-        for view in moving:
-            if not view.is_sure:
-                continue
-            seen = view.box.shifted(view.shift_px)
-            region = region.intersection(_on_grid(seen, view, fixed))
+        for view, box in zip(views, seen, strict=True):
+            if view.is_sure:
+                inside = box_on_grid(box, view.grid, fixed.grid)
+                region = region.intersection(inside)
     return [
         Placement.of(
-            region=_on_grid(region, fixed, view),
-            seen=view.box.shifted(view.shift_px),
-            shift_px=view.shift_px,
+            region=box_on_grid(region, fixed.grid, view.grid),
+            seen=box,
+            shift_px=by,
             transform=view.transform,
         )
-        for view in views
+        for view, box, by in zip(views, seen, shifts, strict=True)
     ]
-
-
-def _on_grid(box: PixelBox, grid: View, other: View) -> PixelBox:
-    """Give the whole pixels of `other`'s grid that lie inside `box` of `grid`."""
-    if np.allclose(grid.spacing_um, other.spacing_um, rtol=1e-6, atol=0):
-        return box
-    ratio = np.divide(grid.spacing_um, other.spacing_um)
-    start = np.ceil(np.multiply(box.start, ratio) - _TOLERANCE_PX)
-    stop = np.floor(np.multiply(box.stop, ratio) + _TOLERANCE_PX)
-    return PixelBox(as_triple(start), as_triple(stop))

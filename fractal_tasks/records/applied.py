@@ -71,27 +71,44 @@ def is_applied(image: OpenImage, registered_roi_table: str) -> bool:
     return read_roi_table(image, registered_roi_table).record is None
 
 
-def is_up_to_date(target: ImageUrl, record: AppliedRecord) -> bool:
-    """Whether the output of an earlier run is there and was made in the same way.
+def check_free(target: ImageUrl, input_image: str) -> dict[str, Any] | None:
+    """Refuse to write a registered image over what is not an older version of it.
+
+    Args:
+        target: Where it is to be written.
+        input_image: Path in the well of the image that it is made from.
+
+    Returns:
+        What is stored in the image that is there; None if none is, or an unfinished
+        one.
 
     Raises:
         InvalidDataError: There is something else at the url.
     """
     files = files_of(target)
     unfinished = files.read_unfinished(target)
-    if unfinished not in {None, record.input_image}:
+    if unfinished not in {None, input_image}:
         raise _occupied(target)
     if unfinished is not None:
-        return False
+        return None
     try:
         stored = _read_attribute(target)
     except InvalidDataError as error:
         if not files.exists(target.location):
-            return False
+            return None
         raise _occupied(target) from error
-    if stored is None or stored.get("input_image") != record.input_image:
+    if stored is None or stored.get("input_image") != input_image:
         raise _occupied(target)
-    found = AppliedRecord.read(stored)
+    return stored
+
+
+def is_up_to_date(target: ImageUrl, record: AppliedRecord) -> bool:
+    """Whether the output of an earlier run is there and was made in the same way.
+
+    Raises:
+        InvalidDataError: There is something else at the url.
+    """
+    found = AppliedRecord.read(check_free(target, record.input_image))
     return found is not None and found.is_of(record)
 
 

@@ -7,11 +7,11 @@ then it is made from the reference's table of the same name (`reference_plan`).
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from fractal_tasks.errors import InvalidDataError, MissingStepError
-from fractal_tasks.model import Placement, RowKey
+from fractal_tasks.model import Grid, Placement, RowKey
 from fractal_tasks.records.provenance import Record, fingerprint
 from fractal_tasks.records.registered_rows import describe_registered
 from fractal_tasks.records.stored_plan import (
@@ -40,6 +40,9 @@ class RegistrationPlan:
     """Path of the reference image in the well, e.g. ``'0'``; if it is in another
     plate, its url."""
 
+    reference_grid: Grid
+    """The pixels of the reference, which those of the registered image follow."""
+
     placements: Mapping[RowKey, Placement]
     """None: the image is not registered to anything, and stays as it is."""
 
@@ -64,7 +67,8 @@ class RegistrationPlan:
             name: StoredTable.of(table).model_dump(mode="json")
             for name, table in self.reference_tables.items()
         }
-        return fingerprint([placements, tables, self.fill_value])
+        grid = astuple(self.reference_grid)
+        return fingerprint([grid, placements, tables, self.fill_value])
 
 
 def _plan_from_record(stored: Mapping[str, Any], where: str) -> RegistrationPlan:
@@ -79,6 +83,7 @@ def _plan_from_record(stored: Mapping[str, Any], where: str) -> RegistrationPlan
         return RegistrationPlan(
             registered_roi_table=str(record.settings["registered_roi_table"]),
             reference_image=record.reference_image,
+            reference_grid=record.reference_grid,
             placements={one.key: one.placement for one in record.placements},
             reference_tables={
                 name: table.to_table(name)
@@ -140,7 +145,9 @@ def read_plan(
     check_placements(plan, image)
     check_fill_value(image, plan.fill_value)
     try:
-        described = describe_registered(plan.reference_tables, table, is_frozen=True)
+        described = describe_registered(
+            plan.reference_tables, table, image, plan.reference_grid, is_frozen=True
+        )
     except KeyError as error:
         raise _damaged(where, error) from error
     return replace(plan, reference_tables=described)
@@ -196,19 +203,22 @@ def check_placements(plan: RegistrationPlan, image: OpenImage) -> None:
     Raises:
         InvalidDataError: Names the ROI.
     """
-    whole = PixelBox((0, 0, 0), image.shape)
+    registered = image.grid.registered_to(plan.reference_grid)
     for key, placement in plan.placements.items():
         source, destination = placement.source, placement.destination
         where = f"{image.zarr_url}: table {plan.registered_roi_table!r}, {key}"
-        for what, box in (("source", source), ("destination", destination)):
+        for what, box, shape in (
+            ("source", source, image.shape),
+            ("destination", destination, registered.shape),
+        ):
             if (
                 box.is_empty
-                or box.intersection(whole) != box
+                or box.intersection(PixelBox((0, 0, 0), shape)) != box
                 or box.shape != source.shape
             ):
                 raise InvalidDataError(
                     f"{where}: the {what} pixels {box.to_lists()} (z, y, x) are empty "
-                    f"or reach out of the image of {whole.stop} pixels, or are not as "
+                    f"or reach out of the image of {shape} pixels, or are not as "
                     f"many as the source pixels {source.to_lists()}. Run 'Find "
                     "Registration Consensus' again."
                 )

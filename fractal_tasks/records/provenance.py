@@ -74,11 +74,25 @@ def fingerprint(parts: Iterable[object]) -> str:
 
 
 def fingerprint_rois(table: RoiTableData) -> str:
-    """Give a fingerprint of where the ROIs of a table lie, whatever their columns."""
+    """Give a fingerprint of where the ROIs of a table lie, whatever their columns.
+
+    To nine digits: a table in another unit than micrometres is rounded as it is read
+    and written.
+    """
     return fingerprint(
-        [roi.name, [part.model_dump() for part in roi.slices]]
+        [
+            roi.name,
+            [
+                [part.axis_name, *map(_round, (part.start, part.length))]
+                for part in roi.slices
+            ],
+        ]
         for roi in table.rois.values()
     )
+
+
+def _round(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
 
 
 def fingerprint_rows(table: RoiTableData) -> str:

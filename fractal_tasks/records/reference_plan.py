@@ -82,8 +82,11 @@ def plan_from_reference(
     plan = RegistrationPlan(
         registered_roi_table=table.name,
         reference_image=reference.url.image_path,
+        reference_grid=reference.grid,
         placements={
-            RowKey(name): _place_between(roi, reference_table.rois[name], image)
+            RowKey(name): _place_between(
+                roi, reference_table.rois[name], image, reference
+            )
             for name, roi in table.rois.items()
         },
         reference_tables=describe_registered(
@@ -95,6 +98,8 @@ def plan_from_reference(
                 )
             },
             table,
+            image,
+            reference.grid,
             is_frozen=False,
         ),
     )
@@ -136,19 +141,22 @@ def _check_not_lost(roi: "Roi", image: OpenImage, where: str) -> None:
         )
 
 
-def _place_between(roi: "Roi", reference_roi: "Roi", image: OpenImage) -> Placement:
+def _place_between(
+    roi: "Roi", reference_roi: "Roi", image: OpenImage, reference: OpenImage
+) -> Placement:
     """Move a ROI onto the reference's; the size is that of the reference's ROI."""
     start_um, _ = roi_extent_um(roi, image)
     reference_um, length_um = roi_extent_um(reference_roi, image)
+    registered = image.grid.registered_to(reference.grid)
     region = box_from_um(reference_um, length_um, image.spacing_um)
     source = box_from_um(start_um, length_um, image.spacing_um)
     shift_px = as_triple(np.subtract(region.start, source.start))
-    whole = PixelBox((0, 0, 0), image.shape)
+    seen = PixelBox((0, 0, 0), image.shape).shifted(shift_px)
     z_um, y_um, x_um = (reference_um - start_um).tolist()
     return Placement.of(
         region=region,
         # Here pixels go where the image has room, not where a ROI of it ends.
-        seen=whole.intersection(whole.shifted(shift_px)),
+        seen=seen.intersection(PixelBox((0, 0, 0), registered.shape)),
         shift_px=shift_px,
         transform=Translation((z_um, y_um, x_um)),
     )

@@ -9,6 +9,7 @@ reference.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from fractal_tasks.model import Grid
 from fractal_tasks.records.rows import KEPT_COLUMN, RoiRecord
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
@@ -39,6 +40,8 @@ def read_registered_rows(
 def describe_registered(
     reference_tables: Mapping[str, RoiTableData],
     own: RoiTableData,
+    image: OpenImage,
+    reference: Grid,
     *,
     is_frozen: bool,
 ) -> dict[str, RoiTableData]:
@@ -49,6 +52,9 @@ def describe_registered(
     Args:
         reference_tables: They describe where ROIs lie in the registered image. The
             registered one need not be among them.
+        image: The acquisition. Where it or the reference has a single plane, and the
+            other has not, ROIs have all of its planes.
+        reference: The pixels of the reference.
         own: The registered table of the acquisition.
         is_frozen: Whether its ROIs are those that *consensus* placed. If not, it is
             not known how much of them is kept.
@@ -57,13 +63,27 @@ def describe_registered(
         KeyError: The registered table of the acquisition has a ROI more.
     """
     tables = dict(reference_tables)
-    reference = tables.get(own.name)
-    if reference is None:
+    if image.grid.is_flat != reference.is_flat:
+        depth_um = image.shape[0] * image.spacing_um[0]
+        tables = {name: _with_planes(t, depth_um) for name, t in tables.items()}
+    registered = tables.get(own.name)
+    if registered is None:
         return tables
     rois = {}
     for name, roi in own.rois.items():
-        rois[name] = roi.model_copy(update={"slices": reference.rois[name].slices})
+        rois[name] = roi.model_copy(update={"slices": registered.rois[name].slices})
         if not is_frozen:
             (rois[name].model_extra or {}).pop(KEPT_COLUMN, None)
-    tables[own.name] = replace(reference, rois=rois)
+    tables[own.name] = replace(registered, rois=rois)
     return tables
+
+
+def _with_planes(table: RoiTableData, depth_um: float) -> RoiTableData:
+    """Give the ROIs of a table all planes of an image."""
+    rois = {
+        name: roi
+        if roi.get("z") is None
+        else roi.update_slice(name="z", new_slice=(0.0, depth_um))
+        for name, roi in table.rois.items()
+    }
+    return replace(table, rois=rois)

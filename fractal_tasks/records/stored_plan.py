@@ -4,17 +4,17 @@ from typing import Annotated, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, PlainValidator
 
-from fractal_tasks.model import Placement, RowKey
+from fractal_tasks.model import Grid, Placement, RowKey
 from fractal_tasks.records.provenance import Record, roi_to_json
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     RoiTableData,
     check_rois,
+    load_roi_table,
     plain_meta,
-    read_roi_table,
-    read_table_types,
 )
+from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.urls import is_inner_path
 from fractal_tasks.transforms import (
     Transform,
@@ -99,6 +99,9 @@ class ConsensusRecord(Record):
     reference_image: str
     """Path of the reference image in the well, e.g. ``'0'``."""
 
+    reference_grid: Grid
+    """Its pixels before registration, which the registered images get."""
+
     placements: tuple[StoredPlacement, ...]
     reference_tables: dict[str, StoredTable]
 
@@ -107,7 +110,7 @@ def snapshot_roi_tables(image: OpenImage, *, skip: str) -> dict[str, RoiTableDat
     """Read all ROI tables (not masking ROI tables) of an image but `skip`."""
     names = [name for name in list_tables(image) if name != skip]
     return {
-        name: read_roi_table(image, name)
+        name: load_roi_table(image, name)
         for name, table_type in read_table_types(image, names).items()
         if table_type == "roi_table"
     }

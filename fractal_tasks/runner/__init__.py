@@ -10,7 +10,7 @@ the units; a *non-parallel* task is one unit over all images. A unit that fails 
 recorded and does not stop the others.
 """
 
-from fractal_tasks.runner.images import ImageEntry
+from fractal_tasks.runner.images import ImageEntry, as_entries
 from fractal_tasks.runner.pool import default_workers, set_log_level, worker_pool
 from fractal_tasks.runner.run import TaskResult, UnitResult, run_task
 from fractal_tasks.runner.task import (
@@ -32,6 +32,7 @@ __all__ = [
     "TaskKind",
     "TaskResult",
     "UnitResult",
+    "as_entries",
     "default_workers",
     "run_task",
     "select_arguments",

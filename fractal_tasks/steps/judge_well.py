@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import (
@@ -146,7 +146,7 @@ def _make_record(
     home = well.acquisitions[-1].image.url
     inputs = {
         f"image {rows.image.url.seen_from(home)}": fingerprint(
-            [fingerprint_rows(rows.table), rows.image.shape, rows.image.spacing_um]
+            [fingerprint_rows(rows.table), astuple(rows.image.grid)]
         )
         for rows in well.acquisitions
     }
@@ -248,7 +248,7 @@ def _view(
     return [
         View(
             rows.boxes[key],
-            rows.image.spacing_um,
+            rows.image.grid,
             verdict.candidate.transform,
             is_sure=verdict.status != "unresolved",
         )

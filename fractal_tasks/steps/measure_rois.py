@@ -17,10 +17,10 @@ from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
 from fractal_tasks.registration.patch import Patch
+from fractal_tasks.steps.channel_choice import choose_channel
 from fractal_tasks.steps.roi_pairs import (
     RoiPair,
     Side,
-    choose_channel,
     open_pairs,
     open_sides,
     prepare_pair,
@@ -102,6 +102,7 @@ def measure_rois(
             rois=_write_rows(moving, records),
             meta=moving.table.meta,
             record=record.to_json(),
+            unit_um=moving.table.unit_um,
         )
     _log_summary(url, acquisition, records)
 

@@ -8,21 +8,20 @@ carried over.
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.pixels.label_boxes import build_masking_rois
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     RoiTableData,
-    read_roi_table,
-    read_table_types,
+    load_roi_table,
     write_rois,
 )
 from fractal_tasks.storage.plate.rois import roi_extent_um
+from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.upstream import open_container
 from fractal_tasks.storage.urls import Location
 from fractal_tasks.transforms.box_index import BoxIndex
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OWN_SUFFIX = "_acquisition"
-"""Added to the name of an own ROI table that the reference's would overwrite."""
+"""Added to the name of an own table, as often as needed to have one of its own, if a
+ROI table of the reference has the same."""
 
 
 def write_moved_tables(
@@ -49,52 +49,44 @@ def write_moved_tables(
         labels: Names of the labels in `build`.
 
     Raises:
-        InvalidDataError: Two tables would get the same name.
+        InvalidDataError: A table cannot be read.
     """
     import zarr
 
     types = read_table_types(source)
     mover = _Mover(source, plan)
     tables = dict(plan.reference_tables)
+    carried = {}
     for name, table_type in types.items():
-        if table_type == "roi_table":
-            own = read_roi_table(source, name)
-            if not _is_described(own, plan):
-                _add_table(tables, mover.move_table(own), source)
+        new_name = _free_name(name, set(plan.reference_tables), set(types))
+        own: RoiTableData | None = None
+        if not table_type.endswith("roi_table"):
+            carried[new_name] = name
         elif table_type == "masking_roi_table":
-            remade = _remade_masking_table(source, name, build, labels)
-            if remade is not None:
-                _add_table(tables, remade, source)
-    carried = [
-        name
-        for name, table_type in types.items()
-        if not table_type.endswith("roi_table")
-    ]
+            own = _remade_masking_table(source, name, build, labels)
+        elif not _is_described(load_roi_table(source, name), plan):
+            own = mover.move_table(load_roi_table(source, name), new_name)
+        if own is not None:
+            tables[new_name] = replace(own, name=new_name)
     zarr_format = open_group(build).metadata.zarr_format
     with files_of(build).building_locally(build / "tables") as folder:
         group = zarr.create_group(folder, zarr_format=zarr_format)
         for name, table in tables.items():
             zarr.create_group(folder / name, zarr_format=zarr_format)
-            write_rois(folder / name, list(table.rois.values()), table.meta)
-        for name in carried:
-            _carry_over(source, name, folder, taken=name in tables)
+            rois = list(table.rois.values())
+            write_rois(folder / name, rois, table.meta, source.unit_um)
+        for new_name, name in carried.items():
+            _carry_over(source, name, Location(str(folder / new_name)))
         group.attrs["tables"] = [*tables, *carried]
 
 
-def _add_table(
-    tables: dict[str, RoiTableData], table: RoiTableData, image: OpenImage
-) -> None:
-    if table.name in tables:
-        raise _clash(image, table.name)
-    tables[table.name] = table
-
-
-def _clash(image: OpenImage, name: str) -> InvalidDataError:
-    return InvalidDataError(
-        f"{image.zarr_url}: the registered image would get two tables named {name!r}, "
-        "one of this acquisition and one of the reference. Rename the table in this "
-        "acquisition."
-    )
+def _free_name(name: str, of_reference: set[str], of_acquisition: set[str]) -> str:
+    """Give the name that an own table gets beside those of the reference."""
+    while name in of_reference:
+        name += OWN_SUFFIX
+        while name in of_acquisition:
+            name += OWN_SUFFIX
+    return name
 
 
 def _is_described(own: RoiTableData, plan: RegistrationPlan) -> bool:
@@ -108,21 +100,20 @@ class _Mover:
 
     def __init__(self, image: OpenImage, plan: RegistrationPlan) -> None:
         self._image = image
-        self._taken = set(plan.reference_tables)
         self._placements = list(plan.placements.values())
         self._sources = BoxIndex([one.source for one in self._placements])
 
-    def move_table(self, own: RoiTableData) -> RoiTableData:
+    def move_table(self, own: RoiTableData, new_name: str) -> RoiTableData:
         """Move a ROI table of the acquisition itself."""
-        rois = {key: self._move_roi(roi) for key, roi in own.rois.items()}
-        new_name = own.name + OWN_SUFFIX if own.name in self._taken else own.name
         logger.info(
             "%s: ROI table %r of this acquisition moves along, as %r",
             self._image.zarr_url,
             own.name,
             new_name,
         )
-        return RoiTableData(new_name, rois, own.meta)
+        return replace(
+            own, rois={key: self._move_roi(roi) for key, roi in own.rois.items()}
+        )
 
     def _move_roi(self, roi: "Roi") -> "Roi":
         spacing_um = self._image.spacing_um
@@ -141,7 +132,7 @@ def _remade_masking_table(
     image: OpenImage, name: str, build: Location, labels: Sequence[str]
 ) -> RoiTableData | None:
     """Make a masking ROI table from the registered label; None without its label."""
-    old = read_roi_table(image, name)
+    old = load_roi_table(image, name)
     label = image.container.get_masking_roi_table(name).reference_label
     if label is None or label not in labels:
         logger.warning(
@@ -153,23 +144,22 @@ def _remade_masking_table(
         )
         return None
     built = open_container(files_of(build).open_store(build))
+    registered = built.get_label(label)
     extras = {roi.label: roi.model_extra or {} for roi in old.rois.values()}
     rois = {
         str(roi.name): roi.model_copy(update=extras.get(roi.label, {}))
-        for roi in build_masking_rois(built.get_label(label))
+        for roi in build_masking_rois(registered, image.label_spacing_um(registered))
     }
     return RoiTableData(name, rois, old.meta)
 
 
-def _carry_over(image: OpenImage, name: str, folder: Path, *, taken: bool) -> None:
+def _carry_over(image: OpenImage, name: str, copy: Location) -> None:
     """Copy a table of measurements as it is."""
-    if taken:
-        raise _clash(image, name)
     logger.info(
         "%s: table %r is carried over as it is; positions in it, if any, are those "
         "before registration",
         image.zarr_url,
         name,
     )
-    table, copy = image.url.location / "tables" / name, Location(str(folder / name))
+    table = image.url.location / "tables" / name
     files_of(table).copy_folder(table, copy)

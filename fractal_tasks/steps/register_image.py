@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import ApplySettings
@@ -11,6 +10,7 @@ from fractal_tasks.records.plans import RegistrationPlan, read_plan
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.reference_plan import find_reference, plan_from_reference
 from fractal_tasks.records.stored_plan import StoredPlacement
+from fractal_tasks.steps.apply_order import ApplyOrder, check_content, check_place
 from fractal_tasks.steps.derived_image import is_whole, write_derived_image
 from fractal_tasks.steps.moved_tables import write_moved_tables
 from fractal_tasks.steps.registered_pixels import (
@@ -20,31 +20,13 @@ from fractal_tasks.steps.registered_pixels import (
 )
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.fingerprint import fingerprint_image
-from fractal_tasks.storage.plate.images import list_labels, list_tables, open_labels
+from fractal_tasks.storage.plate.images import list_labels, list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ApplyOrder:
-    """What *apply* is to do with an image."""
-
-    url: ImageUrl
-    target: ImageUrl
-    """The image itself, to be replaced, or a new one of its well."""
-
-    registered_roi_table: str
-    reference_acquisition: int
-    register_labels: bool
-    discard_labels: bool
-    """Whether labels that are not registered may be deleted with the image."""
-
-    rerun: bool
-    """Whether to make again what was made in the same way already."""
 
 
 def register_image(order: ApplyOrder) -> bool:
@@ -60,6 +42,7 @@ def register_image(order: ApplyOrder) -> bool:
         PublishError: Writing failed; the image is untouched.
     """
     acquisition = read_acquisition(order.url)
+    check_place(order)
     with working_on(order.url, order.target):
         image = open_image(order.url)
         if _is_done(image, order):
@@ -115,28 +98,28 @@ def _write(
     image: OpenImage, order: ApplyOrder, plan: RegistrationPlan, acquisition: int
 ) -> None:
     """Write the registered image, unless it is there; and list it in its well."""
-    labels = list_labels(image)
-    if not order.register_labels:
-        if order.target == order.url and not order.discard_labels:
-            _refuse_to_lose(labels, image)
-        labels = []
+    check_content(order, image)
+    labels = list_labels(image) if order.register_labels else []
     record = _make_record(image, plan, labels)
-    replaces_input = order.target == order.url
-    # Asked in any case: it also refuses to write over what is not ours.
-    if not replaces_input and is_up_to_date(order.target, record) and not order.rerun:
-        if _has_all(image, order.target, plan, labels):
+    pixels = registered_pixels(image, plan)
+    moved_labels = {name: registered_label(image, name, plan) for name in labels}
+    is_done = not order.replaces_input and is_up_to_date(order.target, record)
+    if is_done and not order.rerun:
+        if is_whole(image, order.target, pixels, moved_labels) and _has_tables(
+            order.target, plan
+        ):
             logger.info("%s is up to date: nothing to do", order.target.zarr_url)
             files_of(order.target).add_to_well(order.target, acquisition)
             return
         logger.warning("%s is not whole: it is made again", order.target.zarr_url)
-    open_labels(image, labels)
     _log_plan(plan)
     warn_of_overlaps(image, plan)
     write_derived_image(
         image,
         order.target,
-        pixels=registered_pixels(image, plan),
-        labels={name: registered_label(image, name, plan) for name in labels},
+        pixels=pixels,
+        labels=moved_labels,
+        origin_of=image.grid.registered_to(plan.reference_grid).origin_of,
         write_tables=lambda build: write_moved_tables(image, build, plan, labels),
         record=record.to_json(),
     )
@@ -146,27 +129,13 @@ def _write(
         len(plan.placements),
         labels,
     )
-    if not replaces_input:
+    if not order.replaces_input:
         files_of(order.target).add_to_well(order.target, acquisition)
 
 
-def _has_all(
-    image: OpenImage, target: ImageUrl, plan: RegistrationPlan, labels: Sequence[str]
-) -> bool:
-    """Whether nothing was taken from an image that was registered before."""
-    if not is_whole(image, target, labels):
-        return False
+def _has_tables(target: ImageUrl, plan: RegistrationPlan) -> bool:
+    """Whether an image that was registered before still has the reference's tables."""
     return set(plan.reference_tables) <= set(list_tables(open_image(target)))
-
-
-def _refuse_to_lose(labels: Sequence[str], image: OpenImage) -> None:
-    if labels:
-        raise InvalidInputError(
-            f"{image.zarr_url}: register_labels=False with overwrite_input=True would "
-            f"delete the labels {labels}. Set register_labels=True to register them, "
-            "overwrite_input=False to keep the input, or discard_labels=True to "
-            "delete them."
-        )
 
 
 def _make_record(

@@ -8,10 +8,11 @@ import numpy as np
 from fractal_tasks.model import Placement
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.pixels.copy_source import BoxCopy, CopySource
-from fractal_tasks.storage.plate.levels import spacing_of, spatial_shape
+from fractal_tasks.storage.plate.levels import spatial_shape
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.transforms import Vector
+from fractal_tasks.transforms import FloatArray
 from fractal_tasks.transforms.box_index import BoxIndex
+from fractal_tasks.transforms.boxes import as_triple
 
 if TYPE_CHECKING:
     from ngio import Label
@@ -27,19 +28,29 @@ def registered_pixels(image: OpenImage, plan: RegistrationPlan) -> CopySource:
         BoxCopy(one.source.slices(ndim), one.destination.slices(ndim), key.roi)
         for key, one in plan.placements.items()
     ]
-    return CopySource(array, array, copies, fill_value=plan.fill_value)
+    shape = image.grid.registered_to(plan.reference_grid).shape
+    leading = array.shape[: array.ndim - ndim]
+    return CopySource(
+        array, (*leading, *shape[-ndim:]), copies, fill_value=plan.fill_value
+    )
 
 
 def registered_label(image: OpenImage, name: str, plan: RegistrationPlan) -> CopySource:
     """Give level 0 of a registered label, at its own pixel size."""
     label = image.container.get_label(name)
     array = label.zarr_array
+    ratio = np.divide(image.spacing_um, image.label_spacing_um(label))
+    registered = image.grid.registered_to(plan.reference_grid)
+    # As much larger or smaller as the image.
+    grown = np.rint(np.subtract(registered.shape, image.shape) * ratio)
+    shape = as_triple(np.maximum(spatial_shape(label) + grown, 1))
+    ndim = 3 if "z" in label.axes else 2
     copies = [
         copy
         for key, placement in plan.placements.items()
-        if (copy := _label_copy(key.roi, placement, image.spacing_um, label))
+        if (copy := _label_copy(key.roi, placement, ratio, label, shape, ndim))
     ]
-    return CopySource(array, array, copies)
+    return CopySource(array, (*array.shape[:-ndim], *shape[-ndim:]), copies)
 
 
 def warn_of_overlaps(image: OpenImage, plan: RegistrationPlan) -> None:
@@ -59,25 +70,40 @@ def warn_of_overlaps(image: OpenImage, plan: RegistrationPlan) -> None:
 
 
 def _label_copy(
-    roi: str, placement: Placement, image_spacing_um: Vector, label: "Label"
+    roi: str,
+    placement: Placement,
+    ratio: FloatArray,
+    label: "Label",
+    shape: tuple[int, int, int],
+    ndim: int,
 ) -> BoxCopy | None:
     """Give the copy at the label's own pixel size: nearest neighbour.
 
-    A label pixel belongs to the ROI its centre lies in. None if there is none.
+    A label pixel belongs to the ROI its centre lies in.
+
+    Args:
+        roi: Names the ROI in errors.
+        placement: Where its pixels go in the image.
+        ratio: Size of a pixel of the image, in pixels of the label (z, y, x).
+        label: As it is.
+        shape: Its pixels after registration (z, y, x).
+        ndim: Number of its spatial axes.
+
+    Returns:
+        None if there is no pixel to copy.
     """
-    ratio = np.divide(image_spacing_um, spacing_of(label))
     # Pixel i has its centre at i + 1/2: the first centre not before a border b is that
     # of pixel ceil(b - 1/2), and so is the first one not before the end.
     start = np.ceil(np.multiply(placement.destination.start, ratio) - 0.5)
     stop = np.ceil(np.multiply(placement.destination.stop, ratio) - 0.5)
     # The shift itself is rounded to the nearest whole pixel, halves up.
     shift = np.floor(np.multiply(placement.shift_px, ratio) + 0.5)
-    shape = spatial_shape(label)
     start = np.maximum.reduce([start, shift, np.zeros(3)])
-    stop = np.minimum.reduce([stop, shape + shift, np.array(shape, dtype=float)])
+    stop = np.minimum.reduce(
+        [stop, spatial_shape(label) + shift, np.array(shape, dtype=float)]
+    )
     if np.any(stop <= start):
         return None
-    ndim = 3 if "z" in label.axes else 2
     source, destination = (
         tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))[-ndim:]
         for first, last in ((start - shift, stop - shift), (start, stop))

@@ -94,6 +94,7 @@ def write_registered_tables(
         plan = ConsensusRecord(
             **dict(record),
             reference_image=reference.image.url.seen_from(home),
+            reference_grid=reference.image.grid,
             placements=tuple(
                 StoredPlacement.of(key, placement)
                 for key, placement in one.placements.items()
@@ -106,6 +107,7 @@ def write_registered_tables(
             rois=rois,
             meta=plain_meta(one.rows.table.meta.backend),
             record=plan.to_json(),
+            unit_um=one.rows.table.unit_um,
         )
     logger.info(
         "Well %s: wrote table %r into %d acquisitions",
@@ -146,6 +148,7 @@ def write_unregistered_table(
     plan = ConsensusRecord(
         **dict(record),
         reference_image=reference.image.url.seen_from(rows.image.url),
+        reference_grid=reference.image.grid,
         placements=(),
         reference_tables={},
     )
@@ -155,6 +158,7 @@ def write_unregistered_table(
         rois=rois,
         meta=plain_meta(rows.table.meta.backend),
         record=plan.to_json(),
+        unit_um=rows.table.unit_um,
     )
 
 

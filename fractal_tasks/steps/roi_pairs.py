@@ -1,7 +1,7 @@
 """The ROIs of two acquisitions, opened pairwise and prepared for registration."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,6 @@ from fractal_tasks.storage.plate.images import check_single_timepoint, find_leve
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_to_pixels
-from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import FloatArray
 from fractal_tasks.transforms.boxes import PixelBox
@@ -104,6 +103,20 @@ class RoiPair:
     fixed: SideRoi
     moving: SideRoi
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether one of both has a single plane, so that only y and x compare."""
+        return min(self.fixed.box.shape[0], self.moving.box.shape[0]) == 1
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether planes differ in number or distance, and so cannot be paired."""
+        one, other = self.fixed.patches[0], self.moving.patches[0]
+        return (one.shape[:-2], one.spacing_um[:-2]) != (
+            other.shape[:-2],
+            other.spacing_um[:-2],
+        )
+
     def release(self) -> None:
         """Forget the pixels that were read."""
         for patch in (*self.fixed.patches, *self.moving.patches):
@@ -146,36 +159,11 @@ def _open_side(
     index = find_channel(image, channel)
     return Side(
         image=image,
-        levels=channel_pyramid(image.container, index),
+        levels=channel_pyramid(image, index),
         channel=index,
         start_level=find_level(image, settings.level_path),
         table=find_roi_table(image, settings.input_roi_table, reference),
     )
-
-
-def choose_channel(
-    url: ImageUrl, channels: Mapping[str, str], wavelength_id: str
-) -> str:
-    """Give the channel that was asked for in an image: id, label or index.
-
-    Args:
-        url: The image.
-        channels: By acquisition, where it is another one than `wavelength_id`.
-        wavelength_id: The channel of all others.
-
-    Raises:
-        InvalidInputError: A key of `channels` is no number of an acquisition.
-    """
-    odd = [key for key in channels if not key.isdecimal()]
-    if odd:
-        raise InvalidInputError(
-            f"acquisition_wavelength_ids: found the keys {odd}; needed are the numbers "
-            'of acquisitions. Give e.g. {"1": "A02_C02"}.'
-        )
-    by_number = {int(key): channel for key, channel in channels.items()}
-    if not by_number:
-        return wavelength_id
-    return by_number.get(read_acquisition(url), wavelength_id)
 
 
 def open_pairs(
@@ -228,13 +216,14 @@ def _log_pairing(pairing: Pairing, fixed: Side, moving: Side) -> None:
 def _check_dimensions(
     pair: RoiPair, method: RegistrationMethod, settings: CalculateSettings
 ) -> None:
-    planes = min(pair.fixed.box.shape[0], pair.moving.box.shape[0])
-    if settings.dimensions == "3d" and planes == 1:
+    if settings.dimensions == "3d" and pair.is_flat:
         raise InvalidInputError(
             f"{pair.key}: dimensions='3d' needs a stack, found one plane. Choose "
             "'auto' or '2d'."
         )
-    if settings.dimensions != "2d" and planes > 1 and 3 not in method.dimensionalities:
+    is_stack = settings.dimensions != "2d" and not pair.is_flat
+    if is_stack and 3 not in method.dimensionalities:
+        planes = pair.moving.box.shape[0]
         raise InvalidInputError(
             f"{pair.key}: found a stack of {planes} planes, and the method is for 2D "
             "images only. Choose dimensions='2d' to register the maximum projection, "
@@ -246,17 +235,22 @@ def prepare_pair(
     pair: RoiPair, settings: CalculateSettings, pattern: FixedPattern | None
 ) -> tuple[list[Patch], list[Patch]]:
     """Give the patches of a pair as a method gets them: of one spacing per level."""
-    fixed = _prepare(pair.fixed, settings, pattern)
-    moving = _prepare(pair.moving, settings, pattern)
+    is_2d = settings.dimensions == "2d" or (pair.is_flat and pair.is_uneven)
+    fixed = _prepare(pair.fixed, settings, pattern, is_2d=is_2d)
+    moving = _prepare(pair.moving, settings, pattern, is_2d=is_2d)
     return fixed, [_on_spacing(moving, patch) for patch in fixed]
 
 
 def _prepare(
-    roi: SideRoi, settings: CalculateSettings, pattern: FixedPattern | None
+    roi: SideRoi,
+    settings: CalculateSettings,
+    pattern: FixedPattern | None,
+    *,
+    is_2d: bool,
 ) -> list[Patch]:
     """Project, clip and mask the patches of a ROI, as far as asked for."""
     patches: list[Patch] = list(roi.patches)
-    if settings.dimensions == "2d" and len(patches[0].shape) == 3:
+    if is_2d and len(patches[0].shape) == 3:
         patches = [MaxProjectionPatch(patch) for patch in patches]
     quantiles = settings.lower_rescale_quantile, settings.upper_rescale_quantile
     if quantiles != (0.0, 1.0):

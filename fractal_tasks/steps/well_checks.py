@@ -10,8 +10,8 @@ from fractal_tasks.storage.plate.images import check_fill_value, list_tables
 from fractal_tasks.storage.plate.roi_tables import (
     check_table_replaceable,
     read_roi_table,
-    read_table_types,
 )
+from fractal_tasks.storage.plate.tables import open_tables, read_table_types
 from fractal_tasks.storage.urls import ImageUrl
 
 
@@ -42,6 +42,8 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
         _ = rows.boxes
     for rows in well.written:
         check_table_replaceable(rows.image.url, settings.registered_roi_table)
+        # Apply carries all of them over, and would meet a damaged one too late.
+        open_tables(rows.image, skip=settings.registered_roi_table)
         _check_not_foreign(rows, settings.registered_roi_table)
     for rows in well.others:
         _check_same_reference(rows, well.reference.image.url)

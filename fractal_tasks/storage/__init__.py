@@ -13,6 +13,8 @@ does. Micrometres of ROI tables become pixels here and nowhere else.
       images.py           its tables, labels, channels, levels
       rois.py             where a ROI lies in it, in pixels
       roi_tables.py       ROI tables: read with checks, replace
+      tables.py           tables of any type: what they are, and whether they are whole
+      multiscale.py       units and translations in the metadata of levels
       wells.py            acquisitions of a well, and their reference
       fingerprint.py      whether pixels are still the same
     pixels/             the pixels themselves, with bounded memory

@@ -63,6 +63,10 @@ class Files(Protocol):
         """Give the names of the folders in a folder, sorted."""
         ...
 
+    def list_files(self, location: Location) -> list[str]:
+        """Give the names of the files in a folder, sorted."""
+        ...
+
     def list_versions(
         self, folder: Location, names: Sequence[str], *, by_content: bool = False
     ) -> list[FileVersion]:
@@ -102,6 +106,10 @@ class Files(Protocol):
 
         Of a pair of which one lies on this machine, use `files_of(source, target)`.
         """
+        ...
+
+    def copy_file(self, source: Location, target: Location) -> None:
+        """Copy a file into a folder that is there; pairs as for `copy_folder`."""
         ...
 
     def building_locally(self, location: Location) -> AbstractContextManager[Path]:
@@ -169,6 +177,15 @@ class Files(Protocol):
 
         Raises:
             PublishError: It could not be written.
+        """
+        ...
+
+    def check_image_replaceable(self, image: ImageUrl) -> None:
+        """Find out before long work whether `replace_image` would be refused.
+
+        Raises:
+            InvalidInputError: The image is a link to somewhere else.
+            PublishError: A folder is not writable, or on another file system.
         """
         ...
 

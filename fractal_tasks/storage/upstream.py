@@ -12,21 +12,22 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from ngio import OmeZarrContainer
+    from ngio import Label, OmeZarrContainer
     from ngio.tables import TablesContainer
     from ngio.tables.v1._roi_table import MaskingRoiTableV1Meta, RoiTableV1Meta
     from ngio.utils import StoreOrGroup, ZarrGroupHandler
 
 
 def group_handler_of(
-    container: "OmeZarrContainer | TablesContainer",
+    container: "OmeZarrContainer | TablesContainer | Label",
 ) -> "ZarrGroupHandler":
-    """Give the handler by which ngio reads the groups of an image or of its tables.
+    """Give the handler by which ngio reads the groups of an image, table or label.
 
     Why: ngio takes a list of tables or labels that is damaged for one that is empty,
-    and guesses the type of a table that has none. Both are seen in the attributes
-    only, and opening the groups anew would read each of them twice.
-    Where: `_group_handler` of both classes, ngio 1.1.3,
+    guesses the type of a table that has none, and takes a missing unit for micrometres.
+    All is seen in the attributes only, and opening the groups anew would read each of
+    them twice.
+    Where: `_group_handler` of these classes, ngio 1.1.3,
     https://github.com/BioVisionCenter/ngio/blob/main/src/ngio/tables/_tables_container.py
     """
     return container._group_handler
@@ -60,7 +61,7 @@ def attributes_of(container: "OmeZarrContainer") -> dict[str, Any]:
 
     Why and where: as `open_container`, which keeps some of them from ngio.
     """
-    attributes: dict[str, Any] = container._group_handler._group.attrs.asdict()
+    attributes: dict[str, Any] = group_handler_of(container)._group.attrs.asdict()
     return attributes
 
 

@@ -5,17 +5,11 @@ from typing import Any
 
 from pydantic import validate_call
 
-from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.task_arguments import TASK_CONFIG, StorageOptionsText
-from fractal_tasks.steps.register_image import ApplyOrder, register_image
+from fractal_tasks.steps.apply_order import ApplyOrder
+from fractal_tasks.steps.register_image import register_image
 from fractal_tasks.storage.files import files_of
-from fractal_tasks.storage.urls import (
-    MAX_NAME_BYTES,
-    ImageUrl,
-    is_name,
-    parse_image_url,
-    parse_storage_options,
-)
+from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +29,9 @@ def apply_registration_to_image(
 ) -> dict[str, Any]:
     """Move the pixels of every ROI to where the reference acquisition has them.
 
-    Writes a new image of the same size with all channels and resolution levels, moves
-    labels and ROI tables along, and puts it in the place of the old one in a single
-    step, or beside it.
+    Writes a new image on the grid of the reference with all channels and resolution
+    levels, moves labels and ROI tables along, and puts it in the place of the old one
+    in a single step, or beside it.
 
     Args:
         zarr_url: Url of the image to process (set by the Fractal server).
@@ -70,47 +64,22 @@ def apply_registration_to_image(
     """
     image = parse_image_url(zarr_url, parse_storage_options(storage_options))
     files_of(image).check_writable(image)
-    if overwrite_input and not files_of(image).can_replace_images:
-        raise InvalidInputError(
-            f"{image.zarr_url}: overwrite_input=True needs a file system, as no object "
-            "store can replace an image in a single step. Set overwrite_input=False: "
-            "the registered image is written beside the input."
-        )
-    target = image if overwrite_input else _output_image(image, output_image_suffix)
-    logger.info(
-        "apply_registration_to_image: %s -> %s, registered_roi_table=%r, "
-        "reference_acquisition=%d, register_labels=%s",
-        image.zarr_url,
-        target.zarr_url,
-        registered_roi_table,
-        reference_acquisition,
-        register_labels,
+    order = ApplyOrder.of(
+        image,
+        overwrite_input=overwrite_input,
+        output_image_suffix=output_image_suffix,
+        registered_roi_table=registered_roi_table,
+        reference_acquisition=reference_acquisition,
+        register_labels=register_labels,
+        discard_labels=discard_labels,
+        rerun=rerun,
     )
-    is_there = register_image(
-        ApplyOrder(
-            url=image,
-            target=target,
-            registered_roi_table=registered_roi_table,
-            reference_acquisition=reference_acquisition,
-            register_labels=register_labels,
-            discard_labels=discard_labels,
-            rerun=rerun,
-        )
-    )
-    update = {"zarr_url": (target if is_there else image).zarr_url}
-    if is_there and target != image:
+    logger.info("apply_registration_to_image: %s", order)
+    is_there = register_image(order)
+    update = {"zarr_url": (order.target if is_there else image).zarr_url}
+    if is_there and not order.replaces_input:
         update["origin"] = image.zarr_url
     return {"image_list_updates": [update]}
-
-
-def _output_image(image: ImageUrl, suffix: str) -> ImageUrl:
-    name = f"{image.image_path}_{suffix}"
-    if not suffix.replace("_", "").isalnum() or not is_name(name):
-        raise InvalidInputError(
-            f"output_image_suffix={suffix!r}: needed are letters, digits and '_', e.g. "
-            f"'registered', and at most {MAX_NAME_BYTES} bytes in the whole name."
-        )
-    return image.sibling(name)
 
 
 if __name__ == "__main__":

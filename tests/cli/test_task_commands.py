@@ -85,7 +85,10 @@ def test_well_that_fails_is_left_out_of_the_next_tasks(
     make_plate: MakePlate, capsys: Capture
 ) -> None:
     plate = make_plate(columns=2)
-    (plate / "A/01/1/tables/FOV_ROI_table").rename(plate / "gone")
+    # Nobody looks at pixels before they are needed.
+    for chunk in (plate / "A/01/1/2").rglob("[0-9]"):
+        if chunk.is_file():
+            chunk.write_bytes(b"")
     arguments = ["register", str(plate), *CHANNEL, *IN_PROCESS, "--json"]
     assert main(arguments) == 1
     tasks = json.loads(capsys.readouterr().out)["tasks"]

@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 
-from fractal_tasks.model import Keep, Placement, View, place_views
+from fractal_tasks.model import Grid, Keep, Placement, View, place_views
 from fractal_tasks.transforms import Translation
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.transforms.affine import Affine, turn_about
 
 SPACING_UM = (1.0, 0.325, 0.325)
 FIELD = PixelBox((0, 100, 200), (5, 356, 456))
+GRID = Grid((5, 400, 500), SPACING_UM)
+UNIT_GRID = Grid((1, 100, 100), (1.0, 1.0, 1.0))
 
 
 def view(shift_px: tuple[float, float, float], box: PixelBox = FIELD) -> View:
     z, y, x = np.multiply(shift_px, SPACING_UM)
-    return View(box, SPACING_UM, Translation((float(z), float(y), float(x))))
+    return View(box, GRID, Translation((float(z), float(y), float(x))))
 
 
 def test_region_is_what_all_acquisitions_see() -> None:
@@ -54,7 +56,7 @@ def test_copied_pixels_land_on_their_counterpart(seed: int, keep: Keep) -> None:
     moving_pixels = sample[z, y, x]
     # What lies at index i of the moving window lies at i + shift of the fixed one.
     moves = Translation((0.0, float(shift[1]) * 0.325, float(shift[2]) * 0.325))
-    moving = View(field, SPACING_UM, moves)
+    moving = View(field, GRID, moves)
     _, placement = place_views(view((0, 0, 0), field), [moving], keep)
     copied = moving_pixels[placement.source.slices()]
     expected = fixed_pixels[placement.destination.slices()]
@@ -90,9 +92,10 @@ def test_rounding_is_one_for_all() -> None:
 
 def test_acquisition_with_other_pixel_size_keeps_its_own_grid() -> None:
     moves = Translation((0.0, 10.0, 0.0))
-    coarse = View(PixelBox((0, 0, 0), (1, 50, 50)), (1.0, 2.0, 2.0), moves)
+    coarse_grid = Grid((1, 50, 50), (1.0, 2.0, 2.0))
+    coarse = View(PixelBox((0, 0, 0), (1, 50, 50)), coarse_grid, moves)
     stays = Translation((0.0, 0.0, 0.0))
-    fine = View(PixelBox((0, 0, 0), (1, 100, 100)), (1.0, 1.0, 1.0), stays)
+    fine = View(PixelBox((0, 0, 0), (1, 100, 100)), UNIT_GRID, stays)
     reference, moved = place_views(fine, [coarse], "intersection")
     assert reference.destination == PixelBox((0, 10, 0), (1, 100, 100))
     assert moved.destination == PixelBox((0, 5, 0), (1, 50, 50))
@@ -117,9 +120,9 @@ def test_placement_knows_its_shift_and_its_region_on_both_grids() -> None:
 def test_shift_of_a_turn_is_that_of_the_centre_of_the_box() -> None:
     # A quarter turn about (y=10, x=10) um brings (10, 30) to (30, 10).
     quarter = turn_about((0.0, 10.0, 10.0), degrees=90.0)
-    off_centre = View(PixelBox((0, 0, 20), (1, 20, 40)), (1.0, 1.0, 1.0), quarter)
+    off_centre = View(PixelBox((0, 0, 20), (1, 20, 40)), UNIT_GRID, quarter)
     assert off_centre.displacement_um == pytest.approx((0.0, 20.0, -20.0))
     assert off_centre.shift_px == (0, 20, -20)
-    about_centre = View(PixelBox((0, 0, 0), (1, 20, 20)), (1.0, 1.0, 1.0), quarter)
+    about_centre = View(PixelBox((0, 0, 0), (1, 20, 20)), UNIT_GRID, quarter)
     assert about_centre.displacement_um == pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
     assert isinstance(place_views(off_centre, [], "reference")[0].transform, Affine)

@@ -60,6 +60,7 @@ def make_plan(plate: Path, **changes: Any) -> RegistrationPlan:
     plan = RegistrationPlan(
         registered_roi_table=REGISTERED,
         reference_image="0",
+        reference_grid=open_acquisition(plate, 0).grid,
         placements=PLACEMENTS,
         reference_tables=tables,
     )
@@ -74,6 +75,7 @@ def make_stored(plate: Path, settings: ConsensusSettings = SETTINGS) -> dict[str
     return ConsensusRecord(
         **dict(record),
         reference_image=plan.reference_image,
+        reference_grid=plan.reference_grid,
         placements=tuple(placements),
         reference_tables={
             name: StoredTable.of(table) for name, table in plan.reference_tables.items()

@@ -127,6 +127,8 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "another schema": lambda stored: stored.update(schema=99),
     "no schema number": lambda stored: stored.update(schema="one"),
     "no reference": _without("reference_image"),
+    "no grid": _without("reference_grid"),
+    "no shape": lambda stored: stored["reference_grid"].update(shape=None),
     "no tables": _without("reference_tables"),
     "no settings": _without("settings"),
     "no name": lambda stored: stored["settings"].pop("registered_roi_table"),
@@ -140,7 +142,6 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
     ),
     "transform": lambda stored: stored["placements"][0].update(transform={}),
     "table": lambda stored: stored["reference_tables"].update({TABLE: []}),
-    "no ROIs": lambda stored: stored["reference_tables"][TABLE].update(rois=[]),
     "no ROI": lambda stored: stored["reference_tables"][TABLE].update(rois=[{}]),
     "name of a table": lambda stored: stored["reference_tables"].update(
         {"../x": stored["reference_tables"][TABLE]}

@@ -67,7 +67,10 @@ def test_places_are_those_of_the_reference(
         read_rows(open_acquisition(plate_with_verdicts, acquisition), REGISTERED)
         for acquisition in (0, 1)
     )
-    tables = describe_registered({REGISTERED: reference}, own, is_frozen=is_frozen)
+    image = open_acquisition(plate_with_verdicts, 1)
+    tables = describe_registered(
+        {REGISTERED: reference}, own, image, image.grid, is_frozen=is_frozen
+    )
     for roi in tables[REGISTERED].rois.values():
         part = roi.get("y")
         assert part is not None
@@ -81,4 +84,6 @@ def test_places_are_those_of_the_reference(
 def test_other_tables_stay_as_they_are(plate_with_verdicts: Path) -> None:
     own = read_rows(open_acquisition(plate_with_verdicts, 1), REGISTERED)
     table = read_rows(open_acquisition(plate_with_verdicts, 0))
-    assert describe_registered({TABLE: table}, own, is_frozen=True) == {TABLE: table}
+    image = open_acquisition(plate_with_verdicts, 1)
+    tables = describe_registered({TABLE: table}, own, image, image.grid, is_frozen=True)
+    assert tables == {TABLE: table}

@@ -79,7 +79,7 @@ def test_table_with_a_name_that_leads_elsewhere_is_refused(
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [([], "no ROIs"), (["A", "A"], "duplicates"), ([""], "without a name")],
+    [(["A", "A"], "duplicates"), ([""], "without a name")],
 )
 def test_table_of_rois_that_are_none_is_refused(names: list[str], message: str) -> None:
     rois = [

@@ -27,6 +27,7 @@ class _Brighter:
     def __init__(self, array: zarr.Array, constant: int) -> None:  # type: ignore[type-arg]  # of any zarr format
         self._array = array
         self._constant = constant
+        self.shape = array.shape
 
     def read_block(self, box: Box) -> Pixels | None:
         pixels = np.asarray(self._array[to_slices(box)])
@@ -38,6 +39,7 @@ class _Nothing:
     """Has no pixels but its fill value."""
 
     fill_value = 7.0
+    shape = (1, 1, 20, 70)
 
     def read_block(self, box: Box) -> Pixels | None:
         return None
@@ -89,7 +91,9 @@ def test_levels_are_built_from_the_source_of_pixels(plate: Path) -> None:
 
 def test_source_without_pixels_gives_its_fill_value(plate: Path) -> None:
     target = derive(plate, pixels=_Nothing())
-    assert np.unique(read_level(target.path)).tolist() == [7]
+    pixels = read_level(target.path)
+    assert pixels.shape == _Nothing.shape
+    assert np.unique(pixels).tolist() == [7]
 
 
 def test_metadata_and_labels_are_those_of_the_source(plate: Path) -> None:
@@ -119,16 +123,26 @@ def test_what_nobody_knows_is_carried_over(
     (url.path / "tables" / "unlisted" / "rows.csv").write_text("a,b")
     (url.path / "labels" / "unlisted").mkdir()
     (url.path / "labels" / "unlisted" / "0").write_text("pixels")
+    files = ("notes.txt", "labels/colours.csv", "labels/nuclei/how.md", "tables/a.xls")
+    for file in files:
+        (url.path / file).write_text(f"content of {file}")
+    for kind in ("labels", "tables"):
+        zarr.open_group(url.path / kind, mode="r+").attrs["author"] = "me"
     with caplog.at_level(logging.WARNING):
         target = derive(plate)
     attributes = zarr.open_group(target.path, mode="r").attrs.asdict()
     assert attributes["microscope"] == {"name": "X"}
     assert attributes["registration"] == {"task": "test"}
-    for file in ("notes/day.txt", "tables/unlisted/rows.csv", "labels/unlisted/0"):
+    folders = ("notes/day.txt", "tables/unlisted/rows.csv", "labels/unlisted/0")
+    for file in (*folders, *files):
         assert (target.path / file).read_bytes() == (url.path / file).read_bytes()
-    assert "folder 'notes' is carried over unchanged" in caplog.text
-    assert "'unlisted' is not listed in 'tables'" in caplog.text
-    assert "'unlisted' is not listed in 'labels'" in caplog.text
+        top = "/".join(file.split("/")[: 1 + file.startswith(("tables", "labels"))])
+        top = file if file in files else top
+        assert f"'{top}' is not known, and is carried over unchanged" in caplog.text
+    for kind in ("labels", "tables"):
+        group = zarr.open_group(target.path / kind, mode="r")
+        assert group.attrs["author"] == "me"
+    assert open_image(target).container.list_labels() == ["nuclei"]
 
 
 def test_tables_are_written_into_an_image_that_has_pixels(plate: Path) -> None:

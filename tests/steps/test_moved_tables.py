@@ -10,7 +10,6 @@ import pytest
 import zarr
 from ngio import Roi
 
-from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.steps.moved_tables import write_moved_tables
 from fractal_tasks.storage.plate.images import list_tables
@@ -92,13 +91,17 @@ def test_own_table_with_a_name_of_the_reference_gets_another(
     assert "moves along, as 'cells_acquisition'" in caplog.text
 
 
-def test_two_tables_of_one_name_are_refused(plate: Path) -> None:
-    write_rows(image_url(plate, 1), own_rois(), "cells")
-    write_rows(image_url(plate, 1), own_rois(), "cells_acquisition")
+def test_no_own_table_is_lost_for_its_name(plate: Path) -> None:
+    for name in ("cells", "cells_acquisition"):
+        write_rows(image_url(plate, 1), own_rois(), name)
     reference = read_rows(open_acquisition(plate, 0))
-    tables = {"cells": reference}
-    with pytest.raises(InvalidDataError, match="two tables named 'cells_acquisition'"):
-        build_tables(plate, make_plan(plate, reference_tables=tables))
+    # A table of measurements, and one that is made from a label.
+    names = ("cells", "nuclei_features", "nuclei_ROI_table")
+    tables = {name: replace(reference, name=name) for name in names}
+    built = build_tables(plate, make_plan(plate, reference_tables=tables))
+    own = {f"{name}_acquisition" for name in names[1:]} | {"cells_acquisition"}
+    assert set(list_tables(built)) >= {*names, *own, f"cells{2 * '_acquisition'}"}
+    assert (built.url.path / "tables/nuclei_features_acquisition").is_dir()
 
 
 def test_measurements_are_carried_over_as_they_are(plate: Path) -> None:

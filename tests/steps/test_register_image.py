@@ -12,8 +12,9 @@ import zarr
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
 from fractal_tasks.records.applied import read_applied_record
+from fractal_tasks.steps.apply_order import ApplyOrder
 from fractal_tasks.steps.judge_well import judge_well
-from fractal_tasks.steps.register_image import ApplyOrder, register_image
+from fractal_tasks.steps.register_image import register_image
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.wells import read_acquisitions
 from tests.conftest import MakePlate

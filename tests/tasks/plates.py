@@ -71,7 +71,12 @@ def read_pixels(zarr_url: str, path: str = "0") -> npt.NDArray[Any]:
 def write_rois_of(zarr_url: str, rois: list[Roi], name: str = TABLE) -> None:
     table = read_table(zarr_url, name)
     replace_roi_table(
-        parse_image_url(zarr_url), name, rois=rois, meta=table.meta, record={}
+        parse_image_url(zarr_url),
+        name,
+        rois=rois,
+        meta=table.meta,
+        record={},
+        unit_um=table.unit_um,
     )
 
 

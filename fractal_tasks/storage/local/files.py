@@ -17,6 +17,7 @@ from fractal_tasks.errors import PublishError
 from fractal_tasks.storage.file_version import FileVersion
 from fractal_tasks.storage.local.locks import image_lock, well_lock
 from fractal_tasks.storage.local.publish import (
+    check_not_linked,
     check_replaceable,
     heal,
     replace_directory,
@@ -50,6 +51,11 @@ class LocalFiles:
         """Give the names of the folders in a folder, sorted."""
         return sorted(path.name for path in location.path.iterdir() if path.is_dir())
 
+    def list_files(self, location: Location) -> list[str]:
+        """Give the names of the files in a folder, and of links to nowhere, sorted."""
+        entries = location.path.iterdir()
+        return sorted(path.name for path in entries if not path.is_dir())
+
     def list_versions(
         self, folder: Location, names: Sequence[str], *, by_content: bool = False
     ) -> list[FileVersion]:
@@ -74,6 +80,10 @@ class LocalFiles:
     def copy_folder(self, source: Location, target: Location) -> None:
         """Copy a folder; symbolic links stay what they are."""
         shutil.copytree(source.path, target.path, symlinks=True)
+
+    def copy_file(self, source: Location, target: Location) -> None:
+        """Copy a file; a symbolic link stays what it is."""
+        shutil.copy2(source.path, target.path, follow_symlinks=False)
 
     @contextmanager
     def building_locally(self, location: Location) -> Iterator[Path]:
@@ -144,6 +154,11 @@ class LocalFiles:
             validate=lambda folder: validate(Location(str(folder))),
         ) as folder:
             yield Location(str(folder))
+
+    def check_image_replaceable(self, image: ImageUrl) -> None:
+        """Look at links, permissions and the borders of file systems."""
+        check_not_linked(image.path)
+        check_replaceable(image.path, image.path)
 
     def choose_table_backend(self, table: Location, wanted: str) -> str:
         """Give `wanted`: folders are replaced whatever is in them."""

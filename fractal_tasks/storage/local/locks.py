@@ -1,6 +1,7 @@
 """Locks between the workers of a plate, on any number of processes.
 
 Lock files lie beside the plate, never in it: `<plate>.fractal-tasks-locks/B_03_1.lock`.
+An image that is linked into a plate from elsewhere has one lock for all that link it.
 They are empty, and stay: a file that is removed and made again can be held twice, under
 its old and its new inode. The lock is the kernel's (`flock`), which releases it when
 its holder dies, however it dies. ADR 0004 has what this rests on in `filelock`.
@@ -39,11 +40,25 @@ def image_lock(image: Path) -> Iterator[None]:
     Raises:
         PublishError: No lock file can be created or locked beside the plate.
     """
-    # Links above the plate lead to the same lock; one in it must not lead elsewhere.
-    plate = image.parents[2].resolve()
-    directory = plate.with_name(f"{plate.name}.fractal-tasks-locks")
-    with _hold(directory / ("_".join(image.parts[-3:]) + ".lock")):
+    with _hold(_lock_of(image)):
         yield
+
+
+def _lock_of(image: Path) -> Path:
+    """Give the lock file of an image, the same by whatever links it is reached."""
+    real = image.resolve()
+    is_linked = real != image.parents[2].resolve().joinpath(*image.parts[-3:])
+    if is_linked and not _is_in_plate(real):
+        return real.parent / ".fractal-tasks-locks" / f"{real.name}.lock"
+    plate = real.parents[2]
+    directory = plate.with_name(f"{plate.name}.fractal-tasks-locks")
+    return directory / ("_".join(real.parts[-3:]) + ".lock")
+
+
+def _is_in_plate(image: Path) -> bool:
+    metadata = (".zattrs", "zarr.json")
+    plates = image.parents[2:3]  # none, of a folder near the root
+    return any((plate / name).exists() for plate in plates for name in metadata)
 
 
 @contextmanager

@@ -103,12 +103,15 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
         image: Image directory of the plate it is in.
 
     Returns:
-        Image and target without symbolic links above the plate.
+        Where image and target really lie: the plate, the well or the image may be
+        links.
 
     Raises:
         InvalidInputError: `target` is not inside `image`, or is a symbolic link.
         PublishError: A permission or folder is missing, or is on another file system.
     """
+    if target == image and image.is_symlink():
+        check_not_linked(image)
     image, target = _resolve(image, target)
     well = image.parent
     directories = [well, target.parent]
@@ -132,6 +135,22 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
                 f"than {well}. Keep each well on one file system."
             )
     return image, target
+
+
+def check_not_linked(image: Path) -> None:
+    """Refuse an image that only a link brings into its plate.
+
+    Raises:
+        InvalidInputError: The image, its well or its row is a symbolic link.
+    """
+    for place in (image, *image.parents[:2]):
+        if place.is_symlink():
+            raise InvalidInputError(
+                f"{image} cannot be replaced: {place} is a symbolic link to "
+                f"{place.resolve()}, and what others have there is not to be changed. "
+                "Keep the input (overwrite_input=False), or put a copy in the place of "
+                "the link."
+            )
 
 
 def replace_file(target: Path, content: bytes, *, image: Path) -> None:
@@ -207,21 +226,25 @@ def _list_folder(folder: Path) -> list[Path]:
 
 
 def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
-    """Absolute image and target; no symbolic link leads from the plate to them."""
-    plate = image.parents[2].resolve()
-    resolved = plate.joinpath(*image.parts[-3:])
+    """Give where an image and a directory in it really lie.
+
+    Labs link images, wells and plates of an archive into others. In the image itself
+    no link is followed.
+    """
+    resolved = image.resolve()
     if not resolved.parent.is_dir():
         raise InvalidInputError(
             f"{image}: its well directory does not exist. Check the zarr_url."
         )
     try:
-        inner = resolved / target.relative_to(image)
+        inner = resolved / Path(os.path.normpath(target)).relative_to(image)
     except ValueError as error:
         raise InvalidInputError(f"{target} is not inside the image {image}.") from error
     if inner.resolve() != inner:
         raise InvalidInputError(
-            f"{target} leads to {inner.resolve()}: symbolic links and '..' cannot be "
-            "replaced safely. Pass the real path of the image."
+            f"{target} leads to {inner.resolve()}: what is behind a symbolic link in "
+            "an image cannot be replaced safely. Put a copy of it in the place of the "
+            "link."
         )
     return resolved, inner
 

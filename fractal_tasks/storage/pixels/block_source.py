@@ -13,6 +13,11 @@ class BlockSource(Protocol):
     """
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of pixels along each axis of the new level 0."""
+        ...
+
+    @property
     def fill_value(self) -> float:
         """The value of pixels that come from nowhere."""
         ...

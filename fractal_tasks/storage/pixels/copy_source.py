@@ -104,7 +104,7 @@ class CopySource:
     def __init__(
         self,
         source: ZarrArray,
-        target: ZarrArray,
+        shape: Sequence[int],
         copies: Sequence[BoxCopy],
         fill_value: float = 0,
         *,
@@ -115,7 +115,7 @@ class CopySource:
         Args:
             source: Level 0 of the source. Its axes before the spatial ones have the
                 same sizes in the target; the spatial sizes may differ.
-            target: Level 0 of what is to be written, of the source's dtype.
+            shape: Of level 0 of what is to be written, of the source's dtype.
             copies: What to copy. Where destinations overlap, the later one wins.
             fill_value: The value of pixels in no box.
             max_workers: Number of threads that will ask for blocks, as in
@@ -127,7 +127,8 @@ class CopySource:
         """
         self.fill_value = fill_value
         self._source = source
-        self._copies = _check_copies(source, target, copies)
+        self.shape = tuple(shape)
+        self._copies = _check_copies(source, self.shape, copies)
         # An array: a well has hundreds of fields, each block touches few of them.
         sides = [[(s.start, s.stop) for s in copy.destination] for copy in self._copies]
         self._destinations = np.reshape(np.array(sides, int), (-1, source.ndim, 2))
@@ -189,39 +190,41 @@ class CopySource:
 
 
 def _check_copies(
-    source: ZarrArray, target: ZarrArray, copies: Sequence[BoxCopy]
+    source: ZarrArray, shape: tuple[int, ...], copies: Sequence[BoxCopy]
 ) -> list[_Copy]:
     """Complete the copies with all axes, and check them; empty ones are left out."""
-    if (source.ndim, source.dtype) != (target.ndim, target.dtype):
+    if len(shape) != source.ndim:
         raise InvalidInputError(
-            f"{target.store_path}: found {target.ndim} axes of {target.dtype}; needed "
-            f"are {source.ndim} of {source.dtype}, as in {source.store_path}. Derive "
-            "the target from the source."
+            f"{source.store_path}: found {source.ndim} axes, and {len(shape)} in the "
+            f"shape {shape} of what is made of it; needed is a size for each axis. "
+            "Derive the shape from that of the source."
         )
     checked = []
     for copy in copies:
         box = _to_box(copy.source, source.shape)
-        destination = _to_box(copy.destination, target.shape)
+        destination = _to_box(copy.destination, shape)
         if box_shape(box) != box_shape(destination):
             raise InvalidInputError(
-                f"{target.store_path}: {copy} has {box_shape(box)} pixels in the "
+                f"{source.store_path}: {copy} has {box_shape(box)} pixels in the "
                 f"source and {box_shape(destination)} in the target; both must be the "
                 "same. Cut the larger box."
             )
-        _check_inside(box, source, copy)
-        _check_inside(destination, target, copy)
+        _check_inside(box, source.shape, copy, source)
+        _check_inside(destination, shape, copy, source)
         if math.prod(box_shape(box)):
             checked.append(_Copy(box, destination, copy.roi))
     return checked
 
 
-def _check_inside(box: Box, array: ZarrArray, copy: BoxCopy) -> None:
+def _check_inside(
+    box: Box, shape: tuple[int, ...], copy: BoxCopy, source: ZarrArray
+) -> None:
     if any(
         side.start < 0 or side.stop > size
-        for side, size in zip(box, array.shape, strict=True)
+        for side, size in zip(box, shape, strict=True)
     ):
         raise InvalidInputError(
-            f"{array.store_path}: {copy} reaches out of the array of {array.shape} "
+            f"{source.store_path}: {copy} reaches out of an array of {shape} "
             "pixels. Cut the box at the border."
         )
 

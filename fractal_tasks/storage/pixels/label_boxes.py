@@ -16,7 +16,7 @@ from fractal_tasks.storage.pixels.grid import (
     split_box,
     to_slices,
 )
-from fractal_tasks.storage.plate.levels import spacing_of
+from fractal_tasks.transforms import Vector
 from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:
@@ -26,15 +26,19 @@ _MAX_DIRECT_ID = 1_000_000
 """Up to this id, memory for every id is cheaper than sorting the pixels."""
 
 
-def build_masking_rois(label: "Label") -> list["Roi"]:
+def build_masking_rois(label: "Label", spacing_um: Vector) -> list["Roi"]:
     """Give a ROI around every object of a label, in ascending order of the ids.
 
     Reads one chunk after the other.
+
+    Args:
+        label: The label at level 0.
+        spacing_um: Its pixel size (z, y, x).
     """
     from ngio import Roi
 
     axes = [axis for axis in label.axes if axis in AXES]
-    steps = dict(zip(AXES, spacing_of(label), strict=True))
+    steps = dict(zip(AXES, spacing_um, strict=True))
     return [
         Roi.from_values(
             name=str(object_id),

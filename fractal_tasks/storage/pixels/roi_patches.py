@@ -25,11 +25,11 @@ from fractal_tasks.storage.pixels.grid import (
     to_slices,
 )
 from fractal_tasks.storage.plate.levels import spacing_of, spatial_shape
+from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.transforms.boxes import PixelBox
 
 if TYPE_CHECKING:
     import zarr
-    from ngio import Image, OmeZarrContainer
 
 MAX_KEPT_BYTES = 2**27
 """Decoded pixels kept for an image: 12 fields of 2304 x 2304 px, 16 bit, at level 0."""
@@ -180,19 +180,21 @@ class RoiPatch:
         return read_pixels(self.array, self.leading + to_slices(block), self.where)
 
 
-def channel_pyramid(container: "OmeZarrContainer", channel: int) -> list[RoiPatch]:
+def channel_pyramid(image: OpenImage, channel: int) -> list[RoiPatch]:
     """Give the whole image of one channel as patches of all levels, finest first.
 
     They, and all ROIs taken from them, together keep at most `MAX_KEPT_BYTES`.
     """
     kept = DecodedCells(MAX_KEPT_BYTES)
     return [
-        _whole_level(container.get_image(path=path), channel, kept)
-        for path in container.level_paths
+        _whole_level(image, path, channel, kept) for path in image.container.level_paths
     ]
 
 
-def _whole_level(level: "Image", channel: int, kept: DecodedCells) -> RoiPatch:
+def _whole_level(
+    image: OpenImage, path: str, channel: int, kept: DecodedCells
+) -> RoiPatch:
+    level = image.container.get_image(path=path)
     ndim = 3 if "z" in level.axes else 2
     index = {"t": 0, "c": channel}
     return RoiPatch(
@@ -200,7 +202,7 @@ def _whole_level(level: "Image", channel: int, kept: DecodedCells) -> RoiPatch:
         leading=tuple(index[axis] for axis in level.axes if axis in index),
         origin=(0,) * ndim,
         shape=spatial_shape(level)[-ndim:],
-        spacing_um=spacing_of(level)[-ndim:],
+        spacing_um=spacing_of(level, image.unit_um)[-ndim:],
         kept=kept,
     )
 

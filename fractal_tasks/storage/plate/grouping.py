@@ -255,15 +255,12 @@ def _locate(items: Sequence[Item], urls: Sequence[ImageUrl]) -> list[Item]:
 
 
 def _read_place(url: ImageUrl) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Read the centre of an image on the stage and its size (y, x)."""
-    image = open_image(url)
-    level = image.level
-    origin = dict(zip(level.axes, level.dataset.translation, strict=True))
-    size = np.multiply(image.shape, image.spacing_um)[1:].tolist()
-    centre = [
-        origin[axis] + length / 2 for axis, length in zip("yx", size, strict=True)
-    ]
-    return (centre[0], centre[1]), (size[0], size[1])
+    """Read the centre of an image on the stage and its size, in um (y, x)."""
+    grid = open_image(url).grid
+    size_um = np.multiply(grid.shape, grid.spacing_um)
+    _, y, x = (grid.origin_um + size_um / 2).tolist()
+    _, height, width = size_um.tolist()
+    return (y, x), (height, width)
 
 
 def _no_partner(image: ImageUrl, references: Sequence[ImageUrl]) -> InvalidDataError:

@@ -12,6 +12,7 @@ from fractal_tasks.model import DEFAULT_LEVEL_PATH
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.levels import (
+    LABELS,
     check_inner_paths,
     check_pixels,
     spacing_of,
@@ -83,6 +84,7 @@ def open_labels(image: OpenImage, names: Sequence[str]) -> None:
         InvalidDataError: One cannot be opened.
     """
     for name in names:
+        where = image.where(f"label {name!r}")
         with reading(
             image.where(f"label {name!r} cannot be opened"),
             "Remove it from the image, or segment again.",
@@ -90,7 +92,8 @@ def open_labels(image: OpenImage, names: Sequence[str]) -> None:
             paths = image.container.get_label(name).meta.paths
             check_inner_paths(image.url, f"label {name!r}, level", paths)
             for path in paths:
-                check_pixels(image.url, image.container.get_label(name, path=path))
+                label = image.container.get_label(name, path=path)
+                check_pixels(label, image.label_unit_um(label), where, LABELS)
 
 
 def find_level(image: OpenImage, level_path: str) -> int:
@@ -111,8 +114,8 @@ def find_level(image: OpenImage, level_path: str) -> int:
             f"{levels}. Choose one of these."
         )
     pixels_um = [
-        math.sqrt(math.prod(spacing_of(image.container.get_image(path=path))[1:]))
-        for path in levels
+        math.sqrt(math.prod(spacing_of(level, image.unit_um)[1:]))
+        for level in map(image.container.get_image, levels)
     ]
     wanted_um = _DEFAULT_DOWNSAMPLING * min(pixels_um)
     index = min(

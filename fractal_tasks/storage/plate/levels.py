@@ -7,6 +7,7 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.urls import ImageUrl, is_inner_path
+from fractal_tasks.transforms import Vector
 from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:
@@ -15,11 +16,22 @@ if TYPE_CHECKING:
 MIN_PIXEL_UM, MAX_PIXEL_UM = 1e-6, 1e6
 """From a picometre to a metre: anything else is damaged metadata."""
 
+PIXELS, LABELS = "iuf", "iufb"
+"""Kinds of numbers, as numpy names them: a label may be a mask."""
 
-def spacing_of(level: "Image | Label") -> tuple[float, float, float]:
-    """Give the pixel size of a level in um (z, y, x)."""
+_KINDS = {"i": "integers", "f": "real numbers", "b": "truth values"}
+
+
+def spacing_of(level: "Image | Label", unit_um: Vector) -> Vector:
+    """Give the pixel size of a level in um (z, y, x).
+
+    Args:
+        level: Any level of an image or label.
+        unit_um: How many micrometres one unit in its metadata is.
+    """
     size = level.pixel_size
-    return size.z, size.y, size.x
+    z, y, x = np.multiply((size.z, size.y, size.x), unit_um).tolist()
+    return z, y, x
 
 
 def spatial_shape(level: "Image | Label") -> tuple[int, int, int]:
@@ -29,22 +41,34 @@ def spatial_shape(level: "Image | Label") -> tuple[int, int, int]:
     return z, y, x
 
 
-def check_pixels(url: ImageUrl, level: "Image | Label") -> None:
+def check_pixels(
+    level: "Image | Label",
+    unit_um: Vector,
+    where: str,
+    kinds: str = PIXELS,
+) -> None:
     """Check that the pixels of a level are numbers, and of a size that can be.
+
+    Args:
+        level: Any level of an image or label.
+        unit_um: How many micrometres one unit in its metadata is.
+        where: Names image or label in errors.
+        kinds: What the pixels may be, `PIXELS` or `LABELS`.
 
     Raises:
         InvalidDataError: They are not.
     """
     dtype = level.zarr_array.dtype
-    if not np.issubdtype(dtype, np.integer) and not np.issubdtype(dtype, np.floating):
+    if dtype.kind not in kinds:
+        names = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)
         raise InvalidDataError(
-            f"{url.zarr_url}: level {level.path!r} has pixels of type {dtype}; "
-            "needed are integers or real numbers. Convert the image again."
+            f"{where}: level {level.path!r} has pixels of type {dtype}; needed are "
+            f"{names}. Convert it to one of these."
         )
-    size_um = spacing_of(level)
+    size_um = spacing_of(level, unit_um)
     if not all(MIN_PIXEL_UM <= value <= MAX_PIXEL_UM for value in size_um):
         raise InvalidDataError(
-            f"{url.zarr_url}: level {level.path!r} has pixels of {size_um} um (z, y, "
+            f"{where}: level {level.path!r} has pixels of {size_um} um (z, y, "
             f"x); needed are {MIN_PIXEL_UM} to {MAX_PIXEL_UM} um. Correct the scale in "
             "the metadata."
         )

@@ -4,9 +4,14 @@ It is only what belongs together: where the image lies, and ngio's view of it. W
 be asked of it are functions beside it, in `images`, `rois` and `roi_tables`.
 """
 
+import logging
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fractal_tasks.model import Grid
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.levels import (
@@ -15,11 +20,21 @@ from fractal_tasks.storage.plate.levels import (
     spacing_of,
     spatial_shape,
 )
-from fractal_tasks.storage.upstream import open_container
+from fractal_tasks.storage.plate.multiscale import Multiscale
+from fractal_tasks.storage.upstream import group_handler_of, open_container
 from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import FloatArray, Vector
 
 if TYPE_CHECKING:
-    from ngio import Image, OmeZarrContainer
+    from ngio import Image, Label, OmeZarrContainer
+
+logger = logging.getLogger(__name__)
+
+_SAME_SIZE = 1e-6
+"""Pixel sizes that differ by less than this part are the same, stored with rounding."""
+
+_MISSING_UNIT_UM = (1.0, 1.0, 1.0)
+"""What is meant where nothing is said: nearly all microscopes measure in it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,16 @@ class OpenImage:
 
     url: ImageUrl
     container: "OmeZarrContainer"
+
+    @cached_property
+    def unit_um(self) -> Vector:
+        """How many micrometres one unit in the metadata is (z, y, x)."""
+        return self.multiscale.units_um(_MISSING_UNIT_UM, self.zarr_url)
+
+    @property
+    def multiscale(self) -> Multiscale:
+        """What its metadata say of its levels."""
+        return Multiscale.of(group_handler_of(self.container).load_attrs())
 
     @property
     def zarr_url(self) -> str:
@@ -39,15 +64,50 @@ class OpenImage:
         """The level of full resolution."""
         return self.container.get_image()
 
-    @property
-    def spacing_um(self) -> tuple[float, float, float]:
+    @cached_property
+    def spacing_um(self) -> Vector:
         """Size of a level-0 pixel (z, y, x)."""
-        return spacing_of(self.level)
+        return spacing_of(self.level, self.unit_um)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Number of level-0 pixels along z, y, x; 1 for an axis the image lacks."""
         return spatial_shape(self.level)
+
+    @property
+    def grid(self) -> Grid:
+        """The pixels of level 0, and where its metadata say that they lie."""
+        multiscale = self.multiscale
+        places = [
+            (
+                np.multiply(multiscale.in_space(scale, 1.0), self.unit_um),
+                np.multiply(multiscale.in_space(origin, 0.0), self.unit_um),
+            )
+            for scale, origin in multiscale.levels().values()
+        ]
+        (size_um, origin_um), (last_um, last_origin_um) = places[0], places[-1]
+        grown_um = last_um - size_um
+        origin_px = np.divide(
+            last_origin_um - origin_um,
+            grown_um,
+            out=np.zeros(3),
+            where=np.abs(grown_um) > _SAME_SIZE * size_um,
+        )
+        return Grid(
+            self.shape, self.spacing_um, _as_vector(origin_um), _as_vector(origin_px)
+        )
+
+    def label_unit_um(self, label: "Label") -> Vector:
+        """Give how many micrometres one unit in the metadata of a label is.
+
+        Without a unit, a label has that of its image.
+        """
+        multiscale = Multiscale.of(group_handler_of(label).load_attrs())
+        return multiscale.units_um(self.unit_um, self.where("a label"))
+
+    def label_spacing_um(self, label: "Label") -> Vector:
+        """Give the pixel size of a level of a label (z, y, x)."""
+        return spacing_of(label, self.label_unit_um(label))
 
     def where(self, what: str = "") -> str:
         """Name the image, or something in it, in errors and in the log.
@@ -73,6 +133,19 @@ def open_image(url: ImageUrl) -> OpenImage:
         paths = container.level_paths
         check_inner_paths(url, "level", paths)
         # They are kept: whoever asks for one later does not read it again.
+        image = OpenImage(url, container)
         for path in paths:
-            check_pixels(url, container.get_image(path=path))
-    return OpenImage(url, container)
+            check_pixels(container.get_image(path=path), image.unit_um, url.zarr_url)
+        if not image.multiscale.has_unit:
+            logger.warning(
+                "%s: its metadata have no unit of length; its pixels of %s (z, y, x) "
+                "are taken as micrometres",
+                url.zarr_url,
+                image.spacing_um,
+            )
+    return image
+
+
+def _as_vector(values: FloatArray) -> Vector:
+    z, y, x = values.tolist()
+    return z, y, x

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
@@ -20,17 +22,23 @@ from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
     new_table,
     open_table,
-    read_stored_type,
     with_lost_columns,
 )
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.rois import MAX_LENGTH_UM, is_length
+from fractal_tasks.storage.plate.rois import (
+    MAX_LENGTH_UM,
+    MICROMETRES,
+    in_other_unit,
+    is_length,
+    stored_unit_um,
+)
 from fractal_tasks.storage.upstream import (
     finished_writes,
     quiet_remarks_on_columns,
     roi_table_meta,
 )
 from fractal_tasks.storage.urls import ImageUrl, Location
+from fractal_tasks.transforms import Vector
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -45,10 +53,13 @@ class RoiTableData:
 
     name: str
     rois: dict[str, "Roi"]
-    """ROIs by name, in the order of the table."""
+    """ROIs by name, in the order of the table; in micrometres."""
 
     meta: "BackendMeta"
     """Table metadata as ngio holds it: type, index, backend, further attributes."""
+
+    unit_um: Vector = MICROMETRES
+    """How many micrometres one unit of the stored table is (z, y, x)."""
 
     @property
     def record(self) -> dict[str, Any] | None:
@@ -74,14 +85,29 @@ def own_columns_known() -> Iterator[None]:
 
 
 def read_roi_table(image: OpenImage, name: str) -> RoiTableData:
-    """Read a ROI table or masking ROI table and check it.
+    """Read a ROI table or masking ROI table, check it, and that there is a ROI in it.
+
+    Raises:
+        InvalidDataError: As `load_roi_table`, or it has no ROIs.
+    """
+    table = load_roi_table(image, name)
+    if not table.rois:
+        raise InvalidDataError(
+            f"{image.where(f'table {name!r}')} has no ROIs; needed is at least one. "
+            "Choose another table."
+        )
+    return table
+
+
+def load_roi_table(image: OpenImage, name: str) -> RoiTableData:
+    """Read a ROI table or masking ROI table and check it; it may be empty.
 
     A table without type metadata, as older software wrote it, is taken as a ROI table
     if it has the columns of one.
 
     Raises:
-        InvalidDataError: No such table, not a ROI table, without ROIs, or with ROIs
-            that are unnamed, duplicated or not finite.
+        InvalidDataError: No such table, not a ROI table, or with ROIs that are unnamed,
+            duplicated or not finite.
     """
     tables = list_tables(image)
     where = image.where(f"table {name!r}")
@@ -102,45 +128,14 @@ def read_roi_table(image: OpenImage, name: str) -> RoiTableData:
         frame = table.load_as_pandas_df()
         rois = table.rois()
     check_rois(where, [str(index) for index in frame.index], rois)
-    rois = with_lost_columns(rois, frame)
+    unit_um = stored_unit_um(rois, image)
+    rois = in_other_unit(with_lost_columns(rois, frame), unit_um)
     return RoiTableData(
-        name, {str(roi.name): roi for roi in rois}, table.meta.model_copy(deep=True)
+        name,
+        {str(roi.name): roi for roi in rois},
+        table.meta.model_copy(deep=True),
+        unit_um,
     )
-
-
-def read_table_types(
-    image: OpenImage, names: Sequence[str] | None = None
-) -> dict[str, str]:
-    """Read the types of tables of an image, by name.
-
-    A table without type metadata is a ROI table if it can be read as one.
-
-    Args:
-        image: Whose tables they are.
-        names: Which of them; left out, all.
-
-    Raises:
-        InvalidDataError: One of them cannot be opened.
-    """
-    types = {}
-    for name in list_tables(image) if names is None else names:
-        with reading(
-            image.where(f"table {name!r} cannot be opened"),
-            "Remove it from the image, or make it again.",
-        ):
-            table_type = read_stored_type(image, name)
-        if table_type is None:
-            table_type = _guess_type(image, name)
-        types[name] = table_type
-    return types
-
-
-def _guess_type(image: OpenImage, name: str) -> str:
-    try:
-        read_roi_table(image, name)
-    except InvalidDataError:
-        return "generic_table"
-    return "roi_table"
 
 
 def check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
@@ -154,10 +149,6 @@ def check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
     Raises:
         InvalidDataError: They have not.
     """
-    if not rois:
-        raise InvalidDataError(
-            f"{where} has no ROIs; needed is at least one. Choose another table."
-        )
     unnamed = [name for name in names if name.strip() in {"", "nan", "None"}]
     duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
     if unnamed or duplicates:
@@ -198,6 +189,7 @@ def replace_roi_table(
     rois: Sequence["Roi"],
     meta: "BackendMeta",
     record: dict[str, Any],
+    unit_um: Vector = MICROMETRES,
 ) -> None:
     """Write a ROI table, replacing one of the same name in a single step.
 
@@ -208,6 +200,7 @@ def replace_roi_table(
         meta: Type, index and backend of the table; an object store has its own choice
             of the backend.
         record: What produced the table; stored in its attributes.
+        unit_um: How many micrometres one unit of the stored table is (z, y, x).
 
     Raises:
         PublishError: The table could not be written; the old one is untouched.
@@ -228,7 +221,7 @@ def replace_roi_table(
         finished_writes(),
     ):
         zarr.create_group(build, zarr_format=zarr_format)
-        write_rois(build, rois, new_meta)
+        write_rois(build, rois, new_meta, unit_um)
     _list_table(url, name)
 
 
@@ -244,13 +237,20 @@ def _make_folder(tables: Location, zarr_format: Literal[2, 3]) -> None:
             )
 
 
-def write_rois(table_path: Path, rois: Sequence["Roi"], meta: "BackendMeta") -> None:
-    """Write ROIs into an existing, empty zarr group."""
+def write_rois(
+    table_path: Path,
+    rois: Sequence["Roi"],
+    meta: "BackendMeta",
+    unit_um: Vector = MICROMETRES,
+) -> None:
+    """Write ROIs, of micrometres, into an existing, empty zarr group."""
     from ngio.tables import write_table
 
+    z, y, x = np.divide(1.0, unit_um).tolist()
+    stored = in_other_unit(rois, (z, y, x))
     try:
         with own_columns_known():
-            write_table(table_path, new_table(rois, meta), backend=meta.backend)
+            write_table(table_path, new_table(stored, meta), backend=meta.backend)
     except OSError:
         raise
     except library_errors() as error:

@@ -15,7 +15,11 @@ import zarr
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.storage.file_version import FileVersion
-from fractal_tasks.storage.remote.folder import ObjectFolder, copy_objects
+from fractal_tasks.storage.remote.folder import (
+    ObjectFolder,
+    copy_object,
+    copy_objects,
+)
 from fractal_tasks.storage.remote.images import build_image, list_in_well, read_marker
 from fractal_tasks.storage.remote.store import RemoteStore, open_remote_store
 from fractal_tasks.storage.remote.tables import choose_backend, replace_table
@@ -48,6 +52,10 @@ class RemoteFiles:
         """Give the names of the folders in a folder, sorted."""
         return ObjectFolder(location).list_folders()
 
+    def list_files(self, location: Location) -> list[str]:
+        """Give the names of the objects directly below a location, sorted."""
+        return ObjectFolder(location).list_files()
+
     def list_versions(
         self,
         folder: Location,
@@ -73,6 +81,10 @@ class RemoteFiles:
     def copy_folder(self, source: Location, target: Location) -> None:
         """Copy objects, or files to objects, or objects to files."""
         copy_objects(source, target)
+
+    def copy_file(self, source: Location, target: Location) -> None:
+        """Copy an object, or a file to an object, or an object to a file."""
+        copy_object(source, target)
 
     @contextmanager
     def building_locally(self, location: Location) -> Iterator[Path]:
@@ -115,6 +127,9 @@ class RemoteFiles:
     ) -> AbstractContextManager[Location]:
         """Build in the place of the target, which is marked until it is finished."""
         return build_image(target, input_image=input_image, validate=validate)
+
+    def check_image_replaceable(self, image: ImageUrl) -> None:
+        """Find nothing wrong: `can_replace_images` says that none can."""
 
     def choose_table_backend(self, table: Location, wanted: str) -> str:
         """Choose one whose rows lie under other keys than those of the stored table."""

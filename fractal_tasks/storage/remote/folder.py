@@ -63,9 +63,16 @@ class ObjectFolder:
 
     def list_folders(self) -> list[str]:
         """Give the names of the folders directly below the folder, sorted."""
+        return self._list("directory")
+
+    def list_files(self) -> list[str]:
+        """Give the names of the objects directly below the folder, sorted."""
+        return self._list("file")
+
+    def _list(self, kind: str) -> list[str]:
         with reading_store(self.url):
             entries = self.file_system.ls(self._root, detail=True)
-        names = [e["name"].rstrip("/") for e in entries if e["type"] == "directory"]
+        names = [e["name"].rstrip("/") for e in entries if e["type"] == kind]
         return sorted(
             name.rpartition("/")[2] for name in names if name != self._root.rstrip("/")
         )
@@ -171,6 +178,22 @@ class ObjectFolder:
 
     def _paths_of(self, keys: Sequence[str]) -> list[str]:
         return [self.path_of(key) for key in keys]
+
+
+def copy_object(source: Location, target: Location) -> None:
+    """Copy a file where source, target or both lie in an object store."""
+    folder, _, name = source.url.rpartition("/")
+    if source.is_remote:
+        content = ObjectFolder(Location(folder, source.storage_options)).read(name)
+    else:
+        content = source.path.read_bytes()
+    folder, _, name = target.url.rpartition("/")
+    if target.is_remote:
+        ObjectFolder(Location(folder, target.storage_options)).write(
+            name, content or b""
+        )
+    else:
+        target.path.write_bytes(content or b"")
 
 
 def copy_objects(source: Location, target: Location) -> None:

@@ -19,7 +19,7 @@ from ngio.utils import ZarrGroupHandler
 
 from fractal_tasks.errors import PublishError
 from fractal_tasks.storage.local import locks
-from fractal_tasks.storage.local.locks import image_lock, well_lock
+from fractal_tasks.storage.local.locks import _lock_of, image_lock, well_lock
 
 DRIVER = Path(__file__).with_name("lock_driver.py")
 WORKERS, TURNS, CROWD = 4, 150, 48
@@ -320,12 +320,25 @@ def test_a_lock_file_that_is_closed_to_the_user_is_an_error(
         image_lock(image).__enter__()
 
 
-def test_an_image_that_is_a_link_makes_no_folder_where_it_leads(image: Path) -> None:
-    elsewhere = image.parents[3] / "store" / "u" / "v" / "1"
+@pytest.mark.parametrize("is_in_a_plate", [True, False])
+def test_an_image_that_is_linked_has_one_lock_for_all_that_link_it(
+    image: Path, is_in_a_plate: bool
+) -> None:
+    store = image.parents[3] / "store"
+    elsewhere = store / "u" / "v" / "1"
     elsewhere.mkdir(parents=True)
+    if is_in_a_plate:
+        (store / ".zattrs").write_text("{}")
     image.rmdir()
     image.symlink_to(elsewhere)
-    before = {path.name for path in image.parents[3].iterdir()}
+    other = image.with_name("other")
+    other.symlink_to(elsewhere)
+    own_locks = [_lock_of(one) for one in (image, other, elsewhere)]
+    folder = f"{store}.fractal-tasks-locks" if is_in_a_plate else elsewhere.parent
     with image_lock(image):
-        found = {path.name for path in image.parents[3].iterdir()}
-    assert found - before == {"plate.zarr.fractal-tasks-locks"}
+        found = set(image.parents[3].rglob("*.lock"))
+    first, second, plain = own_locks
+    assert found == {first} == {second}
+    assert first.is_relative_to(folder)
+    # Of an image in a plate, it is the one that the plate itself has.
+    assert (plain == first) == is_in_a_plate

@@ -144,7 +144,9 @@ def write_copies(
     max_workers: int | None = None,
 ) -> None:
     """Copy boxes of an array to all levels."""
-    blocks = CopySource(source, levels[0], copies, fill_value, max_workers=max_workers)
+    blocks = CopySource(
+        source, levels[0].shape, copies, fill_value, max_workers=max_workers
+    )
     write_pyramid(levels, blocks, downsampling=downsampling, max_workers=max_workers)
 
 

@@ -177,18 +177,14 @@ def test_boxes_that_do_not_fit_are_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype", "message"),
-    [
-        ((2, 16, 16), "uint8", "of uint8"),
-        ((16, 16), "uint16", "2 axes"),
-        ((3, 16, 16), "uint16", "must be the same"),
-    ],
+    ("shape", "message"),
+    [((16, 16), "2 in the shape"), ((3, 16, 16), "must be the same")],
 )
 def test_targets_unlike_the_source_are_refused(
-    shape: tuple[int, ...], dtype: str, message: str
+    shape: tuple[int, ...], message: str
 ) -> None:
     source, _ = fill_source((2, 16, 16), (1, 8, 8))
-    levels = make_pyramid(shape, (8,) * len(shape), dtype=dtype)
+    levels = make_pyramid(shape, (8,) * len(shape))
 
     with pytest.raises(InvalidInputError, match=message):
         write_copies(

@@ -31,7 +31,7 @@ def test_boxes_are_those_of_brute_force(
         warnings.simplefilter("ignore")
         label = image.derive_label("cells", dtype="uint64", chunks=(1, 32, 32))
     label.set_array(pixels)
-    rois = build_masking_rois(label)
+    rois = build_masking_rois(label, (2.0, 0.5, 0.5))
     assert [roi.label for roi in rois] == sorted(set(np.unique(pixels).tolist()) - {0})
     for roi in rois:
         where = np.nonzero(pixels == roi.label)

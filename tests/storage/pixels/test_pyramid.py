@@ -33,6 +33,7 @@ class FromFunction:
 
     read_block: Callable[[Box], Pixels | None]
     fill_value: float = 0
+    shape: tuple[int, ...] = ()
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

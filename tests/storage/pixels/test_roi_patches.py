@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from ngio import open_ome_zarr_container
 from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
@@ -24,6 +23,8 @@ from fractal_tasks.storage.pixels.roi_patches import (
     channel_pyramid,
     roi_pyramid,
 )
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.transforms.boxes import PixelBox
 
 MakePlate = Callable[..., Path]
@@ -274,8 +275,8 @@ def test_all_rois_of_an_image_share_the_limit(
     """Pyramids of many ROIs may be held at the same time."""
     limit = 100_000  # less than a field of 256 x 256 pixels of 2 bytes
     monkeypatch.setattr(f"{RoiPatch.__module__}.MAX_KEPT_BYTES", limit)
-    container = open_ome_zarr_container(f"{make_plate(chunk_size_px=64)}/A/01/1")
-    levels = channel_pyramid(container, 0)
+    plate = make_plate(chunk_size_px=64)
+    levels = channel_pyramid(open_image(parse_image_url(f"{plate}/A/01/1")), 0)
     fields = [
         roi_pyramid(levels, PixelBox((0, 0, x), (1, 256, x + 256)), "ROI")
         for x in (0, 256)
@@ -339,10 +340,11 @@ def test_a_pyramid_of_a_plate_gives_the_pixels_of_its_levels(
     make_plate: MakePlate, options: dict[str, Any]
 ) -> None:
     plate = make_plate(acquisitions=2, **options)
-    container = open_ome_zarr_container(f"{plate}/A/01/1")
+    image = open_image(parse_image_url(f"{plate}/A/01/1"))
+    container = image.container
     planes = options.get("planes", 1)
     roi = PixelBox((0, 8, 264), (planes, 248, 480))
-    pyramid = roi_pyramid(channel_pyramid(container, 1), roi, "ROI")
+    pyramid = roi_pyramid(channel_pyramid(image, 1), roi, "ROI")
     for path, patch in zip(container.level_paths, pyramid, strict=True):
         factor = 2 ** int(path)
         # The stored levels have axes ([t,] c, [z,] y, x), one timepoint.

@@ -16,12 +16,13 @@ from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import (
     check_rois,
+    load_roi_table,
     own_columns_known,
     plain_meta,
     read_roi_table,
-    read_table_types,
     replace_roi_table,
 )
+from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from tests.conftest import MakePlate
 from tests.storage.tiny import TABLE, TINY, WELL, make_roi, read_table
@@ -134,12 +135,19 @@ def test_record_of_another_shape_is_none(url: ImageUrl) -> None:
         (["a", ""], "1 without a name"),
         (["nan", "None", " "], "3 without a name"),
         (["b", "a", "b", "a", "c"], r"duplicates \['a', 'b'\]"),
-        ([], "has no ROIs"),
     ],
 )
 def test_rois_need_names_of_their_own(names: list[str], message: str) -> None:
     with pytest.raises(InvalidDataError, match=f"^here.*{message}"):
         check_rois("here", names, [make_roi(name) for name in names])
+
+
+def test_table_without_rois_is_refused_where_rois_are_needed(url: ImageUrl) -> None:
+    """What is only carried along may be empty: the nuclei of an empty field."""
+    write(url, NEW, [])
+    assert load_roi_table(open_image(url), NEW).rois == {}
+    with pytest.raises(InvalidDataError, match=f"'{NEW}' has no ROIs"):
+        read_roi_table(open_image(url), NEW)
 
 
 @pytest.mark.parametrize("x_um", [np.nan, np.inf, 2e9])

@@ -1,0 +1,127 @@
+"""What *apply* is to do with an image, and whether that can be done.
+
+Asked before the first pixel is written: by each unit of *apply*, and before all steps
+by whoever runs the three of them, as a plate of which some images are replaced, and
+others cannot be, is of no use.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.records.applied import check_free
+from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.plate.images import list_labels, open_labels
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.tables import open_tables
+from fractal_tasks.storage.urls import MAX_NAME_BYTES, ImageUrl, is_name
+
+
+@dataclass(frozen=True)
+class ApplyOrder:
+    """What *apply* is to do with an image."""
+
+    url: ImageUrl
+    target: ImageUrl
+    """The image itself, to be replaced, or a new one of its well."""
+
+    registered_roi_table: str
+    reference_acquisition: int
+    register_labels: bool
+    discard_labels: bool
+    """Whether labels that are not registered may be deleted with the image."""
+
+    rerun: bool
+    """Whether to make again what was made in the same way already."""
+
+    @classmethod
+    def of(
+        cls,
+        url: ImageUrl,
+        *,
+        overwrite_input: bool,
+        output_image_suffix: str,
+        registered_roi_table: str,
+        reference_acquisition: int,
+        register_labels: bool,
+        discard_labels: bool,
+        rerun: bool,
+    ) -> Self:
+        """Make the order of the arguments of the task.
+
+        Raises:
+            InvalidInputError: An argument is wrong for any image.
+        """
+        if overwrite_input and not files_of(url).can_replace_images:
+            raise InvalidInputError(
+                f"{url.zarr_url}: overwrite_input=True needs a file system, as no "
+                "object store can replace an image in a single step. Set "
+                "overwrite_input=False: the registered image is written beside the "
+                "input."
+            )
+        return cls(
+            url=url,
+            target=url if overwrite_input else _output_of(url, output_image_suffix),
+            registered_roi_table=registered_roi_table,
+            reference_acquisition=reference_acquisition,
+            register_labels=register_labels,
+            discard_labels=discard_labels,
+            rerun=rerun,
+        )
+
+    @property
+    def replaces_input(self) -> bool:
+        """Whether the registered image takes the place of the input."""
+        return self.target == self.url
+
+
+def check_place(order: ApplyOrder) -> None:
+    """Find out whether the registered image can be written where it is to be.
+
+    Asked before a lock is taken, as nothing is to be left where it cannot be.
+
+    Raises:
+        InvalidInputError: The image is to be replaced, and is behind a link.
+        InvalidDataError: Something else is at the target.
+        PublishError: The image cannot be replaced.
+    """
+    if order.replaces_input:
+        files_of(order.url).check_image_replaceable(order.url)
+    else:
+        check_free(order.target, order.url.image_path)
+
+
+def check_content(order: ApplyOrder, image: OpenImage) -> None:
+    """Find out whether all that is in an image can be registered as ordered.
+
+    Raises:
+        InvalidInputError: An argument does not fit the image.
+        InvalidDataError: Labels or tables are not as needed.
+    """
+    labels = list_labels(image)
+    if order.register_labels:
+        open_labels(image, labels)
+    elif order.replaces_input and not order.discard_labels:
+        _refuse_to_lose(labels, image)
+    # The registered table is made anew before it is needed.
+    open_tables(image, skip=order.registered_roi_table)
+
+
+def _output_of(image: ImageUrl, suffix: str) -> ImageUrl:
+    name = f"{image.image_path}_{suffix}"
+    if not suffix.replace("_", "").isalnum() or not is_name(name):
+        raise InvalidInputError(
+            f"output_image_suffix={suffix!r}: needed are letters, digits and '_', e.g. "
+            f"'registered', and at most {MAX_NAME_BYTES} bytes in the whole name."
+        )
+    return image.sibling(name)
+
+
+def _refuse_to_lose(labels: list[str], image: OpenImage) -> None:
+    if labels:
+        raise InvalidInputError(
+            f"{image.zarr_url}: register_labels=False with overwrite_input=True would "
+            f"delete the labels {labels}. Set register_labels=True to register them, "
+            "overwrite_input=False to keep the input, or discard_labels=True to "
+            "delete them."
+        )

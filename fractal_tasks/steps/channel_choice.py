@@ -1,0 +1,32 @@
+"""Which channel of an image is compared: that of all, or its acquisition's own."""
+
+from collections.abc import Mapping
+
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.storage.plate.wells import read_acquisition
+from fractal_tasks.storage.urls import ImageUrl
+
+
+def choose_channel(
+    url: ImageUrl, channels: Mapping[str, str], wavelength_id: str
+) -> str:
+    """Give the channel that was asked for in an image: id, label or index.
+
+    Args:
+        url: The image.
+        channels: By acquisition, where it is another one than `wavelength_id`.
+        wavelength_id: The channel of all others.
+
+    Raises:
+        InvalidInputError: A key of `channels` is no number of an acquisition.
+    """
+    odd = [key for key in channels if not key.isdecimal()]
+    if odd:
+        raise InvalidInputError(
+            f"acquisition_wavelength_ids: found the keys {odd}; needed are the numbers "
+            'of acquisitions. Give e.g. {"1": "A02_C02"}.'
+        )
+    by_number = {int(key): channel for key, channel in channels.items()}
+    if not by_number:
+        return wavelength_id
+    return by_number.get(read_acquisition(url), wavelength_id)

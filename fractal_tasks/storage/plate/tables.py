@@ -1,0 +1,70 @@
+"""The tables of an image, of any type: what they are, whether they are whole."""
+
+from collections.abc import Sequence
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.storage.library_errors import reading
+from fractal_tasks.storage.plate.images import list_tables
+from fractal_tasks.storage.plate.ngio_tables import read_stored_type
+from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_tables import (
+    load_roi_table,
+    own_columns_known,
+    read_roi_table,
+)
+
+
+def read_table_types(
+    image: OpenImage, names: Sequence[str] | None = None
+) -> dict[str, str]:
+    """Read the types of tables of an image, by name.
+
+    A table without type metadata is a ROI table if it can be read as one.
+
+    Args:
+        image: Whose tables they are.
+        names: Which of them; left out, all.
+
+    Raises:
+        InvalidDataError: One of them cannot be opened.
+    """
+    types = {}
+    for name in list_tables(image) if names is None else names:
+        with reading(
+            image.where(f"table {name!r} cannot be opened"),
+            "Remove it from the image, or make it again.",
+        ):
+            table_type = read_stored_type(image, name)
+        if table_type is None:
+            table_type = _guess_type(image, name)
+        types[name] = table_type
+    return types
+
+
+def open_tables(image: OpenImage, *, skip: str) -> None:
+    """Read all tables of an image but `skip`, which are then known to be whole.
+
+    Raises:
+        InvalidDataError: One of them cannot be read.
+    """
+    names = [name for name in list_tables(image) if name != skip]
+    for name, table_type in read_table_types(image, names).items():
+        if table_type.endswith("roi_table"):
+            load_roi_table(image, name)
+            continue
+        with (
+            reading(
+                image.where(f"table {name!r} cannot be loaded"),
+                "Remove it from the image, or make it again.",
+            ),
+            own_columns_known(),
+        ):
+            image.container.get_table(name).set_table_data()
+
+
+def _guess_type(image: OpenImage, name: str) -> str:
+    try:
+        read_roi_table(image, name)
+    except InvalidDataError:
+        return "generic_table"
+    return "roi_table"

@@ -1,0 +1,89 @@
+"""What the last step could not do is refused before the first one."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fractal_tasks.cli import main
+from fractal_tasks.records.applied import is_registered
+from fractal_tasks.storage.urls import parse_image_url
+from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture
+from tests.conftest import MakePlate
+from tests.tasks.foreign import write_plate
+from tests.tasks.plates import data_of
+
+NUCLEI = {"nuclei": np.ones((32, 32), "uint16")}
+STEMS = {"nuclei": np.ones((32, 32), "complex64")}
+
+
+def pair(plate: Path, **of_acquisition: Any) -> list[str]:
+    """Write a plate of two equal images, but for what is given of the second."""
+    rng = np.random.default_rng(6)
+    pixels = rng.integers(1, 999, (1, 32, 32)).astype("uint16")
+    return write_plate(
+        plate, [{"pixels": pixels}, {"pixels": pixels, **of_acquisition}]
+    )
+
+
+def link(url: str) -> None:
+    """Move an image elsewhere, and link it."""
+    archive = Path(url).parents[3] / "archive"
+    archive.mkdir()
+    Path(url).symlink_to(Path(url).rename(archive / "1"))
+
+
+def run(plate: Path, *flags: str) -> int:
+    level = ["--level-path", "0"]
+    return main(["register", str(plate), *CHANNEL, *level, *IN_PROCESS, *flags])
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("labels", "is_link", "flags", "found"),
+    [
+        (NUCLEI, True, [], "/A/01/1 is a symbolic link to "),
+        (NUCLEI, False, ["--no-register-labels"], "delete the labels ['nuclei']"),
+        (STEMS, False, [], "/A/01/1: label 'nuclei': level '0'"),
+        (
+            NUCLEI,
+            False,
+            ["--no-overwrite-input", "--output-image-suffix", "a b"],
+            "output_image_suffix='a b'",
+        ),
+    ],
+    ids=["link", "lost labels", "label of no numbers", "suffix"],
+)
+def test_nothing_is_changed_if_an_image_could_not_be_registered_in_the_end(
+    tmp_path: Path,
+    capsys: Capture,
+    labels: dict[str, Any],
+    is_link: bool,
+    flags: list[str],
+    found: str,
+    dry_run: bool,
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    urls = pair(plate, labels=labels)
+    if is_link:
+        link(urls[1])
+    before = data_of(tmp_path)
+    assert run(plate, *flags, *(["--dry-run"] if dry_run else [])) in (1, 2)
+    assert data_of(tmp_path) == before
+    # Lines are broken where the terminal ends.
+    assert found in " ".join(capsys.readouterr().err.split())
+
+
+def test_other_wells_are_registered(make_plate: MakePlate, capsys: Capture) -> None:
+    plate = make_plate(
+        columns=2, acquisitions=2, channels=1, levels=3, field_size_px=64, fields_x=1
+    )
+    bad = plate / "A/02/1"
+    (bad / "labels/nuclei/.zattrs").write_text("{")
+    before = data_of(bad), data_of(plate / "A/02/0")
+    assert main(["register", str(plate), *CHANNEL, *IN_PROCESS]) == 1
+    assert (data_of(bad), data_of(plate / "A/02/0")) == before
+    assert is_registered(parse_image_url(f"{plate}/A/01/1"))
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"Checks failed for {bad}: {bad}: label 'nuclei' cannot be opened" in said
