@@ -186,7 +186,7 @@ def test_clocks_and_leftovers_change_nothing(
     for number, path in enumerate(sorted(left.parent.rglob("*"))):
         time = (PAST, FUTURE)[number % 2]
         os.utime(path, (time, time))
-    assert discover_images([str(left)]) == image_urls(left, 2)
+    assert discover_images([str(left)]).images == image_urls(left, 2)
     found = run_all(left)
 
     prefix = f"{WELL}/{foreign.name}/"
