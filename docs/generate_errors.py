@@ -48,6 +48,7 @@ AREAS = {
         "records/table_names",
         "records/well_rows",
         "steps/judge_well",
+        "steps/well_placements",
         "steps/unsure_pairs",
         "steps/plate_movement",
         "steps/well_verdicts",

@@ -2,26 +2,20 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import (
     ConsensusSettings,
     Outcome,
-    Placement,
     PlateEvidence,
-    RowKey,
-    Verdict,
-    View,
     find_outcome,
     find_outcomes,
-    place_views,
 )
-from fractal_tasks.records.plans import check_translation
 from fractal_tasks.records.provenance import Record, fingerprint, fingerprint_rows
 from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
-from fractal_tasks.records.well_rows import AcquisitionRows, WellRows, read_well_rows
+from fractal_tasks.records.well_rows import WellRows, read_well_rows
 from fractal_tasks.steps.registered_tables import (
     RegisteredAcquisition,
     write_registered_tables,
@@ -29,7 +23,8 @@ from fractal_tasks.steps.registered_tables import (
 )
 from fractal_tasks.steps.unsure_pairs import leave_out_unsure
 from fractal_tasks.steps.well_checks import check_well
-from fractal_tasks.steps.well_verdicts import Verdicts, find_verdicts
+from fractal_tasks.steps.well_placements import place_rows
+from fractal_tasks.steps.well_verdicts import find_verdicts
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
@@ -37,7 +32,6 @@ from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
 from fractal_tasks.storage.plate.wells import read_acquisition_of_each
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.transforms import Translation
 
 logger = logging.getLogger(__name__)
 
@@ -98,16 +92,21 @@ def judge_well(
 def _judge(
     well: WellRows, plate: PlateEvidence | None, settings: ConsensusSettings
 ) -> list[RegisteredAcquisition]:
-    """Say of each row what is used, and where its pixels go."""
+    """Say of each row what is used, and where its pixels go.
+
+    Returns:
+        Those that are registered, reference first; none if it would be alone.
+    """
     well, found = find_verdicts(well, plate, settings)
-    _check_applicable(well, found)
-    well, verdicts, placements = _place(well, found, settings)
-    return [
+    well, verdicts, placements = place_rows(well, found, settings)
+    registered = [
         RegisteredAcquisition(rows, own_verdicts, own_placements)
         for rows, own_verdicts, own_placements in zip(
             well.acquisitions, verdicts, placements, strict=True
         )
+        if rows.keys
     ]
+    return registered if len(registered) > 1 else []
 
 
 def _find_outcomes(
@@ -188,112 +187,3 @@ def _read_outcomes(well: WellRows, registered_table: str) -> dict[ImageUrl, Outc
         statuses = [row.status for row in verdicts] if is_placed else []
         found[rows.image.url] = find_outcome(statuses)
     return found
-
-
-def _check_applicable(well: WellRows, verdicts: Sequence[Verdicts]) -> None:
-    """Refuse what *apply* could not do, before anything is written."""
-    for rows, own in zip(well.acquisitions, verdicts, strict=True):
-        for key, verdict in own.items():
-            check_translation(verdict.candidate.transform, rows.where(key))
-
-
-def _place(
-    well: WellRows, verdicts: Sequence[Verdicts], settings: ConsensusSettings
-) -> tuple[WellRows, list[dict[RowKey, Verdict]], list[dict[RowKey, Placement]]]:
-    """Place every row in every acquisition.
-
-    Returns:
-        The rows that all acquisitions see, and for each acquisition the verdicts that
-        are used in the end, and the placements.
-    """
-    used: list[dict[RowKey, Verdict]] = [{} for _ in well.acquisitions]
-    placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
-    unseen: dict[RowKey, str] = {}
-    for key in well.reference.keys:
-        # Those that have this row: the reference, and what is paired with it.
-        members = [index for index, of in enumerate(verdicts) if key in of]
-        seen = [well.acquisitions[index] for index in members]
-        own = [verdicts[index][key] for index in members]
-        views = _view(seen, key, own)
-        placed = place_views(views[0], views[1:], settings.keep)
-        gone = [one.destination.is_empty for one in placed]
-        if any(gone):
-            own = [
-                _stay(verdict) if away and verdict.status == "unresolved" else verdict
-                for away, verdict in zip(gone, own, strict=True)
-            ]
-            views = _view(seen, key, own)
-            placed = place_views(views[0], views[1:], settings.keep)
-        if any(placement.destination.is_empty for placement in placed):
-            unseen[key] = _describe_shifts(seen, views)
-            continue
-        logger.info(
-            "%s: rounding to whole pixels leaves at most %.2f px",
-            key,
-            max(view.residual_px for view in views),
-        )
-        for index, verdict, placement in zip(members, own, placed, strict=True):
-            used[index][key] = verdict
-            placements[index][key] = placement
-    return _without_unseen(well, unseen), used, placements
-
-
-def _view(
-    seen: Sequence[AcquisitionRows], key: RowKey, verdicts: Sequence[Verdict]
-) -> list[View]:
-    """Give how each acquisition sees a row.
-
-    Where a ROI is not known to be, it must not cost the others any pixels.
-    """
-    return [
-        View(
-            rows.boxes[key],
-            rows.image.grid,
-            verdict.candidate.transform,
-            is_sure=verdict.status != "unresolved",
-        )
-        for rows, verdict in zip(seen, verdicts, strict=True)
-    ]
-
-
-def _stay(verdict: Verdict) -> Verdict:
-    """Leave a ROI where it is that would be moved out of what is kept."""
-    return replace(
-        verdict,
-        candidate=replace(verdict.candidate, transform=Translation((0.0, 0.0, 0.0))),
-        reason=f"{verdict.reason}; left where it is, as nothing that is kept is there",
-    )
-
-
-def _describe_shifts(seen: Sequence[AcquisitionRows], views: Sequence[View]) -> str:
-    return "; ".join(
-        f"acquisition {rows.acquisition}: {view.displacement_um} um"
-        for rows, view in zip(seen, views, strict=True)
-    )
-
-
-def _without_unseen(well: WellRows, unseen: Mapping[RowKey, str]) -> WellRows:
-    """Leave out the ROIs of which no pixel is seen by all acquisitions.
-
-    Args:
-        well: The rows.
-        unseen: These ROIs, each with the translations that say so.
-    """
-    for key, shifts in unseen.items():
-        logger.warning(
-            "Well %s, %s: excluded from all acquisitions, which have no region of it "
-            "in common. Translations (z, y, x): %s",
-            well.well_url,
-            key,
-            shifts,
-        )
-    left = well.without(unseen)
-    if not left.reference.keys:
-        key, shifts = next(iter(unseen.items()))
-        raise InvalidDataError(
-            f"Well {well.well_url}: found no ROI of which all acquisitions see a "
-            f"pixel; needed is at least one. Translations (z, y, x) of {key}: "
-            f"{shifts}. Look at these acquisitions, leave the wrong one out, or raise "
-            "min_confidence."
-        )
-    return left

@@ -141,7 +141,8 @@ def write_unregistered_table(
                 rows.image,
                 rows.read_measurements()[RowKey(str(roi.name))].candidates,
                 status="unresolved",
-                reason="paired with the reference by order alone, and not alike",
+                reason="not registered: nothing says that it shows what the reference "
+                "does",
             ).to_roi(roi)
             for roi in rois
         ]

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
-from fractal_tasks.model import Candidate, PlateEvidence, RowKey, WellMovement
+from fractal_tasks.model import (
+    Candidate,
+    ConsensusSettings,
+    PlateEvidence,
+    RowKey,
+    WellMovement,
+)
 from fractal_tasks.records.plans import read_plan
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.registered_rows import read_registered_rows
@@ -272,6 +278,41 @@ def test_roi_without_a_common_region_is_left_out_and_named(
         rows = read_rows(open_acquisition(plate, index), REGISTERED).rois
         assert list(rows) == ["FOV_1"]
     assert "ROI 'FOV_2': excluded from all acquisitions" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("estimate", "settings"),
+    [
+        (moved_by(40, 0), {"min_confidence": 0.0}),
+        (moved_by(2, 0, confidence=0.0), {"rejected": "exclude"}),
+    ],
+    ids=["no common region", "excluded"],
+)
+@pytest.mark.parametrize("acquisitions", [2, 3])
+def test_acquisition_of_which_no_roi_is_left_is_not_registered(
+    make_plate: MakePlate,
+    acquisitions: int,
+    estimate: Candidate,
+    settings: dict[str, Any],
+) -> None:
+    plate = make_plate(**{**TINY, "acquisitions": acquisitions})
+    reference, poor, *good = [image_url(plate, one) for one in range(acquisitions)]
+    write_rows(poor, [read_rows(open_acquisition(plate, 1)).rois["FOV_2"]])
+    store_estimates(poor, {"FOV_2": estimate})
+    for url in good:
+        store_estimates(url, BOTH)
+    changed = ConsensusSettings(**{**SETTINGS.model_dump(), **settings})
+    for _ in range(2):  # The second time nothing is to do, which is told likewise.
+        outcomes = judge_well([reference, poor, *good], None, changed)
+        assert outcomes == {
+            poor: "none",
+            reference: "reference" if good else "none",
+            **dict.fromkeys(good, "measured"),
+        }
+    plan = read_plan(open_acquisition(plate, 1), REGISTERED, 0)
+    assert plan is not None
+    assert not plan.placements
+    assert record_of(plate, 1, "FOV_2").status == "unresolved"
 
 
 def test_fill_value_that_pixels_cannot_hold_is_refused_if_it_is_needed(

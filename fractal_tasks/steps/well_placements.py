@@ -1,0 +1,140 @@
+"""Where the pixels of each row of a well come from and go to."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.model import (
+    ConsensusSettings,
+    Placement,
+    RowKey,
+    Verdict,
+    View,
+    place_views,
+)
+from fractal_tasks.records.plans import check_translation
+from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
+from fractal_tasks.steps.well_verdicts import Verdicts
+from fractal_tasks.transforms import Translation
+
+logger = logging.getLogger(__name__)
+
+
+def place_rows(
+    well: WellRows, verdicts: Sequence[Verdicts], settings: ConsensusSettings
+) -> tuple[WellRows, list[dict[RowKey, Verdict]], list[dict[RowKey, Placement]]]:
+    """Place every row in every acquisition.
+
+    Args:
+        well: The rows.
+        verdicts: On the rows of each acquisition, reference first.
+        settings: What is kept.
+
+    Returns:
+        The rows that all acquisitions see, and for each acquisition the verdicts that
+        are used in the end, and the placements.
+
+    Raises:
+        InvalidDataError: There is no such row, or pixels cannot be moved as a transform
+            says.
+    """
+    _check_applicable(well, verdicts)
+    used: list[dict[RowKey, Verdict]] = [{} for _ in well.acquisitions]
+    placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
+    unseen: dict[RowKey, str] = {}
+    for key in well.reference.keys:
+        # Those that have this row: the reference, and what is paired with it.
+        members = [index for index, of in enumerate(verdicts) if key in of]
+        seen = [well.acquisitions[index] for index in members]
+        own = [verdicts[index][key] for index in members]
+        views = _view(seen, key, own)
+        placed = place_views(views[0], views[1:], settings.keep)
+        gone = [one.destination.is_empty for one in placed]
+        if any(gone):
+            own = [
+                _stay(verdict) if away and verdict.status == "unresolved" else verdict
+                for away, verdict in zip(gone, own, strict=True)
+            ]
+            views = _view(seen, key, own)
+            placed = place_views(views[0], views[1:], settings.keep)
+        if any(placement.destination.is_empty for placement in placed):
+            unseen[key] = _describe_shifts(seen, views)
+            continue
+        logger.info(
+            "%s: rounding to whole pixels leaves at most %.2f px",
+            key,
+            max(view.residual_px for view in views),
+        )
+        for index, verdict, placement in zip(members, own, placed, strict=True):
+            used[index][key] = verdict
+            placements[index][key] = placement
+    return _without_unseen(well, unseen), used, placements
+
+
+def _check_applicable(well: WellRows, verdicts: Sequence[Verdicts]) -> None:
+    """Refuse what *apply* could not do, before anything is written."""
+    for rows, own in zip(well.acquisitions, verdicts, strict=True):
+        for key, verdict in own.items():
+            check_translation(verdict.candidate.transform, rows.where(key))
+
+
+def _view(
+    seen: Sequence[AcquisitionRows], key: RowKey, verdicts: Sequence[Verdict]
+) -> list[View]:
+    """Give how each acquisition sees a row.
+
+    Where a ROI is not known to be, it must not cost the others any pixels.
+    """
+    return [
+        View(
+            rows.boxes[key],
+            rows.image.grid,
+            verdict.candidate.transform,
+            is_sure=verdict.status != "unresolved",
+        )
+        for rows, verdict in zip(seen, verdicts, strict=True)
+    ]
+
+
+def _stay(verdict: Verdict) -> Verdict:
+    """Leave a ROI where it is that would be moved out of what is kept."""
+    return replace(
+        verdict,
+        candidate=replace(verdict.candidate, transform=Translation((0.0, 0.0, 0.0))),
+        reason=f"{verdict.reason}; left where it is, as nothing that is kept is there",
+    )
+
+
+def _describe_shifts(seen: Sequence[AcquisitionRows], views: Sequence[View]) -> str:
+    return "; ".join(
+        f"acquisition {rows.acquisition}: {view.displacement_um} um"
+        for rows, view in zip(seen, views, strict=True)
+    )
+
+
+def _without_unseen(well: WellRows, unseen: Mapping[RowKey, str]) -> WellRows:
+    """Leave out the ROIs of which no pixel is seen by all acquisitions.
+
+    Args:
+        well: The rows.
+        unseen: These ROIs, each with the translations that say so.
+    """
+    for key, shifts in unseen.items():
+        logger.warning(
+            "Well %s, %s: excluded from all acquisitions, which have no region of it "
+            "in common. Translations (z, y, x): %s",
+            well.well_url,
+            key,
+            shifts,
+        )
+    left = well.without(unseen)
+    if not left.reference.keys:
+        key, shifts = next(iter(unseen.items()))
+        raise InvalidDataError(
+            f"Well {well.well_url}: found no ROI of which all acquisitions see a "
+            f"pixel; needed is at least one. Translations (z, y, x) of {key}: "
+            f"{shifts}. Look at these acquisitions, leave the wrong one out, or raise "
+            "min_confidence."
+        )
+    return left
