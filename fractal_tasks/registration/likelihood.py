@@ -28,6 +28,7 @@ from fractal_tasks.registration.spectra import (
     CrossSpectra,
     Spectrum,
     evaluate,
+    even_out,
     ring_numbers,
     sum_rings,
 )
@@ -64,6 +65,11 @@ _MAX_COHERENCE = 0.98
 
 _CHANCE_TIMES = 2.0
 """Coherence counts from so many times on what independent noise shows (rms)."""
+
+_RULING_TIMES = 4.0
+"""A frequency counts as one of so many times the usual power of its ring. Rows of a
+camera that differ are power in few frequencies, and draw all windows alike, so that
+scatter does not show it. Noise exceeds this in 1 of 16 frequencies of one window."""
 
 _NO_POWER = 1e-12, 1e-30
 """Power counts as none below this part of the largest, or below this."""
@@ -238,6 +244,8 @@ def _weigh_by_coherence(
         shifts_px: How far each is shifted, as far as it is known (y, x).
     """
     size = windows[0].size
+    power = reduce(add, (one.power[0] for one in windows))
+    damping = even_out(power, size, _RULING_TIMES)
     frequency_y = np.fft.fftfreq(size[0])[:, None]
     frequency_x = np.fft.rfftfreq(size[1])
     common = np.zeros(RINGS)
@@ -247,16 +255,15 @@ def _weigh_by_coherence(
             np.exp(2j * np.pi * y * frequency_y).astype(np.complex64),
             np.exp(2j * np.pi * x * frequency_x).astype(np.complex64),
         )
-        common += sum_rings((one.cross[0] * ramp).real[None], size)[0]
+        common += sum_rings((one.cross[0] * ramp).real[None] * damping, size)[0]
     fixed_power = reduce(add, (one.fixed_power[0] for one in windows))
     moving_power = reduce(add, (one.moving_power[0] for one in windows))
     power = np.sqrt(fixed_power * moving_power)
     part, least = _NO_POWER
     power = np.maximum(power, max(float(power.max()) * part, least))
     coherence = np.clip(common / power, 0, _MAX_COHERENCE)
-    ones = np.ones_like(windows[0].power)
     planes = sum(int(one.planes[0]) for one in windows)
-    frequencies = sum_rings(ones, size)[0] * max(1, planes)
+    frequencies = sum_rings(np.ones((1, *damping.shape)), size)[0] * max(1, planes)
     # What independent noise would show; each frequency and its mirror are one.
     chance = np.sqrt(2 * TAPER_LOSS / np.maximum(frequencies, 1))
     coherence = np.where(coherence > _CHANCE_TIMES * chance, coherence, 0.0)
@@ -269,6 +276,7 @@ def _weigh_by_coherence(
     weights[:RINGS] = coherence / (1 - coherence**2) * per_plane / power / TAPER_LOSS
     # `evaluate` divides by the number of pixels, which the likelihood does not.
     gain = weights[ring_numbers(size)].astype(np.float32) * np.prod(size)
+    gain *= damping
     return [one.cross[0] * gain for one in windows]
 
 

@@ -27,6 +27,9 @@ RINGS = 32
 """Bands of equal width between frequency 0 and the highest, 1/2 per pixel. In the
 smallest window (128 pixels) a band is then 2 frequencies wide."""
 
+_NARROW_RINGS = 4 * RINGS
+"""The same where each has one power, which may fall steeply from the lowest."""
+
 TAPER_LOSS = 2.25
 """Equivalent noise bandwidth of a Hann taper in y and x, 1.5 each (Harris, Proc. IEEE
 66, 51 (1978), doi:10.1109/PROC.1978.10837): a window has so many times fewer
@@ -194,11 +197,42 @@ def _squared_frequency(size: tuple[int, int]) -> Pixels:
     return frequencies
 
 
+@lru_cache(maxsize=16)
+def ring_numbers(size: tuple[int, int], rings: int = RINGS) -> npt.NDArray[np.intp]:
+    """Give the ring of each frequency of a half spectrum; `rings` beyond the last."""
+    numbers = (np.sqrt(_squared_frequency(size)) * 2 * rings).astype(np.intp)
+    return np.minimum(numbers, rings)
+
+
+def even_out(power: Pixels, size: tuple[int, int], times: float) -> Pixels:
+    """Give what each frequency is to be multiplied by so that none rules its ring.
+
+    Args:
+        power: Of each frequency, a half spectrum ``(y, x / 2 + 1)``.
+        size: Shape of the window.
+        times: So many times the median of a ring is what one frequency may have.
+    """
+    order, starts = _sort_by_ring(size)
+    usual = np.concatenate(
+        [
+            np.full(len(ring), np.median(ring), np.float32)
+            for ring in np.split(power.ravel()[order], starts)
+        ]
+    )
+    limit = np.empty_like(power)
+    limit.ravel()[order] = np.float32(times) * usual
+    damping: Pixels = np.minimum(1, limit / (power + TINY))
+    return damping
+
+
 @lru_cache(maxsize=8)
-def ring_numbers(size: tuple[int, int]) -> npt.NDArray[np.intp]:
-    """Give the ring of each frequency of a half spectrum; `RINGS` beyond the last."""
-    rings = (np.sqrt(_squared_frequency(size)) * 2 * RINGS).astype(np.intp)
-    return np.minimum(rings, RINGS)
+def _sort_by_ring(
+    size: tuple[int, int],
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Give the order of frequencies by narrow ring, and where the next rings start."""
+    numbers = ring_numbers(size, _NARROW_RINGS).ravel()
+    order = np.argsort(numbers, kind="stable")
+    return order, np.flatnonzero(np.diff(numbers[order])) + 1
 
 
 def sum_rings(values: Pixels, size: tuple[int, int]) -> FloatArray:

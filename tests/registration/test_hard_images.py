@@ -142,6 +142,22 @@ def test_the_unit_of_intensity_does_not_matter(
     np.testing.assert_allclose(one, two, atol=1e-3)
 
 
+@each_method
+@pytest.mark.parametrize("axis", [0, 1], ids=["rows", "columns"])
+@pytest.mark.parametrize("seed", [3, 4])
+def test_rows_and_columns_of_the_camera_do_not_draw_a_shift(
+    method: RegistrationMethod, seed: int, axis: int
+) -> None:
+    """They are alike in all windows, so that scatter would not show what they do."""
+    counts = np.random.default_rng(9).uniform(0, 40, SHAPE[axis]).astype(np.float32)
+    stripes = np.expand_dims(counts, 1 - axis)
+    fixed, moving = photograph_pair(seed)
+    estimate = register(method, fixed + stripes, moving + stripes)
+    errors = target_errors_px(estimate, SHIFT_PX, SHAPE, SPACING_UM[2])
+    assert np.abs(errors).max() <= 0.15
+    assert confidence_of(estimate) > 0.9
+
+
 def invert(light: Image) -> Image:
     """Show dark cells on bright ground."""
     inverted: Image = np.maximum(0, 2 - light)
