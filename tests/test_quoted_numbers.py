@@ -77,7 +77,7 @@ QUOTES = [
     (METHODS, "at least {} and at most", "registration.windows", "_SMALLEST_PX"),
     (METHODS, "low-pass of {:g} pixels", SPECTRA, "_SHARP_PX"),
     (METHODS, "measured in {} rings", SPECTRA, "RINGS"),
-    (METHODS, "one of at most {:g} times", LIKELIHOOD, "_RULING_TIMES"),
+    (METHODS, "of at most {} times the usual", LIKELIHOOD, "_RULING_TIMES"),
     (METHODS, "if its peak is {:g} times as high", ROTATION, "_GAIN"),
     (METHODS, "rotation, and {:g} times as high", ROTATION, "_CONTRAST"),
     (METHODS, "stands out {:g} times as clearly", CORRELATION, "_SHARPER"),

@@ -110,6 +110,9 @@ class Dissent:
     """Root mean square of how far the peaks of all windows are off along y or x, those
     of the others being where they should be."""
 
+    wander_px: float
+    """The same of where noise lets the peak be that all windows have together."""
+
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:
     """Give the height of the whitened peak over the highest value elsewhere, or 0.
@@ -150,6 +153,7 @@ def find_dissent(
     # How far a peak is off, squared, along one of y and x.
     squares = np.add.outer(steps**2, steps**2) / 2
     heights, off = [], []
+    together, variance = np.zeros(squares.shape), 0.0
     moves = centres_px @ motion.linear.T + motion.shift_px
     for window, (y, x) in zip(windows, moves, strict=True):
         spectrum = whiten(window, total)[0]
@@ -159,7 +163,17 @@ def find_dissent(
         noise = np.sqrt(power.sum(dtype=np.float64)) / np.prod(window.size)
         expected = own[_PEAK_RADIUS_PX, _PEAK_RADIUS_PX]
         is_clear = own.max() - expected > _CLEAR_SDS * noise
+        together += own
+        variance += float(noise) ** 2
         heights.append(max(0.0, float(own.max())))
         off.append(squares.flat[own.argmax()] if is_clear else 0.0)
     weights = np.array(heights) / max(float(np.sum(heights)), _NO_WEIGHT)
-    return Dissent(float(weights @ np.sign(off)), math.sqrt(float(weights @ off)))
+    # In noise of this variance a peak as high as the highest lies at a place with this
+    # log-likelihood (matched filter). Of a sharp one no place but its own remains.
+    top = max(0.0, float(together.max()))
+    likely = np.exp(top * (together - top) / max(variance, _NO_WEIGHT))
+    return Dissent(
+        part=float(weights @ np.sign(off)),
+        spread_px=math.sqrt(float(weights @ off)),
+        wander_px=math.sqrt(float(np.average(squares, weights=likely))),
+    )
