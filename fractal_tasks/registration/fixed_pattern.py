@@ -54,7 +54,8 @@ _STILL_BINS = 1.5
 be measured as up to a bin."""
 
 _VISIBLE = 0.1
-"""Different fields that are on average more similar than this show the camera."""
+"""Different fields that are on average more similar than this show the camera. By
+chance they are as often less similar than 0 as more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,8 @@ class FixedPattern:
             fixed: As one of those the pattern was found in.
             moving: The same.
             shift_um: How they were found to be shifted (y, x). A broad pattern, or one
-                that repeats, also makes others than no shift.
+                that repeats, also makes others than no shift, but is most similar
+                without: what is more similar elsewhere moved with the sample.
         """
         bins = np.divide(shift_um, self.spacing_um)
         is_still = bool(np.abs(bins).max() < _STILL_BINS)
@@ -95,13 +97,14 @@ class FixedPattern:
         if max(np.abs((y, x)) - self.mask.shape) >= 0:
             return False
         chance = self.still if is_still else self._chance_at((y, x))
-        if not is_still and chance.mean < _VISIBLE:
+        if not is_still and not _VISIBLE < chance.mean < self.still.mean:
             return False
         one, two = (
             _find_detail(_read(patch, self.factors), self.mask)[None]
             for patch in (fixed, moving)
         )
-        return float(_find_similarity(one, two, (y, x))[0, 0]) < chance.limit
+        # A stain may be inverted, a camera never is.
+        return abs(float(_find_similarity(one, two, (y, x))[0, 0])) < chance.limit
 
     def _chance_at(self, shift: tuple[int, int]) -> "Chance":
         # Images of field i and of field j, i not j, have only the camera in common.
@@ -177,10 +180,7 @@ def _find_detail(image: Pixels, mask: Mask) -> Pixels:
 def _find_similarity(
     fixed: Pixels, moving: Pixels, shift: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
-    """Give how similar each of some images is to each of others at a shift in bins.
-
-    Of either sign, as a stain may be inverted.
-    """
+    """Give how similar each of some images is to each of others at a shift in bins."""
     boxes = [
         tuple(
             slice(max(0, by), n + min(0, by))
@@ -195,7 +195,7 @@ def _find_similarity(
         vectors.append(
             np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)
         )
-    similarity: npt.NDArray[np.float64] = np.abs(vectors[0] @ vectors[1].T)
+    similarity: npt.NDArray[np.float64] = vectors[0] @ vectors[1].T
     return similarity
 
 

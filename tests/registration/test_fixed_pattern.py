@@ -274,3 +274,25 @@ def test_masking_leaves_the_pixels_of_the_patch_alone() -> None:
     patch = ArrayPatch(np.ones(SHAPE, np.float32), (0.325, 0.325))
     read_box(patch, (slice(0, 256), slice(0, 288)))
     assert np.isfinite(patch.array).all()
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [[(20, 30)] * 4, [(20, 30), (35, 12), (10, 40), (44, 44)]],
+    ids=["one place", "different places"],
+)
+def test_what_all_fields_show_but_moved_is_no_camera(
+    corners: list[tuple[int, int]],
+) -> None:
+    """One square in each of four fields, without noise: alike at many shifts."""
+    shift = 3, -5
+    views = Views([], [])
+    for y, x in corners:
+        for side, (dy, dx) in ((views.fixed, (0, 0)), (views.moving, shift)):
+            image = np.zeros((64, 64), np.float32)
+            image[y - dy : y - dy + 10, x - dx : x - dx + 10] = 1000
+            side.append(ArrayPatch(image, (0.325, 0.325)))
+    pattern = find(views)
+    shift_um = 0.325 * shift[0], 0.325 * shift[1]
+    for fixed, moving in zip(views.fixed, views.moving, strict=True):
+        assert not pattern.explains(fixed, moving, shift_um)
