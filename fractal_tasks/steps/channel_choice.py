@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.storage.plate.acquisitions import find_acquisitions
 from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.urls import ImageUrl
 
@@ -18,7 +19,8 @@ def choose_channel(
         wavelength_id: The channel of all others.
 
     Raises:
-        InvalidInputError: A key of `channels` is no number of an acquisition.
+        InvalidInputError: A key of `channels` is no number of an acquisition, or the
+            plate has no such acquisition.
     """
     odd = [key for key in channels if not key.isdecimal()]
     if odd:
@@ -29,4 +31,11 @@ def choose_channel(
     by_number = {int(key): channel for key, channel in channels.items()}
     if not by_number:
         return wavelength_id
+    there = find_acquisitions(url, by_number)
+    unknown = sorted(set(by_number) - there)
+    if unknown:
+        raise InvalidInputError(
+            f"acquisition_wavelength_ids: found the acquisitions {unknown}, which "
+            f"{url.plate_url} has not: it has {sorted(there)}. Give numbers of these."
+        )
     return by_number.get(read_acquisition(url), wavelength_id)
