@@ -51,13 +51,14 @@ def check_images(
     options = parse_storage_options(settings["storage_options"])
     urls = [parse_image_url(url, options) for url in zarr_urls]
     orders = [order_of(url, settings) for url in urls]
+    missing_unit = settings["missing_length_unit"]
     failed = []
     for order in orders:
         try:
             check_place(order)
             # What an interrupted run has left is no fault of the image.
             with working_on(order.url):
-                check_content(order, open_image(order.url))
+                check_content(order, open_image(order.url, missing_unit))
         except (InvalidDataError, PublishError) as error:
             url = order.url.zarr_url
             failed.append(UnitResult(name=url, zarr_url=url, error=error))

@@ -114,12 +114,13 @@ def _plan_image(
     url: ImageUrl, reference: ImageUrl, settings: Mapping[str, Any]
 ) -> ImagePlan:
     is_reference = url == reference
-    image = open_image(url)
+    given = settings["missing_length_unit"]
+    image = open_image(url, given)
     check_single_timepoint(image)
     own = settings["acquisition_wavelength_ids"]
     find_channel(image, choose_channel(url, own, settings["wavelength_id"]))
     find_level(image, settings["level_path"])
-    fixed = image if is_reference else open_image(reference)
+    fixed = image if is_reference else open_image(reference, given)
     name = settings["input_roi_table"]
     table = find_roi_table(image, name, fixed)
     rois = len(table.rois)

@@ -30,11 +30,13 @@ from fractal_tasks.model.row_key import RowKey
 from fractal_tasks.model.settings import (
     DEFAULT_LEVEL_PATH,
     DEFAULT_ROI_TABLE,
+    USUAL_LENGTH_UNIT,
     ApplySettings,
     CalculateSettings,
     ConsensusSettings,
     Dimensions,
     Keep,
+    LengthUnit,
     Rejected,
 )
 from fractal_tasks.model.verdict import DEFAULT_MIN_CONFIDENCE, Status, Verdict
@@ -44,6 +46,7 @@ __all__ = [
     "DEFAULT_MIN_CONFIDENCE",
     "DEFAULT_ROI_TABLE",
     "OUTCOME_ATTRIBUTE",
+    "USUAL_LENGTH_UNIT",
     "ApplySettings",
     "CalculateSettings",
     "Candidate",
@@ -52,6 +55,7 @@ __all__ = [
     "Grid",
     "Item",
     "Keep",
+    "LengthUnit",
     "Measurement",
     "Outcome",
     "PairedBy",

@@ -11,6 +11,22 @@ from pydantic import BaseModel, ConfigDict
 Dimensions: TypeAlias = Literal["auto", "2d", "3d"]
 """Register stacks as volumes, or their maximum projections."""
 
+LengthUnit: TypeAlias = Literal[
+    "picometer",
+    "angstrom",
+    "nanometer",
+    "micrometer",
+    "millimeter",
+    "centimeter",
+    "decimeter",
+    "meter",
+    "inch",
+]
+"""The units of OME-Zarr in which one could measure what lies under a microscope."""
+
+USUAL_LENGTH_UNIT: LengthUnit = "micrometer"
+"""What is meant where nothing is said: nearly all microscopes measure in it."""
+
 DEFAULT_LEVEL_PATH = "2"
 """Level at which whole ROIs are searched, if not told otherwise."""
 
@@ -40,6 +56,8 @@ class CalculateSettings(_Settings):
     input_roi_table: str
     level_path: str
     dimensions: Dimensions
+    missing_length_unit: LengthUnit = USUAL_LENGTH_UNIT
+    """Unit of lengths where the metadata of an image do not say it."""
 
 
 class ConsensusSettings(_Settings):

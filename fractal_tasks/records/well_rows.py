@@ -111,7 +111,10 @@ def read_well_rows(acquisitions: Mapping[ImageUrl, int], table: str) -> WellRows
     Raises:
         InvalidDataError: An image or table cannot be read, or no ROIs belong together.
     """
-    first, *others = (open_image(url) for url in acquisitions)
+    reference_url, *other_urls = acquisitions
+    others = [open_image(url) for url in other_urls]
+    # It was compared with them, and has no table yet in which that could be noted.
+    first = open_image(reference_url, others[0].missing_unit if others else None)
     reference = AcquisitionRows(
         first, acquisitions[first.url], find_roi_table(first, table)
     )

@@ -6,12 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.model import USUAL_LENGTH_UNIT
 from fractal_tasks.steps.unknown_files import carry_over_unknown
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.pixels.block_source import BlockSource
 from fractal_tasks.storage.pixels.pyramid import write_pyramid
-from fractal_tasks.storage.plate.multiscale import with_origins
+from fractal_tasks.storage.plate.multiscale import with_origins, with_unit
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import RECORD_KEY, own_columns_known
 from fractal_tasks.storage.upstream import finished_writes, open_container
@@ -125,9 +126,16 @@ def _create_like(
     attributes = {**old.attrs.asdict(), RECORD_KEY: dict(record)}
     if origin_of is not None:
         attributes = with_origins(attributes, origin_of, source.unit_um)
+    if _has_given_unit(source):
+        attributes = with_unit(attributes, source.missing_unit)
     group.attrs.put(attributes)
     container = open_container(group, "r+")
     return _Build(build, group, container)
+
+
+def _has_given_unit(source: OpenImage) -> bool:
+    """Whether a unit was given for the image; not only that micrometres are assumed."""
+    return not source.multiscale.has_unit and source.missing_unit != USUAL_LENGTH_UNIT
 
 
 def _new_shape(level: "Image | Label", pixels: BlockSource) -> Sequence[int] | None:
@@ -159,6 +167,8 @@ def _write_label(
     if origin_of is not None:
         unit_um = source.label_unit_um(old)
         attributes = with_origins(attributes, origin_of, unit_um)
+    if _has_given_unit(source):
+        attributes = with_unit(attributes, source.missing_unit)
     group = zarr.open_group(build.group.store, path=f"labels/{name}", mode="r+")
     group.attrs.put(attributes)
     levels = [build.container.get_label(name, path=path).zarr_array for path in paths]

@@ -103,6 +103,7 @@ def measure_rois(
             meta=moving.table.meta,
             record=record.to_json(),
             unit_um=moving.table.unit_um,
+            missing_unit=moving.image.missing_unit,
         )
     _log_summary(url, acquisition, records)
 

@@ -108,6 +108,7 @@ def write_registered_tables(
             meta=plain_meta(one.rows.table.meta.backend),
             record=plan.to_json(),
             unit_um=one.rows.table.unit_um,
+            missing_unit=one.rows.image.missing_unit,
         )
     logger.info(
         "Well %s: wrote table %r into %d acquisitions",
@@ -160,6 +161,7 @@ def write_unregistered_table(
         meta=plain_meta(rows.table.meta.backend),
         record=plan.to_json(),
         unit_um=rows.table.unit_um,
+        missing_unit=rows.image.missing_unit,
     )
 
 

@@ -143,7 +143,8 @@ def open_sides(
         InvalidDataError: An image or table cannot be read.
     """
     channels = channels or (settings.wavelength_id, settings.wavelength_id)
-    image, reference_image = open_image(acquisition), open_image(reference)
+    image = open_image(acquisition, settings.missing_length_unit)
+    reference_image = open_image(reference, image.missing_unit)
     fixed = _open_side(reference_image, channels[0], settings, None)
     moving = _open_side(image, channels[1], settings, reference_image)
     return fixed, moving

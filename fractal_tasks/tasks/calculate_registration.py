@@ -9,8 +9,10 @@ from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import (
     DEFAULT_LEVEL_PATH,
     DEFAULT_ROI_TABLE,
+    USUAL_LENGTH_UNIT,
     CalculateSettings,
     Dimensions,
+    LengthUnit,
 )
 from fractal_tasks.model.task_arguments import (
     TASK_CONFIG,
@@ -40,6 +42,7 @@ def calculate_registration(
     input_roi_table: str = DEFAULT_ROI_TABLE,
     level_path: str = DEFAULT_LEVEL_PATH,
     dimensions: Dimensions = "auto",
+    missing_length_unit: LengthUnit = USUAL_LENGTH_UNIT,
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> None:
@@ -75,6 +78,8 @@ def calculate_registration(
             full resolution in any case. Without level `2`, one like it is the default.
         dimensions: `2d` registers the maximum projection in y and x and leaves z alone,
             `3d` registers y, x and z, `auto` is `3d` for stacks and `2d` for one plane.
+        missing_length_unit: Unit of lengths in images whose metadata do not say it,
+            e.g. `nanometer`. Noted for the tasks to come.
         rerun: Whether to do again what was done from the same input in the same way
             already.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
@@ -102,6 +107,7 @@ def calculate_registration(
         input_roi_table=input_roi_table,
         level_path=level_path,
         dimensions=dimensions,
+        missing_length_unit=missing_length_unit,
     )
     logger.info("calculate_registration: %s, %s, %s", zarr_url, init_args, settings)
     channels = acquisition_wavelength_ids

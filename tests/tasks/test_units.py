@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import zarr
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.urls import parse_image_url
-from tests.tasks.foreign import PIXEL_UM, TABLE, read_array, write_plate
+from tests.plain_plates import make_scene, see
+from tests.tasks.foreign import (
+    PIXEL_UM,
+    TABLE,
+    multiscale_of,
+    read_array,
+    write_plate,
+)
 from tests.tasks.plates import (
     read_table,
     run_apply,
@@ -129,6 +137,64 @@ def test_missing_unit_is_reported(
         image = open_image(parse_image_url(urls[0]))
     assert image.spacing_um == (1.0, PIXEL_UM, PIXEL_UM)
     assert f"{urls[0]}: its metadata have no unit of length" in caplog.text
+    assert "missing_length_unit" in caplog.text
+
+
+def seen(shift_px: tuple[int, int]) -> npt.NDArray[np.uint16]:
+    return np.asarray(see(make_scene(7, 64), shift_px)[None])
+
+
+def units_of(image: str) -> list[object]:
+    return [axis.get("unit") for axis in multiscale_of(image)["axes"]]
+
+
+@pytest.mark.parametrize("of_reference", [None, "micrometer"])
+@pytest.mark.parametrize("of_acquisition", [None, "nanometer"])
+def test_missing_unit_is_given_once_and_known_to_all_steps(
+    tmp_path: Path, of_reference: str | None, of_acquisition: str | None
+) -> None:
+    """Also where the reference has none, of which *calculate* writes nothing."""
+    plate = tmp_path / "plate.zarr"
+    first = in_unit(of_reference, FACTORS[of_reference or "nanometer"])
+    second = in_unit(of_acquisition, FACTORS[of_acquisition or "nanometer"])
+    urls = write_plate(
+        plate,
+        [{"pixels": seen((0, 0)), **first}, {"pixels": seen((-4, 6)), **second}],
+    )
+    before = [(Path(url) / ".zattrs").read_bytes() for url in urls]
+    run_calculate(urls, level_path="0", missing_length_unit="nanometer")
+    row = read_table(urls[1]).rois["FOV_1"].model_extra or {}
+    found_px = [row[f"translation_{axis}"] / PIXEL_UM for axis in "yx"]
+    assert found_px == pytest.approx([4, -6], abs=0.3)
+    run_consensus(urls)
+    assert before == [(Path(url) / ".zattrs").read_bytes() for url in urls]
+    assert open_image(parse_image_url(urls[0])).spacing_um[1:] == pytest.approx(
+        (PIXEL_UM, PIXEL_UM)
+    )
+    done = [one["zarr_url"] for one in run_apply(urls, overwrite_input=False)]
+    kept = [read_array(url)[:, 4:, :58].astype(float) for url in done]
+    assert np.corrcoef(kept[0].ravel(), kept[1].ravel())[0, 1] > 0.98
+    assert units_of(done[0])[1:] == [of_reference or "nanometer"] * 2
+    assert units_of(done[1])[1:] == ["nanometer"] * 2
+
+
+def test_unit_that_was_given_can_be_corrected(tmp_path: Path) -> None:
+    plain = in_unit(None, 1.0)
+    urls = write_pair(tmp_path / "plate.zarr", plain, plain)
+    for unit, pixel_um in (("millimeter", 500.0), ("micrometer", 0.5)):
+        run_calculate(urls, level_path="0", missing_length_unit=unit)
+        run_consensus(urls)
+        for url in urls:
+            image = open_image(parse_image_url(url))
+            assert image.spacing_um[1:] == (pixel_um, pixel_um)
+
+
+def test_unit_that_is_noted_and_none_is_refused(tmp_path: Path) -> None:
+    urls = write_pair(tmp_path / "plate.zarr", in_unit(None, 1.0), in_unit(None, 1.0))
+    tables = zarr.open_group(f"{urls[0]}/tables", mode="r+")
+    tables.attrs["missing_length_unit"] = "furlong"
+    with pytest.raises(InvalidDataError, match=r"0: .*='furlong'"):
+        open_image(parse_image_url(urls[0]))
 
 
 @pytest.mark.parametrize("unit", ["pixel", "second", "furlong"])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.model import LengthUnit
 from fractal_tasks.transforms import Vector
 from fractal_tasks.transforms.boxes import AXES
 
@@ -26,7 +27,6 @@ _UM_BY_UNIT = {
     "meter": 1e6,
     "inch": 25_400.0,
 }
-"""The units of OME-Zarr in which one could measure what lies under a microscope."""
 
 _OTHER_NAMES = {
     "pm": "picometer",
@@ -77,8 +77,8 @@ class Multiscale:
         """Give how many micrometres one unit of z, y, x is.
 
         Args:
-            missing: What to give if no axis has a unit; an axis without has that of
-                the others.
+            missing: That of the axes there are, if none has a unit; an axis without
+                has that of the others.
             where: Names the image in errors.
 
         Raises:
@@ -86,7 +86,7 @@ class Multiscale:
         """
         found = {name: _um_of(unit, where) for name, unit in self._units.items()}
         if not found:
-            return missing
+            found = dict(zip(AXES, missing, strict=True))
         # y and x have a unit more often than z.
         usual = next(found[name] for name in ("y", "x", "z") if name in found)
         # An axis that is not there is one pixel of 1 um.
@@ -167,6 +167,27 @@ def with_origins(
         for level in document["datasets"]:
             level["coordinateTransformations"] = moved[str(level["path"])]
     return changed
+
+
+def with_unit(attributes: Mapping[str, Any], unit: LengthUnit) -> dict[str, Any]:
+    """Give the attributes of an image or label whose axes of space have a unit.
+
+    Args:
+        attributes: Of its group. They are not changed.
+        unit: That of the axes, if none of them has one.
+    """
+    changed = copy.deepcopy(dict(attributes))
+    multiscale = Multiscale.of(changed)
+    if not multiscale.has_unit:
+        for axis in multiscale.document["axes"]:
+            if axis["name"] in AXES:
+                axis["unit"] = unit
+    return changed
+
+
+def as_um(unit: LengthUnit) -> Vector:
+    """Give how many micrometres a unit is along z, y, x."""
+    return (_UM_BY_UNIT[unit],) * 3
 
 
 def _um_of(unit: str, where: str) -> float:

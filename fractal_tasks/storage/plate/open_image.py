@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fractal_tasks.model import Grid
+from fractal_tasks.model import USUAL_LENGTH_UNIT, Grid, LengthUnit
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.library_errors import reading
+from fractal_tasks.storage.plate.given_unit import read_given_unit
 from fractal_tasks.storage.plate.levels import (
     check_inner_paths,
     check_pixels,
     spacing_of,
     spatial_shape,
 )
-from fractal_tasks.storage.plate.multiscale import Multiscale
+from fractal_tasks.storage.plate.multiscale import Multiscale, as_um
 from fractal_tasks.storage.upstream import group_handler_of, open_container
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import FloatArray, Vector
@@ -33,9 +34,6 @@ logger = logging.getLogger(__name__)
 _SAME_SIZE = 1e-6
 """Pixel sizes that differ by less than this part are the same, stored with rounding."""
 
-_MISSING_UNIT_UM = (1.0, 1.0, 1.0)
-"""What is meant where nothing is said: nearly all microscopes measure in it."""
-
 
 @dataclass(frozen=True)
 class OpenImage:
@@ -43,11 +41,20 @@ class OpenImage:
 
     url: ImageUrl
     container: "OmeZarrContainer"
+    given_unit: LengthUnit | None = None
+    """Unit of metadata without one, as it was given for this step."""
+
+    @cached_property
+    def missing_unit(self) -> LengthUnit:
+        """Unit of metadata without one, as it was given for this or an earlier step."""
+        return self.given_unit or read_given_unit(self.container, self.zarr_url)
 
     @cached_property
     def unit_um(self) -> Vector:
         """How many micrometres one unit in the metadata is (z, y, x)."""
-        return self.multiscale.units_um(_MISSING_UNIT_UM, self.zarr_url)
+        multiscale = self.multiscale
+        missing = USUAL_LENGTH_UNIT if multiscale.has_unit else self.missing_unit
+        return multiscale.units_um(as_um(missing), self.zarr_url)
 
     @property
     def multiscale(self) -> Multiscale:
@@ -118,8 +125,13 @@ class OpenImage:
         return f"{self.zarr_url}: {what}" if what else self.zarr_url
 
 
-def open_image(url: ImageUrl) -> OpenImage:
+def open_image(url: ImageUrl, missing_unit: LengthUnit | None = None) -> OpenImage:
     """Open an image of a plate for reading.
+
+    Args:
+        url: Where it lies.
+        missing_unit: Unit of its lengths, if the metadata do not say it; left out, the
+            one that an earlier step noted, or micrometres.
 
     Raises:
         InvalidDataError: There is no OME-Zarr image at the url.
@@ -133,17 +145,25 @@ def open_image(url: ImageUrl) -> OpenImage:
         paths = container.level_paths
         check_inner_paths(url, "level", paths)
         # They are kept: whoever asks for one later does not read it again.
-        image = OpenImage(url, container)
+        image = OpenImage(url, container, missing_unit)
         for path in paths:
             check_pixels(container.get_image(path=path), image.unit_um, url.zarr_url)
         if not image.multiscale.has_unit:
-            logger.warning(
-                "%s: its metadata have no unit of length; its pixels of %s (z, y, x) "
-                "are taken as micrometres",
-                url.zarr_url,
-                image.spacing_um,
-            )
+            _report_missing_unit(image)
     return image
+
+
+def _report_missing_unit(image: OpenImage) -> None:
+    is_given = image.missing_unit != USUAL_LENGTH_UNIT
+    logger.log(
+        logging.INFO if is_given else logging.WARNING,
+        "%s: its metadata have no unit of length; with missing_length_unit=%r, an "
+        "argument of 'Calculate Registration (image-based)', its pixels are %s um (z, "
+        "y, x)",
+        image.zarr_url,
+        image.missing_unit,
+        image.spacing_um,
+    )
 
 
 def _as_vector(values: FloatArray) -> Vector:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fractal_tasks.errors import InvalidDataError, PublishError
+from fractal_tasks.model import USUAL_LENGTH_UNIT, LengthUnit
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
+from fractal_tasks.storage.plate.given_unit import note_given_unit
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
     new_table,
@@ -190,6 +192,7 @@ def replace_roi_table(
     meta: "BackendMeta",
     record: dict[str, Any],
     unit_um: Vector = MICROMETRES,
+    missing_unit: LengthUnit = USUAL_LENGTH_UNIT,
 ) -> None:
     """Write a ROI table, replacing one of the same name in a single step.
 
@@ -201,6 +204,7 @@ def replace_roi_table(
             of the backend.
         record: What produced the table; stored in its attributes.
         unit_um: How many micrometres one unit of the stored table is (z, y, x).
+        missing_unit: Unit of metadata without one, to be noted for later steps.
 
     Raises:
         PublishError: The table could not be written; the old one is untouched.
@@ -222,7 +226,7 @@ def replace_roi_table(
     ):
         zarr.create_group(build, zarr_format=zarr_format)
         write_rois(build, rois, new_meta, unit_um)
-    _list_table(url, name)
+    _list_table(url, name, missing_unit)
 
 
 def _make_folder(tables: Location, zarr_format: Literal[2, 3]) -> None:
@@ -273,7 +277,7 @@ def _validate_table(build: Path, rois: Sequence["Roi"]) -> None:
         )
 
 
-def _list_table(url: ImageUrl, name: str) -> None:
+def _list_table(url: ImageUrl, name: str, missing_unit: LengthUnit) -> None:
     """Name a table in the attributes of the ``tables`` group (one atomic write)."""
     tables = url.location / "tables"
     try:
@@ -281,6 +285,7 @@ def _list_table(url: ImageUrl, name: str) -> None:
             listed = list(attributes.get("tables", []))
             if name not in listed:
                 attributes["tables"] = [*listed, name]
+            note_given_unit(attributes, missing_unit)
     except OSError as error:
         raise PublishError(
             f"{tables.url}: table {name!r} is in place, but could not be added to the "

@@ -1,13 +1,20 @@
 """Units and translations as they are stored."""
 
-from typing import Any
+import copy
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.model import LengthUnit
 from fractal_tasks.model.grid import Grid
-from fractal_tasks.storage.plate.multiscale import Multiscale, with_origins
+from fractal_tasks.storage.plate.multiscale import (
+    Multiscale,
+    as_um,
+    with_origins,
+    with_unit,
+)
 
 ONE = (1.0, 1.0, 1.0)
 
@@ -52,7 +59,25 @@ def test_axis_without_unit_has_that_of_the_other() -> None:
 def test_without_any_unit_the_caller_says_it() -> None:
     image = Multiscale.of(document({}, [[scale(1, 1, 1)]]))
     assert not image.has_unit
-    assert image.units_um((7.0, 8.0, 9.0), "image") == (7.0, 8.0, 9.0)
+    # An axis that is not there is one pixel of 1 um.
+    assert image.units_um((7.0, 8.0, 9.0), "image") == (1.0, 8.0, 9.0)
+
+
+def test_every_unit_that_can_be_given_is_known() -> None:
+    for unit in get_args(LengthUnit):
+        stored = Multiscale.of(document({"y": unit, "x": unit}, [[scale(1, 1, 1)]]))
+        assert stored.units_um(ONE, "image")[1:] == as_um(unit)[1:]
+
+
+def test_unit_is_written_where_there_is_none() -> None:
+    without = document({}, [[scale(1, 1, 1)]])
+    before = copy.deepcopy(without)
+    written = with_unit(without, "nanometer")
+    assert Multiscale.of(written).units_um(ONE, "image") == (1.0, 0.001, 0.001)
+    assert "unit" not in written["multiscales"][0]["axes"][0]
+    assert without == before
+    partly = document({"x": "millimeter"}, [[scale(1, 1, 1)]])
+    assert with_unit(partly, "nanometer") == partly
 
 
 def test_other_units_are_refused() -> None:
