@@ -223,11 +223,11 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
             assert anchor in map(slug, headings), link
 
 
-def test_navigation_has_every_page_once() -> None:
+def test_navigation_has_every_page_once_but_decisions() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"^ +- .+: (\S+\.md)$", config, re.M)
     pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
-    assert sorted(listed) == sorted(pages)
+    assert sorted(listed) == sorted(p for p in pages if not p.startswith("adr/"))
 
 
 def test_index_of_decisions_lists_every_one() -> None:
