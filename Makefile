@@ -11,7 +11,7 @@ help:
 	@echo "make bench     measure against fractal-tasks-core"
 	@echo "make accuracy  compare estimates and finished plates with the truth and others"
 	@echo "make stress    run the tasks at once and kill them, for half an hour"
-	@echo "make e2e       run the tasks on a real Fractal server (needs Python 3.13)"
+	@echo "make e2e       register plates of all writers, and on a real Fractal server"
 	@echo "make docs      write docs/errors.md, build the documentation into site/"
 	@echo "make clean     remove all that these targets made"
 
@@ -66,8 +66,10 @@ stress: $(VENV)/.installed-dev
 	$(BIN)/python -m stress.concurrency $(STRESS_OPTIONS)
 	$(BIN)/python -m stress.kills $(STRESS_OPTIONS)
 
+# First plates of all writers in all versions; then a server, which needs Python 3.13.
 # SERVER_PYTHON=PATH chooses the Python of the server, ARGS=--keep keeps its logs.
-e2e: $(VENV)/.installed-e2e
+e2e: $(VENV)/.installed-e2e $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m product tests/writers
 	$(BIN)/python e2e/run.py $(if $(SERVER_PYTHON),--server-python $(SERVER_PYTHON)) $(ARGS)
 
 docs: $(VENV)/.installed-docs
