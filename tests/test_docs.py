@@ -75,7 +75,9 @@ def shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-@pytest.mark.parametrize("page", ["quickstart", "extending"])
+@pytest.mark.parametrize(
+    "page", ["quickstart", "extending", "your-data", "did-it-work"]
+)
 def test_code_blocks_of_a_page_run_in_order(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", read_page(page), re.M | re.S)
     assert blocks
