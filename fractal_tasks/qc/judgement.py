@@ -123,10 +123,11 @@ def _find_context(
 
 @dataclass(frozen=True)
 class _Others:
-    """What is known of a ROI that gets the movement of the others."""
+    """What the ROIs of a well that are believed tell of one that does not show it."""
 
     left_px: Mapping[str, float]
-    """As evidence: what transforms leave off in them, the median. Empty if unknown."""
+    """As evidence: what transforms leave off in them, the median of those that show a
+    turn if half of them do, or else 0. Empty if unknown."""
 
     error_z_um: float | None
 
@@ -150,6 +151,9 @@ def _make_verdict(
         kept = {name: own[name] for name in own if name != LEFT_PX}
         evidence = {**kept, **others.left_px}
         error_z_um = others.error_z_um
+    elif used.left_px == 0:
+        # It shows no turn, which a small or noisy one need not: the others may.
+        evidence = {**evidence, **others.left_px}
     return Verdict(
         candidate=Candidate(
             transform, decision.confidence, decision.error_um, evidence, error_z_um
@@ -166,7 +170,7 @@ def _find_others(
     decisions: Sequence[Decision],
     stage: StageFit | None,
 ) -> _Others:
-    """Say what the ROIs that are believed tell of one that is not."""
+    """Say what the ROIs that are believed tell of the others."""
     used = [
         measurements[key].candidates[decision.rank]
         for key, decision in zip(order, decisions, strict=True)
@@ -178,8 +182,11 @@ def _find_others(
     if errors_um and stage is not None:
         # How far fields are from each other, and how exact that is.
         error_z_um = float(np.hypot(stage.scatter_um[0], np.median(errors_um)))
-    left = {LEFT_PX: float(np.median(left_px))} if left_px else {}
-    return _Others(left, error_z_um)
+    # A sample turns as one, so a chance turn of a few is none.
+    turned_px = [one for one in left_px if one > 0]
+    is_turned = 2 * len(turned_px) >= max(len(left_px), 1)
+    median_px = float(np.median(turned_px)) if is_turned else 0.0
+    return _Others({LEFT_PX: median_px} if left_px else {}, error_z_um)
 
 
 def _fit_believed(

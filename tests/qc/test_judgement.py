@@ -63,6 +63,24 @@ def test_stand_in_leaves_off_what_the_others_do() -> None:
     assert verdict.candidate.evidence == {"ratio": 2.0, "left_px": 1.6}
 
 
+@pytest.mark.parametrize(
+    ("left_px", "expected"),
+    [((3.0, 0.0, 3.2, 0.0), (3.0, 3.1, 3.2, 3.1)), ((3.0, 0.0, 0.0, 0.0),) * 2],
+    ids=["half are turned", "one by chance"],
+)
+def test_a_roi_that_shows_no_turn_leaves_off_what_the_others_do(
+    left_px: tuple[float, ...], expected: tuple[float, ...]
+) -> None:
+    places_um = grid(2, 2)
+    well = measured_well(places_um, moved_plate(places_um))
+    for index, one in enumerate(left_px, start=1):
+        evidence = {"ratio": 2.0, "left_px": one}
+        well[fov(index)] = with_best(well[fov(index)], evidence=evidence)
+    verdicts = judge(well).verdicts
+    found = [verdicts[fov(index)].candidate.left_px for index in range(1, 5)]
+    assert found == pytest.approx(expected)
+
+
 def test_stand_in_is_as_exact_in_z_as_the_others_and_how_far_they_are_apart() -> None:
     places_um = grid(2, 3)
     truth_um = moved_plate(places_um)
