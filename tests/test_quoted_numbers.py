@@ -48,7 +48,7 @@ QUOTES = [
     ),
     (METHODS, "limited to {:g} times", "registration.brightness", "_LIMIT_TIMES"),
     (JUDGING, "or {:g} of what is left", CAMERA, "_CERTAIN"),
-    (JUDGING, "less than {:g} bins", CAMERA, "_STILL_BINS"),
+    (JUDGING, "and {:g} standard errors)", CAMERA, "_SURPRISING_SDS"),
     (JUDGING, "similarity of {:g} in the mean", CAMERA, "_VISIBLE"),
     (CALCULATE, "a {0} of the size of the image", "model.pairing", "NEAR"),
     (CALCULATE, "at most a {0} of the ROI's size", "model.pairing", "NEAR"),

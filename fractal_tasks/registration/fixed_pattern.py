@@ -5,6 +5,7 @@ cells it is all there is. Many fields show it, and different fields that are com
 tell how similar it alone makes two images.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,19 +44,20 @@ _TOLERANCE_BINS = 1e-6
 
 _SURPRISING_SDS, _LEAST_SD = 5.0, 0.02
 """Two views of one place must be so many standard deviations more similar than those of
-two places. These are few and may be alike by chance, so the deviation has a minimum."""
+two places. These are few and may be alike by chance, so the deviation has a minimum.
+Of the mean of different fields, it is so many standard errors."""
 
 _CERTAIN = 0.9
 """Whatever the spread, views are of one place if they are so much of the way from the
 similarity of two places to 1."""
 
-_STILL_BINS = 1.5
+_STILL_BINS = 1.0
 """A shift below this may be the pattern itself: it is binned, so its own shift of 0 may
 be measured as up to a bin."""
 
 _VISIBLE = 0.1
-"""Different fields that are on average more similar than this show the camera. By
-chance they are as often less similar than 0 as more."""
+"""Different fields that are on average more similar than this show the camera, if so
+many pairs hardly are by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class FixedPattern:
         if max(np.abs((y, x)) - self.mask.shape) >= 0:
             return False
         chance = self.still if is_still else self._chance_at((y, x))
-        if not is_still and not _VISIBLE < chance.mean < self.still.mean:
+        if not is_still and not chance.least_visible < chance.mean < self.still.mean:
             return False
         one, two = (
             _find_detail(_read(patch, self.factors), self.mask)[None]
@@ -110,7 +112,7 @@ class FixedPattern:
         # Images of field i and of field j, i not j, have only the camera in common.
         similarity = _find_similarity(*self.views, shift)
         different = similarity[~np.eye(len(similarity), dtype=bool)]
-        return Chance(float(different.mean()), float(different.std()))
+        return Chance(float(different.mean()), float(different.std()), len(different))
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,15 @@ class Chance:
     mean: float
     spread: float
     """Standard deviation."""
+
+    pairs: int
+    """How many were compared."""
+
+    @property
+    def least_visible(self) -> float:
+        """What the mean must exceed to be the camera, and not chance in few pairs."""
+        surprising = _SURPRISING_SDS * self.spread / math.sqrt(self.pairs)
+        return max(_VISIBLE, surprising)
 
     @property
     def limit(self) -> float:
