@@ -49,7 +49,7 @@ QUOTES = [
     (METHODS, "limited to {:g} times", "registration.brightness", "_LIMIT_TIMES"),
     (JUDGING, "or {:g} of what is left", CAMERA, "_CERTAIN"),
     (JUDGING, "and {:g} standard errors)", CAMERA, "_SURPRISING_SDS"),
-    (JUDGING, "similarity of {:g} in the mean", CAMERA, "_VISIBLE"),
+    (JUDGING, "correlation of {:g} in the mean", CAMERA, "_VISIBLE"),
     (CALCULATE, "a {0} of the size of the image", "model.pairing", "NEAR"),
     (CALCULATE, "at most a {0} of the ROI's size", "model.pairing", "NEAR"),
     (CONSENSUS, "with a probability of {:g}", "qc.candidates", "_UNKNOWN_CONFIDENCE"),

@@ -191,7 +191,7 @@ def _find_detail(image: Pixels, mask: Mask) -> Pixels:
 def _find_similarity(
     fixed: Pixels, moving: Pixels, shift: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
-    """Give how similar each of some images is to each of others at a shift in bins."""
+    """Correlate (-1 to 1) each of some images with each of others at a shift."""
     boxes = [
         tuple(
             slice(max(0, by), n + min(0, by))
@@ -202,6 +202,8 @@ def _find_similarity(
     vectors = []
     for images, box in zip((fixed, moving), boxes, strict=True):
         flat = images[(slice(None), *box)].reshape(len(images), -1)
+        # Bright spots on dark ground would be alike at any shift.
+        flat = flat - flat.mean(axis=1, keepdims=True)
         lengths = np.linalg.norm(flat, axis=1, keepdims=True)
         vectors.append(
             np.divide(flat, lengths, out=np.zeros_like(flat), where=lengths > 0)

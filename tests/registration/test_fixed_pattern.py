@@ -296,3 +296,18 @@ def test_what_all_fields_show_but_moved_is_no_camera(
     shift_um = 0.325 * shift[0], 0.325 * shift[1]
     for fixed, moving in zip(views.fixed, views.moving, strict=True):
         assert not pattern.explains(fixed, moving, shift_um)
+
+
+def test_bright_spots_on_dark_ground_are_no_camera() -> None:
+    """Such images have something in common at any shift: that most of them is dark."""
+    rng = np.random.default_rng(4)
+    views = Views([], [])
+    for side in (views.fixed, views.moving) * 4:
+        light = np.zeros((64, 64), np.float32)
+        light[tuple(rng.integers(0, 64, (2, 40)))] = rng.exponential(500, 40)
+        light = ndimage.gaussian_filter(light, 1.0) + np.float32(100)
+        side.append(ArrayPatch(light, (1.0, 1.0)))
+    pattern = find(views)
+    for fixed, moving in zip(views.fixed, views.moving, strict=True):
+        for shift_um in rng.uniform(2, 15, (5, 2)):
+            assert not pattern.explains(fixed, moving, tuple(shift_um))
