@@ -56,7 +56,7 @@ class CalculateSettings(_Settings):
     input_roi_table: str
     level_path: str
     dimensions: Dimensions
-    missing_length_unit: LengthUnit = USUAL_LENGTH_UNIT
+    missing_length_unit: LengthUnit
     """Unit of lengths where the metadata of an image do not say it."""
 
 

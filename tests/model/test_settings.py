@@ -17,6 +17,7 @@ EXAMPLES: list[BaseModel] = [
         input_roi_table="FOV_ROI_table",
         level_path="2",
         dimensions="auto",
+        missing_length_unit="nanometer",
     ),
     ConsensusSettings(
         input_roi_table="FOV_ROI_table",

@@ -80,5 +80,6 @@ def settings_for(method: RegistrationMethod, **changes: object) -> CalculateSett
         input_roi_table=TABLE,
         level_path="1",
         dimensions="auto",
+        missing_length_unit="micrometer",
     )
     return settings.model_copy(update=changes)
