@@ -56,7 +56,7 @@ class OpenImage:
         missing = USUAL_LENGTH_UNIT if multiscale.has_unit else self.missing_unit
         return multiscale.units_um(as_um(missing), self.zarr_url)
 
-    @property
+    @cached_property
     def multiscale(self) -> Multiscale:
         """What its metadata say of its levels."""
         return Multiscale.of(group_handler_of(self.container).load_attrs())
@@ -76,12 +76,12 @@ class OpenImage:
         """Size of a level-0 pixel (z, y, x)."""
         return spacing_of(self.level, self.unit_um)
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Number of level-0 pixels along z, y, x; 1 for an axis the image lacks."""
         return spatial_shape(self.level)
 
-    @property
+    @cached_property
     def grid(self) -> Grid:
         """The pixels of level 0, and where its metadata say that they lie."""
         multiscale = self.multiscale
