@@ -98,12 +98,7 @@ def find_work(
         if grouping.groups and not failures and not found.registered:
             grouping.require_work()
         return Discovery([], found.registered, failures)
-    grouped = {
-        image.zarr_url
-        for group in grouping.groups
-        for image in (group.reference, *group.others)
-        if image.well_url == group.home.well_url
-    }
+    grouped = {one.zarr_url for group in grouping.groups for one in group.written}
     images = [url for url in images if url in grouped]
     return Discovery(images, found.registered, failures)
 

@@ -69,16 +69,14 @@ def plan_registration(
     plans: list[ImagePlan] = []
     failures: dict[str, FractalTasksError] = {}
     for group in found.groups:
-        well_url = group.home.well_url
-        members = [one for one in (group.reference, *group.others) if group.others]
+        if not group.others:
+            continue
         try:
             plans += [
-                _plan_image(image, group.reference, settings)
-                for image in members
-                if image.well_url == well_url
+                _plan_image(image, group.reference, settings) for image in group.written
             ]
         except (InvalidDataError, PublishError) as error:
-            failures[well_url] = error
+            failures[group.home.well_url] = error
     return plans, failures
 
 

@@ -12,7 +12,6 @@ from fractal_tasks.model.task_arguments import (
 )
 from fractal_tasks.steps.groups import find_groups
 from fractal_tasks.steps.plate_movement import find_plate_evidence, read_centres
-from fractal_tasks.storage.plate.grouping import RegistrationGroup
 from fractal_tasks.storage.urls import parse_storage_options
 
 logger = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def init_find_registration_consensus(
     centres = read_centres(groups, input_roi_table)
     units = [
         {
-            "zarr_url": _unit_url(group),
+            "zarr_url": group.written[0].zarr_url,
             "init_args": InitArgsRegistrationConsensus(
                 zarr_url_list=[
                     image.zarr_url for image in (group.reference, *group.others)
@@ -82,12 +81,6 @@ def init_find_registration_consensus(
         len(centres),
     )
     return {"parallelization_list": units}
-
-
-def _unit_url(group: RegistrationGroup) -> str:
-    """Give the reference, or, if that is of another plate, an image that is not."""
-    in_well = group.reference.well_url == group.home.well_url
-    return (group.reference if in_well else group.home).zarr_url
 
 
 if __name__ == "__main__":

@@ -47,6 +47,12 @@ class RegistrationGroup:
         """An image of the well that is registered; the reference if there is none."""
         return self.others[0] if self.others else self.reference
 
+    @property
+    def written(self) -> tuple[ImageUrl, ...]:
+        """The images of the well: all but a reference of another plate."""
+        members = (self.reference, *self.others)
+        return tuple(one for one in members if one.well_url == self.home.well_url)
+
 
 @dataclass(frozen=True)
 class Grouping:
