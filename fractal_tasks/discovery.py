@@ -10,9 +10,9 @@ from fractal_tasks.errors import (
     InvalidDataError,
     InvalidInputError,
 )
-from fractal_tasks.storage.files import open_group
-from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
+from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.ome_metadata import read_ome_metadata
 from fractal_tasks.storage.plate.wells import read_acquisitions
 from fractal_tasks.storage.urls import (
     ImageUrl,
@@ -49,7 +49,7 @@ def discover_images(
     `urls` is always taken.
 
     Args:
-        urls: Plates, wells or images of plates: folders, or urls of object stores.
+        urls: Plates, wells or images: folders, or urls of object stores.
         storage_options: How to reach the object store they may be in.
 
     Raises:
@@ -66,7 +66,7 @@ def discover_images(
 def find_work(
     found: Discovery,
     reference_acquisition: int,
-    reference_plate: str | None = None,
+    reference: str | None = None,
     storage_options: StorageOptions | None = None,
 ) -> Discovery:
     """Add the references that are missing, and leave out what has none.
@@ -74,7 +74,8 @@ def find_work(
     Args:
         found: The images that were found.
         reference_acquisition: Acquisition that all others are registered to.
-        reference_plate: The plate that has the references; None for their own.
+        reference: The plate that has the references, or the image that is the reference
+            of all; None for those of their own plate.
         storage_options: How to reach the object store they may be in.
 
     Returns:
@@ -85,14 +86,12 @@ def find_work(
     """
     images = found.images
     failures = dict(found.failures)
-    if reference_plate is None:
+    if reference is None:
         images, missing = _add_references(
             images, reference_acquisition, storage_options or {}
         )
         failures |= missing
-    grouping = group_images(
-        images, reference_acquisition, storage_options, reference_plate
-    )
+    grouping = group_images(images, reference_acquisition, storage_options, reference)
     failures |= grouping.failures
     if not any(group.others for group in grouping.groups):
         if grouping.groups and not failures and not found.registered:
@@ -173,7 +172,7 @@ def absolute_url(url: str) -> str:
 
 
 def _add_images(found: Discovery, folder: Location) -> None:
-    metadata = _read_metadata(folder)
+    metadata = read_ome_metadata(folder)
     if "multiscales" in metadata:
         found.images.append(parse_image_url(folder.url).zarr_url)
         return
@@ -185,7 +184,7 @@ def _add_images(found: Discovery, folder: Location) -> None:
         raise InvalidInputError(
             f"{folder.url}: found a Zarr group that is no plate, well or image of "
             "OME-Zarr. Give the folder of a plate, e.g. 'plate.zarr', of a well, e.g. "
-            "'plate.zarr/B/03', or of images, e.g. 'plate.zarr/B/03/1'."
+            "'plate.zarr/B/03', or of images, e.g. 'plate.zarr/B/03/1' or 'image.zarr'."
         )
     before = len(found.images) + len(found.registered)
     failures: dict[str, FractalTasksError] = {}
@@ -225,22 +224,6 @@ def _well_paths(folder: Location, plate: Any) -> list[str]:  # noqa: ANN401 - wh
 
 def _is_well_path(path: str) -> bool:
     return path.count("/") == 1 and is_inner_path(path)
-
-
-def _read_metadata(folder: Location) -> dict[str, Any]:
-    """Read the OME-Zarr metadata of a group, of any version."""
-    try:
-        attributes = open_group(folder).attrs.asdict()
-    except FractalTasksError:
-        raise
-    except library_errors() as error:
-        raise InvalidInputError(
-            f"{folder.url}: found no Zarr group that can be opened "
-            f"({describe_cause(error)}). Needed is the folder of an OME-Zarr plate, a "
-            "well, or an image of a plate."
-        ) from error
-    ome = attributes.get("ome")
-    return ome if isinstance(ome, dict) else attributes
 
 
 def _is_registered(image: ImageUrl) -> bool:

@@ -69,11 +69,10 @@ def plan_registration(
     plans: list[ImagePlan] = []
     failures: dict[str, FractalTasksError] = {}
     for group in found.groups:
-        if not group.others:
-            continue
+        members = group.written if group.others else ()
         try:
             plans += [
-                _plan_image(image, group.reference, settings) for image in group.written
+                _plan_image(image, group.reference, settings) for image in members
             ]
         except (InvalidDataError, PublishError) as error:
             failures[group.home.well_url] = error

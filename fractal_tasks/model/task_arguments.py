@@ -38,7 +38,8 @@ class InitArgsRegistrationConsensus(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     zarr_url_list: list[str]
-    """Urls of the images of all acquisitions of the well, reference included."""
+    """Urls of the images of all acquisitions of the well. The reference is among them,
+    unless it is to be only read."""
 
     reference_zarr_url: str | None = None
     """Url of the reference image; left out, the image of the unit is the reference."""

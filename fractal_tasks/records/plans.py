@@ -37,8 +37,8 @@ class RegistrationPlan:
 
     registered_roi_table: str
     reference_image: str
-    """Path of the reference image in the well, e.g. ``'0'``; if it is in another
-    plate, its url."""
+    """Path of the reference image in the well, e.g. ``'0'``; if it is only read, its
+    url."""
 
     reference_grid: Grid
     """The pixels of the reference, which those of the registered image follow."""
@@ -174,8 +174,8 @@ def _check_reference_near(plan: RegistrationPlan, where: str) -> None:
     if "/" in plan.reference_image:
         raise InvalidDataError(
             f"{where} was changed after 'Find Registration Consensus', and it was "
-            f"registered to an image of another plate, {plan.reference_image}. Correct "
-            "the translations in the table that was registered, and run 'Find "
+            f"registered to an image that is only read, {plan.reference_image}. "
+            "Correct the translations in the table that was registered, and run 'Find "
             "Registration Consensus' again."
         )
 
@@ -184,7 +184,7 @@ def _check_reference(
     plan: RegistrationPlan, image: OpenImage, reference_acquisition: int
 ) -> None:
     if "/" in plan.reference_image:
-        return  # of another plate, whose acquisitions are counted by themselves
+        return  # only read, and not of an acquisition of this plate
     acquisitions = read_acquisitions(image.url.well)
     found = acquisitions.get(plan.reference_image)
     if found != reference_acquisition:

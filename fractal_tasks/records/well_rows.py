@@ -78,6 +78,8 @@ class WellRows:
 
     reference: AcquisitionRows
     others: tuple[AcquisitionRows, ...]
+    is_reference_kept: bool = False
+    """Whether the reference is only read, e.g. as it is in another plate."""
 
     @property
     def well_url(self) -> str:
@@ -86,9 +88,14 @@ class WellRows:
 
     @property
     def written(self) -> tuple[AcquisitionRows, ...]:
-        """All that get a registered table: not a reference in another plate."""
-        own = self.reference.image.url.well_url == self.well_url
-        return self.acquisitions if own else self.others
+        """All that get a registered table: not a reference that is only read."""
+        return self.others if self.is_reference_kept else self.acquisitions
+
+    @property
+    def reference_path(self) -> str:
+        """The reference as plans name it: its path in the well, or its url."""
+        url = self.reference.image.url
+        return url.zarr_url if self.is_reference_kept else url.image_path
 
     @property
     def acquisitions(self) -> tuple[AcquisitionRows, ...]:
@@ -98,15 +105,18 @@ class WellRows:
     def without(self, keys: Collection[RowKey]) -> "WellRows":
         """Leave rows out of all tables."""
         others = tuple(rows.without(keys) for rows in self.others)
-        return WellRows(self.reference.without(keys), others)
+        return replace(self, reference=self.reference.without(keys), others=others)
 
 
-def read_well_rows(acquisitions: Mapping[ImageUrl, int], table: str) -> WellRows:
+def read_well_rows(
+    acquisitions: Mapping[ImageUrl, int], table: str, *, is_reference_kept: bool = False
+) -> WellRows:
     """Open the images of a well, read a ROI table of each, and pair the rows.
 
     Args:
         acquisitions: Acquisition by image, reference first.
         table: Name of the table.
+        is_reference_kept: Whether the reference is only read.
 
     Raises:
         InvalidDataError: An image or table cannot be read, or no ROIs belong together.
@@ -123,6 +133,7 @@ def read_well_rows(acquisitions: Mapping[ImageUrl, int], table: str) -> WellRows
         tuple(
             _read_paired(image, acquisitions[image.url], reference) for image in others
         ),
+        is_reference_kept,
     )
 
 

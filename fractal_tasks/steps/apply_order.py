@@ -108,7 +108,7 @@ def check_content(order: ApplyOrder, image: OpenImage) -> None:
 
 
 def _output_of(image: ImageUrl, suffix: str) -> ImageUrl:
-    name = f"{image.image_path}_{suffix}"
+    name = image.name_with(suffix)
     if not suffix.replace("_", "").isalnum() or not is_name(name):
         raise InvalidInputError(
             f"output_image_suffix={suffix!r}: needed are letters, digits and '_', e.g. "

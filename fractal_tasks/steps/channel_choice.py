@@ -1,4 +1,4 @@
-"""Which channel of an image is compared: that of all, or its acquisition's own."""
+"""Which channel of an image is compared: that of all, or its own."""
 
 from collections.abc import Mapping
 
@@ -15,13 +15,19 @@ def choose_channel(
 
     Args:
         url: The image.
-        channels: By acquisition, where it is another one than `wavelength_id`.
+        channels: By acquisition, or by the name, without `.zarr`, of an image that is
+            in no plate, where it is another one than `wavelength_id`.
         wavelength_id: The channel of all others.
 
     Raises:
         InvalidInputError: A key of `channels` is no number of an acquisition, or the
             plate has no such acquisition.
     """
+    if not channels:
+        return wavelength_id
+    acquisition = read_acquisition(url)
+    if acquisition is None:
+        return channels.get(url.stem, wavelength_id)
     odd = [key for key in channels if not key.isdecimal()]
     if odd:
         raise InvalidInputError(
@@ -29,8 +35,6 @@ def choose_channel(
             'of acquisitions. Give e.g. {"1": "A02_C02"}.'
         )
     by_number = {int(key): channel for key, channel in channels.items()}
-    if not by_number:
-        return wavelength_id
     there = find_acquisitions(url, by_number)
     unknown = sorted(set(by_number) - there)
     if unknown:
@@ -38,4 +42,4 @@ def choose_channel(
             f"acquisition_wavelength_ids: found the acquisitions {unknown}, which "
             f"{url.plate_url} has not: it has {sorted(there)}. Give numbers of these."
         )
-    return by_number.get(read_acquisition(url), wavelength_id)
+    return by_number.get(acquisition, wavelength_id)

@@ -13,7 +13,7 @@ def find_groups(
     zarr_urls: Sequence[str],
     reference_acquisition: int,
     storage_options: StorageOptions,
-    reference_plate: str | None,
+    reference: str | None,
 ) -> list[RegistrationGroup]:
     """Find the reference of each image, and say in the log for which there is none.
 
@@ -21,15 +21,15 @@ def find_groups(
         zarr_urls: Images to register, of any number of wells.
         reference_acquisition: Acquisition that the others are registered to.
         storage_options: How to reach the object store they may be in.
-        reference_plate: The plate that has the references; None for their own.
+        reference: The plate that has the references, or the image that is the reference
+            of all; None for those of their own plate.
 
     Raises:
-        InvalidInputError: A url is not that of an image in a plate.
+        InvalidInputError: A url is not that of an image, or the reference is neither
+            plate nor image.
         InvalidDataError: There is nothing to register.
     """
-    found = group_images(
-        zarr_urls, reference_acquisition, storage_options, reference_plate
-    )
+    found = group_images(zarr_urls, reference_acquisition, storage_options, reference)
     if zarr_urls:
         found.require_work()
     for zarr_url, error in found.failures.items():

@@ -41,16 +41,17 @@ def judge_well(
     plate: PlateEvidence | None,
     settings: ConsensusSettings,
     *,
+    is_reference_kept: bool = False,
     unsure: Collection[ImageUrl] = (),
     rerun: bool = False,
 ) -> dict[ImageUrl, Outcome]:
     """Judge a well, and write a registered ROI table into each of its acquisitions.
 
     Args:
-        urls: The images of the well, reference first; that may be of another plate,
-            and is then only read.
+        urls: The images of the well, reference first.
         plate: What the other wells of its plate say.
         settings: How it is judged, and what is kept.
+        is_reference_kept: Whether the reference is only read; it may be anywhere then.
         unsure: Images that are paired with the reference by order alone.
         rerun: Whether to judge again what was judged in the same way already.
 
@@ -64,12 +65,16 @@ def judge_well(
         MissingStepError: *Calculate* has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """
-    written = [url for url in urls if url.well_url == urls[-1].well_url]
+    written = urls[1:] if is_reference_kept else urls
     for url in written:
         files_of(url).check_writable(url)
     acquisitions = read_acquisition_of_each(urls)
     with working_on(*written):
-        well = read_well_rows(acquisitions, settings.input_roi_table)
+        well = read_well_rows(
+            acquisitions,
+            settings.input_roi_table,
+            is_reference_kept=is_reference_kept,
+        )
         check_well(well, settings)
         reference_tables = snapshot_roi_tables(
             well.reference.image, skip=settings.registered_roi_table
@@ -85,8 +90,9 @@ def judge_well(
             return _read_outcomes(well, settings.registered_roi_table)
         sure = leave_out_unsure(well, unsure, settings.min_confidence)
         registered = _judge(sure, plate, settings) if sure.others else []
-        write_registered_tables(registered, reference_tables, record)
-        return _find_outcomes(registered) | _write_others(well, registered, record)
+        write_registered_tables(well, registered, reference_tables, record)
+        outcomes = _find_outcomes(registered) | _write_others(well, registered, record)
+        return {url: outcomes[url] for url in written}
 
 
 def _judge(
@@ -112,15 +118,13 @@ def _judge(
 def _find_outcomes(
     registered: Sequence[RegisteredAcquisition],
 ) -> dict[ImageUrl, Outcome]:
-    """Say what became of the images of the well, without a reference elsewhere."""
-    found = find_outcomes(
+    """Say what became of images."""
+    return find_outcomes(
         {
             one.rows.image.url: [verdict.status for verdict in one.verdicts.values()]
             for one in registered
         }
     )
-    wells = {one.rows.image.url.well_url for one in registered[1:]}
-    return {url: outcome for url, outcome in found.items() if url.well_url in wells}
 
 
 def _write_others(
@@ -130,7 +134,7 @@ def _write_others(
     done = {one.rows.image.url for one in registered}
     others = [rows for rows in well.written if rows.image.url not in done]
     for rows in others:
-        write_unregistered_table(rows, well.reference, record)
+        write_unregistered_table(rows, well, record)
     return dict.fromkeys((rows.image.url for rows in others), "none")
 
 
@@ -149,7 +153,7 @@ def _make_record(
         )
         for rows in well.acquisitions
     }
-    inputs["reference_image"] = well.reference.image.url.seen_from(home)
+    inputs["reference_image"] = well.reference_path
     inputs["unsure"] = fingerprint(sorted(url.seen_from(home) for url in unsure))
     inputs["reference_tables"] = fingerprint(
         [name, fingerprint_rows(table)] for name, table in reference_tables.items()

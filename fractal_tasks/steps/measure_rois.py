@@ -31,7 +31,7 @@ from fractal_tasks.storage.plate.roi_tables import (
     check_table_replaceable,
     replace_roi_table,
 )
-from fractal_tasks.storage.plate.wells import read_acquisition
+from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
 
@@ -65,7 +65,8 @@ def measure_rois(
         method: How; `settings.method` says the same.
         settings: What is compared.
         channels: Channel of each acquisition (by id, as text) that has another one than
-            `settings.wavelength_id`; a reference in another plate never has.
+            `settings.wavelength_id`, or of an image in no plate (by its name); a
+            reference in another plate never has.
         rerun: Whether to measure again what was measured in the same way already.
 
     Raises:
@@ -74,7 +75,7 @@ def measure_rois(
         PublishError: The ROI table could not be replaced; the old one is untouched.
     """
     files_of(url).check_writable(url)
-    acquisition = read_acquisition(url)
+    name = _name(url)
     with working_on(url):
         chosen = _choose_channels(url, reference, channels, settings)
         fixed, moving = open_sides(reference, url, settings, chosen)
@@ -95,7 +96,7 @@ def measure_rois(
             estimate = _register_pair(pair, method, settings, pattern)
             pair.release()
             records.append(_make_record(pair, estimate))
-            _log_estimate(records[-1], acquisition)
+            _log_estimate(records[-1], name)
         replace_roi_table(
             url,
             settings.input_roi_table,
@@ -105,7 +106,13 @@ def measure_rois(
             unit_um=moving.table.unit_um,
             missing_unit=moving.image.missing_unit,
         )
-    _log_summary(url, acquisition, records)
+    _log_summary(url, name, records)
+
+
+def _name(url: ImageUrl) -> str:
+    """Give what the log calls an image: by its acquisition, if it is of one."""
+    acquisition = read_acquisition(url)
+    return url.image_path if acquisition is None else f"acquisition {acquisition}"
 
 
 def _choose_channels(
@@ -116,7 +123,7 @@ def _choose_channels(
 ) -> tuple[str, str]:
     """Give the channels of reference and acquisition, as they were asked for."""
     own = choose_channel(url, channels, settings.wavelength_id)
-    if reference.plate_url != url.plate_url:
+    if reference.plate_url != url.plate_url and is_in_plate(reference):
         # Its acquisitions are counted by themselves.
         return settings.wavelength_id, own
     return choose_channel(reference, channels, settings.wavelength_id), own
@@ -223,22 +230,20 @@ def _make_record(pair: RoiPair, estimate: Estimate) -> RoiRecord:
     )
 
 
-def _log_estimate(record: RoiRecord, acquisition: int) -> None:
+def _log_estimate(record: RoiRecord, image: str) -> None:
     best = record.candidates[0]
     evidence = (f"{name} {value:.2f}" for name, value in best.evidence.items())
     logger.info(
-        "%s, acquisition %d: translation z=%.3f, y=%.3f, x=%.3f um, confidence %s; %s",
+        "%s, %s: translation z=%.3f, y=%.3f, x=%.3f um, confidence %s; %s",
         record.key,
-        acquisition,
+        image,
         *record.displacement_um,
         "unknown" if best.confidence is None else f"{best.confidence:.2f}",
         ", ".join(evidence),
     )
 
 
-def _warn_of_turns(
-    url: ImageUrl, acquisition: int, records: Sequence[RoiRecord]
-) -> None:
+def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> None:
     """Say once, and not of each ROI, how far their transforms leave corners off."""
     left = {
         record.key: best.left_px
@@ -250,11 +255,11 @@ def _warn_of_turns(
     if left:
         worst = max(left, key=left.__getitem__)
         logger.warning(
-            "%s: acquisition %d is turned or scaled against the reference. Its "
+            "%s: %s is turned or scaled against the reference. Its "
             "translations put the centres of ROIs right, but leave corners off by more "
             "than %g px in %d of %d ROIs, most in %s: %.1f px",
             url.zarr_url,
-            acquisition,
+            image,
             _MANY_PX,
             len(left),
             len(records),
@@ -263,15 +268,15 @@ def _warn_of_turns(
         )
 
 
-def _log_summary(url: ImageUrl, acquisition: int, records: Sequence[RoiRecord]) -> None:
+def _log_summary(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> None:
     best = [record.candidates[0] for record in records]
     lengths = [float(np.linalg.norm(record.displacement_um)) for record in records]
-    _warn_of_turns(url, acquisition, records)
+    _warn_of_turns(url, image, records)
     logger.info(
-        "%s: acquisition %d, %d ROIs registered, %d with a confidence below %s; "
+        "%s: %s, %d ROIs registered, %d with a confidence below %s; "
         "translation median %.2f um, maximum %.2f um",
         url.zarr_url,
-        acquisition,
+        image,
         len(records),
         sum((one.confidence or 0.0) < DEFAULT_MIN_CONFIDENCE for one in best),
         DEFAULT_MIN_CONFIDENCE,

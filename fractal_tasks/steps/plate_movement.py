@@ -18,7 +18,7 @@ from fractal_tasks.storage.plate.grouping import RegistrationGroup
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
-from fractal_tasks.storage.plate.wells import read_acquisition
+from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Vector
 
@@ -49,6 +49,7 @@ def read_centres(
         for group in groups
         if wells[group.home.plate_url] > 1
         for image in group.others
+        if is_in_plate(image)
     ]
     centres = []
     for image in images:
@@ -58,8 +59,8 @@ def read_centres(
             # The unit of this well will stop with it; other wells go on.
             logger.warning("Nothing is learnt about the plate from: %s", error)
             continue
-        if translation_um is not None:
-            acquisition = read_acquisition(image)
+        acquisition = read_acquisition(image)
+        if translation_um is not None and acquisition is not None:
             centres.append(AcquisitionCentre(image, acquisition, translation_um))
     return centres
 

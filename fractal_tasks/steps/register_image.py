@@ -95,7 +95,10 @@ def _is_done(image: OpenImage, order: ApplyOrder) -> bool:
 
 
 def _write(
-    image: OpenImage, order: ApplyOrder, plan: RegistrationPlan, acquisition: int
+    image: OpenImage,
+    order: ApplyOrder,
+    plan: RegistrationPlan,
+    acquisition: int | None,
 ) -> None:
     """Write the registered image, unless it is there; and list it in its well."""
     check_content(order, image)
@@ -109,7 +112,7 @@ def _write(
             order.target, plan
         ):
             logger.info("%s is up to date: nothing to do", order.target.zarr_url)
-            files_of(order.target).add_to_well(order.target, acquisition)
+            _list_in_well(order, acquisition)
             return
         logger.warning("%s is not whole: it is made again", order.target.zarr_url)
     _log_plan(plan)
@@ -129,7 +132,12 @@ def _write(
         len(plan.placements),
         labels,
     )
-    if not order.replaces_input:
+    _list_in_well(order, acquisition)
+
+
+def _list_in_well(order: ApplyOrder, acquisition: int | None) -> None:
+    """Add a new image to its well, if it is in one."""
+    if not order.replaces_input and acquisition is not None:
         files_of(order.target).add_to_well(order.target, acquisition)
 
 

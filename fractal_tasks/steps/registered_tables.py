@@ -13,7 +13,7 @@ from fractal_tasks.records.stored_plan import (
     StoredPlacement,
     StoredTable,
 )
-from fractal_tasks.records.well_rows import AcquisitionRows
+from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     RoiTableData,
@@ -56,16 +56,17 @@ class RegisteredAcquisition:
 
 
 def write_registered_tables(
-    well: Sequence[RegisteredAcquisition],
+    well: WellRows,
+    acquisitions: Sequence[RegisteredAcquisition],
     reference_tables: Mapping[str, RoiTableData],
     record: Record,
 ) -> None:
     """Write the registered table into every acquisition of a well.
 
     Args:
-        well: The acquisitions, reference first, which may be of another plate and is
-            then only read; the caller holds the locks of the others. Without any,
-            nothing is done.
+        well: The well; the caller holds the locks of what is written in it.
+        acquisitions: Those that are registered, reference first. Without any, nothing
+            is done.
         reference_tables: The further ROI tables of the reference, by name.
         record: What the tables were made from; `registered_roi_table` in its settings
             is their name.
@@ -73,11 +74,11 @@ def write_registered_tables(
     Raises:
         PublishError: A table could not be replaced; the old one is untouched.
     """
-    if not well:
+    if not acquisitions:
         return
     name = str(record.settings["registered_roi_table"])
-    registered = [one.to_rois() for one in well]
-    reference = well[0].rows
+    registered = [one.to_rois() for one in acquisitions]
+    reference = acquisitions[0].rows
     own = RoiTableData(
         name,
         {str(roi.name): roi for roi in registered[0]},
@@ -87,13 +88,11 @@ def write_registered_tables(
     frozen_tables = {
         table.name: StoredTable.of(table) for table in (*reference_tables.values(), own)
     }
-    home = well[-1].rows.image.url
-    for one, rois in zip(well, registered, strict=True):
-        if one.rows.image.url.well_url != home.well_url:
-            continue
+    kept = int(well.is_reference_kept)
+    for one, rois in list(zip(acquisitions, registered, strict=True))[kept:]:
         plan = ConsensusRecord(
             **dict(record),
-            reference_image=reference.image.url.seen_from(home),
+            reference_image=well.reference_path,
             reference_grid=reference.image.grid,
             placements=tuple(
                 StoredPlacement.of(key, placement)
@@ -112,14 +111,14 @@ def write_registered_tables(
         )
     logger.info(
         "Well %s: wrote table %r into %d acquisitions",
-        home.well_url,
+        well.well_url,
         name,
-        len(well),
+        len(acquisitions) - kept,
     )
 
 
 def write_unregistered_table(
-    rows: AcquisitionRows, reference: AcquisitionRows, record: Record
+    rows: AcquisitionRows, well: WellRows, record: Record
 ) -> None:
     """Write a registered table that says that an image is not registered.
 
@@ -127,15 +126,15 @@ def write_unregistered_table(
 
     Args:
         rows: Those of the image; the caller holds its lock.
-        reference: What it might have been registered to; the same if there is nothing
-            else in the well.
+        well: The well; its reference is what it might have been registered to, or the
+            image itself.
         record: What was looked at.
 
     Raises:
         PublishError: The table could not be replaced; the old one is untouched.
     """
     rois = [without_record(roi) for roi in rows.table.rois.values()]
-    if rows is not reference:
+    if rows is not well.reference:
         rois = [
             RoiRecord.of(
                 roi,
@@ -149,8 +148,8 @@ def write_unregistered_table(
         ]
     plan = ConsensusRecord(
         **dict(record),
-        reference_image=reference.image.url.seen_from(rows.image.url),
-        reference_grid=reference.image.grid,
+        reference_image=well.reference_path,
+        reference_grid=well.reference.image.grid,
         placements=(),
         reference_tables={},
     )

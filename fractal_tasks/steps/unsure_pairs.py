@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 
 from fractal_tasks.model import RowKey
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
@@ -33,7 +34,7 @@ def leave_out_unsure(
         for rows in well.others
         if (shorter := _keep_believed(rows, unsure_images, min_confidence)).keys
     ]
-    return WellRows(well.reference, tuple(kept))
+    return replace(well, others=tuple(kept))
 
 
 def _keep_believed(

@@ -12,16 +12,19 @@ from fractal_tasks.storage.plate.roi_tables import (
     read_roi_table,
 )
 from fractal_tasks.storage.plate.tables import open_tables, read_table_types
+from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import ImageUrl
 
 
 def check_one_well(images: Sequence[ImageUrl]) -> None:
-    """Refuse images of several wells; the reference, the first, may be elsewhere.
+    """Refuse images of several wells. Those that are in no plate belong together.
 
     Raises:
         InvalidInputError: They are.
     """
-    wells = sorted({image.well_url for image in images[1:]})
+    wells = sorted({image.well_url for image in images})
+    if len(wells) > 1 and not any(is_in_plate(image) for image in images):
+        return
     if len(wells) > 1:
         raise InvalidInputError(
             f"init_args.zarr_url_list: found images of the wells {wells}; needed are "

@@ -1,6 +1,7 @@
 """Urls of images, wells and plates: ``<plate>/<row>/<column>/<image>``.
 
-A url is a path on this machine, or leads into an object store: ``s3://bucket/...``.
+An image that is in no plate can have any url. A url is a path on this machine, or leads
+into an object store: ``s3://bucket/...``.
 """
 
 import json
@@ -21,6 +22,7 @@ StorageOptions: TypeAlias = Mapping[str, Any]
 """How to reach an object store, as fsspec takes it. May hold secrets: neither logged
 nor stored nor shown in errors."""
 
+_ENDING = re.compile(r"(\.ome)?\.zarr$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
@@ -43,8 +45,8 @@ def normalise_url(url: str) -> str:
     if not any(parts) or not all(is_name(part) for part in parts if part):
         raise InvalidInputError(
             f"zarr_url {url!r}: found an empty path or a '.' or '..' in it, or what "
-            "cannot be the name of a folder; needed is the plain url of an image in a "
-            "plate, e.g. '/data/plate.zarr/B/03/0'."
+            "cannot be the name of a folder; needed is the plain url of an image, e.g. "
+            "'/data/plate.zarr/B/03/0'."
         )
     root = "/" if path.startswith("/") and not separator else ""
     return scheme + separator + root + "/".join(part for part in parts if part)
@@ -120,7 +122,11 @@ class Location:
 
 @dataclass(frozen=True)
 class ImageUrl:
-    """The url of an image, taken apart."""
+    """The url of an image, taken apart.
+
+    Of an image that is in no plate, the folders that it is in take the names of well
+    and plate; `storage.plate.wells.is_in_plate` tells.
+    """
 
     zarr_url: str
     plate_url: str
@@ -134,7 +140,8 @@ class ImageUrl:
     @property
     def well_url(self) -> str:
         """Url of the well the image is in."""
-        return f"{self.plate_url}/{self.row}/{self.column}"
+        folder, separator, _ = self.zarr_url.rpartition("/")
+        return folder or separator or "."
 
     @property
     def is_remote(self) -> bool:
@@ -166,16 +173,26 @@ class ImageUrl:
         """What follows the first ``_`` in the image's name; '' if there is none."""
         return self.image_path.partition("_")[2]
 
+    @property
+    def stem(self) -> str:
+        """The image's name without ``.zarr`` or ``.ome.zarr``."""
+        return _ENDING.sub("", self.image_path)
+
+    def name_with(self, suffix: str) -> str:
+        """Name what is made from it: ``1_registered``, ``day1_registered.zarr``."""
+        return f"{self.stem}_{suffix}{self.image_path.removeprefix(self.stem)}"
+
     def seen_from(self, other: "ImageUrl") -> str:
         """Name the image as records of another one do.
 
-        The path in the well they share; of an image of another well, the whole url.
+        The path in the folder they share; of an image in another one, the whole url.
         """
         return self.image_path if self.well_url == other.well_url else self.zarr_url
 
     def sibling(self, image_path: str) -> "ImageUrl":
-        """Give the url of another image of the same well."""
-        return parse_image_url(f"{self.well_url}/{image_path}", self.storage_options)
+        """Give the url of another image of the same well, or beside this one."""
+        folder, separator, _ = self.zarr_url.rpartition("/")
+        return parse_image_url(f"{folder}{separator}{image_path}", self.storage_options)
 
 
 def is_inner_path(path: str) -> bool:
@@ -195,24 +212,18 @@ def is_name(text: str) -> bool:
 def parse_image_url(
     zarr_url: str, storage_options: StorageOptions | None = None
 ) -> ImageUrl:
-    """Take the url of an image in a plate apart.
+    """Take the url of an image apart.
 
     Args:
-        zarr_url: ``<plate>/<row>/<column>/<image>``.
+        zarr_url: ``<plate>/<row>/<column>/<image>``; of an image in no plate, any.
         storage_options: How to reach the object store it may be in.
 
     Raises:
-        InvalidInputError: The url has fewer than four parts, or ``..``, or leads into
-            an object store in a way that is not supported.
+        InvalidInputError: The url has ``..``, or leads into an object store in a way
+            that is not supported.
     """
     url = normalise_url(zarr_url)
     prefix, separator, path = url.rpartition("://")
-    parts = path.rsplit("/", maxsplit=3)
-    if len(parts) != 4 or not parts[0]:
-        raise InvalidInputError(
-            f"zarr_url {zarr_url!r}: needed is '<plate>/<row>/<column>/<image>', e.g. "
-            "'/data/plate.zarr/B/03/0'. Registration works on plates only."
-        )
-    plate, row, column, image_path = parts
+    plate, row, column, image_path = ["", "", "", *path.rsplit("/", maxsplit=3)][-4:]
     plate_url = prefix + separator + plate
     return ImageUrl(url, plate_url, row, column, image_path, storage_options or {})

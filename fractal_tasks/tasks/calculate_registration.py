@@ -62,7 +62,8 @@ def calculate_registration(
             its label, e.g. `DAPI`, or its index, e.g. `0`. Choose a stain that is in
             every acquisition, such as the nuclear stain.
         acquisition_wavelength_ids: Channel of acquisitions in which it is another one,
-            by the number of the acquisition, e.g. `{"1": "A02_C02"}`.
+            by the number of the acquisition, e.g. `{"1": "A02_C02"}`; of images in no
+            plate by their names, e.g. `{"day2": "A02_C02"}`.
         method: How the images are compared. `phase_cross_correlation` suits most
             images, in 2D and 3D; `chi2_shift` compares intensities directly, 2D only.
         lower_rescale_quantile: Intensities below this quantile (0 to 1) are treated as

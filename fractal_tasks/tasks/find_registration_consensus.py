@@ -48,8 +48,8 @@ def find_registration_consensus(
     already, nothing is done.
 
     Args:
-        zarr_url: Url of the reference image of the well, or, if that is of another
-            plate, of an image of the well (set by the Fractal server).
+        zarr_url: Url of the reference image of the well, or, if that is only read, of
+            an image of the well (set by the Fractal server).
         init_args: Images of all acquisitions of the well, found by
             `init_find_registration_consensus` (set by the Fractal server).
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`.
@@ -86,9 +86,9 @@ def find_registration_consensus(
     """
     options = parse_storage_options(storage_options)
     reference = parse_image_url(init_args.reference_zarr_url or zarr_url, options)
-    others = [parse_image_url(url, options) for url in init_args.zarr_url_list]
-    images = [reference, *(image for image in others if image != reference)]
-    check_one_well(images)
+    listed = [parse_image_url(url, options) for url in init_args.zarr_url_list]
+    is_kept = bool(listed) and reference not in listed
+    check_one_well(listed)
     settings = ConsensusSettings(
         input_roi_table=input_roi_table,
         registered_roi_table=format_table_name(registered_roi_table, input_roi_table),
@@ -97,14 +97,15 @@ def find_registration_consensus(
         min_confidence=min_confidence,
         rejected=rejected,
     )
-    logger.info(
-        "find_registration_consensus: %d acquisitions of well %s, %s",
-        len(images),
-        images[-1].well_url,
+    logger.info("find_registration_consensus: %s, %s", init_args, settings)
+    outcomes = judge_well(
+        list(dict.fromkeys([reference, *listed])),
+        init_args.plate,
         settings,
+        is_reference_kept=is_kept,
+        unsure=[parse_image_url(url, options) for url in init_args.unsure_zarr_urls],
+        rerun=rerun,
     )
-    unsure = [parse_image_url(url, options) for url in init_args.unsure_zarr_urls]
-    outcomes = judge_well(images, init_args.plate, settings, unsure=unsure, rerun=rerun)
     return {
         "image_list_updates": [
             {"zarr_url": image.zarr_url, "attributes": {OUTCOME_ATTRIBUTE: outcome}}

@@ -38,7 +38,8 @@ def init_calculate_registration(
             Wells without it are left out.
         reference: Plate that has the reference images, if it is another one than that
             of the images: each acquisition is then a plate of its own, e.g.
-            `/data/cycle0.zarr`. Wells are paired by their names. It is only read.
+            `/data/cycle0.zarr`, and wells are paired by their names. Or the image that
+            all are registered to, e.g. of images that are in no plate. It is only read.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
             `{"anon": true}` for public data. Not needed if the environment says it.
             Do not put secrets here: a server stores and shows arguments.
@@ -47,7 +48,8 @@ def init_calculate_registration(
         The parallelization list: one unit per image that is not a reference.
 
     Raises:
-        InvalidInputError: A url is not that of an image in a plate.
+        InvalidInputError: A url is not that of an image, or the reference is neither
+            plate nor image.
         InvalidDataError: No image has a reference, or there is nothing but references.
     """
     logger.info(

@@ -35,7 +35,8 @@ def init_find_registration_consensus(
         reference_acquisition: Acquisition that all others are registered to, e.g. `0`.
             The same as for "Calculate Registration (image-based)".
         reference: Plate that has the reference images, if it is another one than that
-            of the images. The same as for "Calculate Registration (image-based)".
+            of the images, or the image that all are registered to. The same as for
+            "Calculate Registration (image-based)".
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`. It
             says how the other wells of a plate moved, for a well in which no estimate
             can be believed.
@@ -47,7 +48,8 @@ def init_find_registration_consensus(
         The parallelization list: one unit per well, at the url of its reference.
 
     Raises:
-        InvalidInputError: A url is not that of an image in a plate.
+        InvalidInputError: A url is not that of an image, or the reference is neither
+            plate nor image.
         InvalidDataError: No image has a reference, or there is nothing but references.
     """
     logger.info(
@@ -65,9 +67,7 @@ def init_find_registration_consensus(
         {
             "zarr_url": group.written[0].zarr_url,
             "init_args": InitArgsRegistrationConsensus(
-                zarr_url_list=[
-                    image.zarr_url for image in (group.reference, *group.others)
-                ],
+                zarr_url_list=[image.zarr_url for image in group.written],
                 reference_zarr_url=group.reference.zarr_url,
                 unsure_zarr_urls=sorted(image.zarr_url for image in group.unsure),
                 plate=find_plate_evidence(group.home, centres, input_roi_table),

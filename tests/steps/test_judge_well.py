@@ -154,7 +154,8 @@ def test_reference_of_another_plate_is_only_read(
     before = tree_of(reference.path)
     urls = [reference, image_url(plate, 1)]
     for _ in range(2):
-        assert judge_well(urls, None, SETTINGS) == {urls[1]: "measured"}
+        outcomes = judge_well(urls, None, SETTINGS, is_reference_kept=True)
+        assert outcomes == {urls[1]: "measured"}
     assert tree_of(reference.path) == before
     plan = read_plan(open_acquisition(plate, 1), REGISTERED, 5)
     assert plan is not None

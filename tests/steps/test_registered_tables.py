@@ -41,6 +41,7 @@ def verdicts(status: str, transform: Transform) -> dict[RowKey, Verdict]:
 def write(plate: Path) -> None:
     well = read_well(plate)
     write_registered_tables(
+        well,
         [
             RegisteredAcquisition(
                 well.reference, verdicts("reference", STAYS), IN_REFERENCE

@@ -48,10 +48,34 @@ def test_image_url_is_taken_apart() -> None:
     assert image.sibling("0").zarr_url == "/data/p.zarr/B/03/0"
 
 
-@pytest.mark.parametrize("url", ["/B/03/0", "image.zarr", "/data"])
-def test_url_outside_a_plate_is_refused(url: str) -> None:
-    with pytest.raises(InvalidInputError, match="plate"):
-        parse_image_url(url)
+@pytest.mark.parametrize(
+    ("url", "folder", "beside"),
+    [
+        ("/data/a.zarr", "/data", "/data/b"),
+        ("/a.zarr", "/", "/b"),
+        ("a.zarr", ".", "b"),
+        ("s3://bucket/a.zarr", "s3://bucket", "s3://bucket/b"),
+    ],
+)
+def test_url_of_an_image_in_no_plate_has_a_folder(
+    url: str, folder: str, beside: str
+) -> None:
+    image = parse_image_url(url)
+    assert image.well_url == folder
+    assert image.sibling("b").zarr_url == beside
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("1", "1_registered"),
+        ("day1.zarr", "day1_registered.zarr"),
+        ("day.1.ome.zarr", "day.1_registered.ome.zarr"),
+    ],
+)
+def test_ending_of_a_name_stays_its_end(name: str, expected: str) -> None:
+    image = parse_image_url(f"/data/{name}")
+    assert image.name_with("registered") == expected
 
 
 def test_remote_image_url_is_taken_apart_with_its_options() -> None:
@@ -62,10 +86,9 @@ def test_remote_image_url_is_taken_apart_with_its_options() -> None:
         assert location.storage_options == {"anon": True}
 
 
-@pytest.mark.parametrize("url", ["s3://B/03/0", "s3://bucket", "memory://"])
-def test_remote_url_outside_a_plate_is_refused(url: str) -> None:
+def test_remote_url_without_a_path_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="plate"):
-        parse_image_url(url)
+        parse_image_url("memory://")
 
 
 @pytest.mark.parametrize(

@@ -158,23 +158,21 @@ def test_trailing_slashes_make_no_difference(
     assert trees[0] == trees[1]
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_image_outside_a_plate_is_refused(
-    plate: Path, tmp_path: Path, task: Task
+@pytest.mark.parametrize("init", INIT_TASKS)
+def test_images_in_no_plate_need_a_reference(
+    plate: Path, tmp_path: Path, init: Callable[..., object]
 ) -> None:
-    outside = tmp_path / "elsewhere" / "a" / "b"
-    outside.mkdir(parents=True)
-    urls = [str(outside / name) for name in "01"]
-    for source, url in zip(image_urls(plate, 2), urls, strict=False):
+    urls = [str(tmp_path / f"{name}.zarr") for name in "ab"]
+    for source, url in zip(image_urls(plate, 2), urls, strict=True):
         shutil.copytree(source, url)
-    with refused(plate, "no well of an OME-Zarr plate"):
-        task(urls)
+    with refused(plate, "no well of an OME-Zarr plate.*as reference"):
+        init(zarr_urls=urls, zarr_dir="")
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_plate_that_does_not_exist_is_refused(plate: Path, task: Task) -> None:
     urls = [f"{plate.parent}/missing/p.zarr/A/01/{name}" for name in range(2)]
-    with refused(plate, r"missing/p.zarr.*no well"):
+    with refused(plate, r"missing/p.zarr.*no Zarr group", InvalidInputError):
         task(urls)
 
 

@@ -1,7 +1,8 @@
 """Locks between the workers of a plate, on any number of processes.
 
 Lock files lie beside the plate, never in it: `<plate>.fractal-tasks-locks/B_03_1.lock`.
-An image that is linked into a plate from elsewhere has one lock for all that link it.
+Those of images that are in no plate lie beside them. An image that is linked into a
+plate from elsewhere has one lock for all that link it.
 They are empty, and stay: a file that is removed and made again can be held twice, under
 its old and its new inode. The lock is the kernel's (`flock`), which releases it when
 its holder dies, however it dies. ADR 0004 has what this rests on in `filelock`.
@@ -47,8 +48,7 @@ def image_lock(image: Path) -> Iterator[None]:
 def _lock_of(image: Path) -> Path:
     """Give the lock file of an image, the same by whatever links it is reached."""
     real = image.resolve()
-    is_linked = real != image.parents[2].resolve().joinpath(*image.parts[-3:])
-    if is_linked and not _is_in_plate(real):
+    if not _is_in_plate(real):
         return real.parent / ".fractal-tasks-locks" / f"{real.name}.lock"
     plate = real.parents[2]
     directory = plate.with_name(f"{plate.name}.fractal-tasks-locks")
@@ -108,5 +108,6 @@ def _acquire(lock: UnixFileLock, path: Path) -> None:
         raise PublishError(
             f"The lock {path} could not be taken ({error}). Workers need to create "
             f"and lock files in {path.parent.parent}, beside the plate: check that it "
-            "is writable and that its file system supports flock."
+            "is writable and that its file system supports flock. For input that can "
+            "only be read, give an output folder."
         ) from error

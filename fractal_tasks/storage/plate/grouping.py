@@ -2,21 +2,20 @@
 
 A well may have several images per acquisition, one for each field or for each step of
 processing. They are paired with those of the reference by name (the text after the
-first ``_``), by place, or by order. The reference may be of another plate.
+first ``_``), by place, or by order. The reference may be of another plate, or one image
+that all others are registered to.
 """
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from fractal_tasks.errors import FractalTasksError, InvalidDataError
-from fractal_tasks.model import Item, Pairing, pair_items
-from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.image_pairs import no_partner, pair_images
+from fractal_tasks.storage.plate.ome_metadata import is_image
 from fractal_tasks.storage.plate.wells import (
     format_acquisitions,
     has_acquisitions,
+    is_in_plate,
     number_acquisitions,
     originals,
     read_acquisition_of_each,
@@ -24,12 +23,11 @@ from fractal_tasks.storage.plate.wells import (
 )
 from fractal_tasks.storage.urls import (
     ImageUrl,
+    Location,
     StorageOptions,
     normalise_url,
     parse_image_url,
 )
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,18 @@ class RegistrationGroup:
     """Others that belong to the reference by their order alone, or as it is the only
     one: whether they show the same, the pixels have to tell."""
 
+    is_reference_kept: bool = False
+    """Whether the reference is only read: it was named, and is no image to register."""
+
+    @property
+    def written(self) -> tuple[ImageUrl, ...]:
+        """The images that get tables, and pixels, reference first."""
+        return self.others if self.is_reference_kept else (self.reference, *self.others)
+
     @property
     def home(self) -> ImageUrl:
         """An image of the well that is registered; the reference if there is none."""
         return self.others[0] if self.others else self.reference
-
-    @property
-    def written(self) -> tuple[ImageUrl, ...]:
-        """The images of the well: all but a reference of another plate."""
-        members = (self.reference, *self.others)
-        return tuple(one for one in members if one.well_url == self.home.well_url)
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,9 @@ class Grouping:
         raise InvalidDataError(
             f"Found {len(images)} images, each the only one of its well, e.g. "
             f"{images[:1]}; there is nothing to register them to. Add the images of "
-            "other acquisitions. If each acquisition is a plate of its own, give the "
-            "plate that they are registered to as reference."
+            "other acquisitions. If each acquisition is a plate of its own, or an "
+            "image in none, give the plate or image that they are registered to as "
+            "reference."
         )
 
 
@@ -91,7 +92,7 @@ def group_images(
     zarr_urls: Iterable[str],
     reference_acquisition: int,
     storage_options: StorageOptions | None = None,
-    reference_plate: str | None = None,
+    reference: str | None = None,
 ) -> Grouping:
     """Find the reference of each image.
 
@@ -101,16 +102,21 @@ def group_images(
         zarr_urls: Images to register, of any number of wells.
         reference_acquisition: Acquisition that the others are registered to.
         storage_options: How to reach the object store they may be in.
-        reference_plate: Url of the plate that has the references; left out, that of
-            the images. Its own images are no images to register.
+        reference: Url of the plate that has the references, or of the image that is the
+            reference of all; left out, the plate of the images. It is no image to
+            register, nor are those of that plate.
 
     Raises:
-        InvalidInputError: A url is not that of an image in a plate.
+        InvalidInputError: A url is not that of an image, or the reference is neither
+            plate nor image.
     """
-    plate = normalise_url(reference_plate) if reference_plate else None
+    images = [parse_image_url(url, storage_options) for url in dict.fromkeys(zarr_urls)]
+    plate = normalise_url(reference) if reference else None
+    if plate and is_image(Location(plate, storage_options or {})):
+        image = parse_image_url(plate, storage_options)
+        return Grouping(_group_by_image(image, images))
     by_well: dict[str, list[ImageUrl]] = {}
-    for zarr_url in dict.fromkeys(zarr_urls):
-        image = parse_image_url(zarr_url, storage_options)
+    for image in images:
         if image.plate_url != plate:
             by_well.setdefault(image.well_url, []).append(image)
     found = Grouping()
@@ -126,6 +132,21 @@ def group_images(
     return found
 
 
+def _group_by_image(
+    reference: ImageUrl, images: Sequence[ImageUrl]
+) -> list[RegistrationGroup]:
+    """Give a group for each well, and one for all images that are in no plate."""
+    by_well: dict[str | None, list[ImageUrl]] = {}
+    for image in images:
+        if image != reference:
+            well = image.well_url if is_in_plate(image) else None
+            by_well.setdefault(well, []).append(image)
+    return [
+        RegistrationGroup(reference, tuple(others), is_reference_kept=True)
+        for others in by_well.values()
+    ]
+
+
 @dataclass(frozen=True)
 class _Well:
     """The images of a well, and those they may be registered to."""
@@ -133,6 +154,9 @@ class _Well:
     references: tuple[ImageUrl, ...]
     acquisitions: Mapping[int, list[ImageUrl]]
     """The images to register, by acquisition."""
+
+    is_reference_elsewhere: bool
+    """Whether the references are of another plate."""
 
     is_numbered: bool
     """Whether the acquisitions are only the order of the images."""
@@ -162,7 +186,7 @@ def _read_well(
         if image not in references:
             acquisitions.setdefault(ids[image], []).append(image)
     numbered = plate is None and not has_acquisitions(listed)
-    return _Well(tuple(references), acquisitions, numbered)
+    return _Well(tuple(references), acquisitions, plate is not None, numbered)
 
 
 def _references_elsewhere(
@@ -192,90 +216,22 @@ def _group_well(
     unsure: set[ImageUrl] = set()
     failures: dict[str, InvalidDataError] = {}
     for images in well.acquisitions.values():
-        partners, doubted = _pair_images(well.references, images)
+        partners, doubted = pair_images(well.references, images)
         for image in images:
             if image in partners:
                 members[partners[image]].append(image)
             else:
-                failures[image.zarr_url] = _no_partner(image, well.references)
+                failures[image.zarr_url] = no_partner(image, well.references)
         unsure |= set(images) if well.is_numbered else doubted
     # A reference of another plate to which nothing belongs is none of our business.
-    own = {image.well_url for images in well.acquisitions.values() for image in images}
     groups = [
-        RegistrationGroup(reference, tuple(others), frozenset(unsure & set(others)))
+        RegistrationGroup(
+            reference,
+            tuple(others),
+            frozenset(unsure & set(others)),
+            well.is_reference_elsewhere,
+        )
         for reference, others in members.items()
-        if others or not own or reference.well_url in own
+        if others or not well.is_reference_elsewhere
     ]
     return groups, failures
-
-
-def _pair_images(
-    references: Sequence[ImageUrl], images: Sequence[ImageUrl]
-) -> tuple[dict[ImageUrl, ImageUrl], set[ImageUrl]]:
-    """Give the reference of each image of an acquisition, and those that are unsure."""
-    if len(references) == len(images) == 1:
-        return {images[0]: references[0]}, set()
-    pairing = _pair_by_names(references, images)
-    by_url = {image.zarr_url: image for image in (*references, *images)}
-    partners = {by_url[a]: by_url[b] for a, b in pairing.partners.items()}
-    unsure = {by_url[a] for a, how in pairing.paired_by.items() if how == "order"}
-    if len(references) == 1:
-        rest = [by_url[one] for one in pairing.moving_alone]
-        partners |= dict.fromkeys(rest, references[0])
-        unsure |= set(rest)
-    for image, reference in partners.items():
-        how = pairing.paired_by.get(image.zarr_url, "order")
-        logger.info("%s belongs to %s, by %s", image.zarr_url, reference.zarr_url, how)
-    return partners, unsure
-
-
-def _pair_by_names(
-    references: Sequence[ImageUrl], images: Sequence[ImageUrl]
-) -> Pairing:
-    """Pair images by name if that is enough, or else also by place."""
-    in_other_plate = references[0].plate_url != images[0].plate_url
-    fixed, moving = (
-        [
-            Item(one.zarr_url, one.image_path if in_other_plate else one.suffix)
-            for one in urls
-        ]
-        for urls in (references, images)
-    )
-    pairing = pair_items(fixed, moving)
-    if not in_other_plate and "name" in pairing.paired_by.values():
-        return pairing
-    if len(references) == 1:
-        return pairing
-    return pair_items(_locate(fixed, references), _locate(moving, images))
-
-
-def _locate(items: Sequence[Item], urls: Sequence[ImageUrl]) -> list[Item]:
-    """Add where the stage was, if the metadata of all images tell, each its own."""
-    places = [_read_place(url) for url in urls]
-    if len({centre for centre, _ in places}) < len(items):
-        return list(items)
-    return [
-        Item(item.key, item.name, centre, size)
-        for item, (centre, size) in zip(items, places, strict=True)
-    ]
-
-
-def _read_place(url: ImageUrl) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Read the centre of an image on the stage and its size, in um (y, x)."""
-    grid = open_image(url).grid
-    size_um = np.multiply(grid.shape, grid.spacing_um)
-    _, y, x = (grid.origin_um + size_um / 2).tolist()
-    _, height, width = size_um.tolist()
-    return (y, x), (height, width)
-
-
-def _no_partner(image: ImageUrl, references: Sequence[ImageUrl]) -> InvalidDataError:
-    paths = [other.image_path for other in references]
-    return InvalidDataError(
-        f"{image.zarr_url}: the reference acquisition has the images {paths} in this "
-        "well, and none that belongs to this one: by the suffix of its name, the text "
-        f"after the first '_' ({image.suffix!r}), by its place on the stage, or by "
-        "order, if there are as many. It is not registered. Give fields the same "
-        "suffix in all acquisitions, e.g. '0_a' and '1_a', or name one image of each "
-        "acquisition."
-    )

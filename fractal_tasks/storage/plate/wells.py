@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.library_errors import reading
+from fractal_tasks.storage.plate.ome_metadata import read_ome_metadata
 from fractal_tasks.storage.urls import ImageUrl, Location, is_name
 
 
@@ -33,8 +34,8 @@ def read_listed(well: Location) -> dict[str, int | None]:
     store = files_of(well).open_store(well)
     with reading(
         f"{well.url}: found no well of an OME-Zarr plate",
-        "Registration works on images of plates, '<plate>/<row>/<column>/<image>'; "
-        "check the zarr_url.",
+        "Check the zarr_url, '<plate>/<row>/<column>/<image>'. Images that are in no "
+        "plate need the image that they are registered to as reference.",
     ):
         opened = open_ome_zarr_well(store, mode="r", cache=True)
         images = {
@@ -77,24 +78,47 @@ def number_acquisitions(images: Mapping[str, int | None]) -> dict[str, int | Non
     return {path: numbers.get(path, number) for path, number in images.items()}
 
 
-def read_acquisition(image: ImageUrl) -> int:
-    """Read which acquisition an image belongs to.
+def is_in_plate(image: ImageUrl) -> bool:
+    """Whether an image is one of a plate, be the metadata of its well damaged."""
+    return _has(image.well, "well") or _has(image.plate, "plate")
+
+
+def _has(folder: Location, key: str) -> bool:
+    try:
+        return key in read_ome_metadata(folder)
+    except InvalidInputError:
+        return False
+
+
+def read_acquisition(image: ImageUrl) -> int | None:
+    """Read which acquisition an image belongs to; None if it is in no plate.
 
     Raises:
         InvalidDataError: The well does not list the image, or without acquisition.
+        InvalidInputError: There is nothing at the url.
     """
-    return read_acquisition_of_each([image])[image]
+    number = read_acquisition_of_each([image])[image]
+    return number if is_in_plate(image) else None
 
 
 def read_acquisition_of_each(images: Sequence[ImageUrl]) -> dict[ImageUrl, int]:
     """Read which acquisition each of several images belongs to, each well once.
 
+    Images that are in no plate are numbered in their order, from 0.
+
     Raises:
         InvalidDataError: A well does not list its image, or without acquisition.
+        InvalidInputError: There is nothing at a url.
     """
-    wells = {well: read_acquisitions(well) for well in {i.well: None for i in images}}
-    found = {}
-    for image in images:
+    wells: dict[Location, dict[str, int | None]] = {}
+    found: dict[ImageUrl, int] = {}
+    for number, image in enumerate(images):
+        if image.well not in wells:
+            if not is_in_plate(image):
+                read_ome_metadata(image.location)  # or there is nothing at all
+                found[image] = number
+                continue
+            wells[image.well] = read_acquisitions(image.well)
         acquisitions = wells[image.well]
         acquisition = acquisitions.get(image.image_path)
         if acquisition is None:

@@ -70,6 +70,7 @@ def linger(directory: Path) -> None:
 def main() -> None:
     mode, directory = sys.argv[1], Path(sys.argv[2])
     (directory / "plate.zarr").mkdir()
+    (directory / "plate.zarr" / ".zattrs").touch()
     (directory / "counter").write_text("0")
     plan = PLANS[mode]
     children = []

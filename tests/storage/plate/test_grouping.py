@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 def group(plate: Path, reference_plate: Path | None = None) -> Grouping:
     urls = [str(path.parent) for path in sorted(plate.glob("*/*/*/.zattrs"))]
     other = None if reference_plate is None else str(reference_plate)
-    return group_images(urls, 0, reference_plate=other)
+    return group_images(urls, 0, reference=other)
 
 
 def make(
