@@ -58,13 +58,15 @@ AREAS = {
     "Apply": ("records", "steps", "tasks"),
     "Reading and writing": ("storage/local", "storage/pixels"),
     "Object stores": ("storage/remote",),
-    "Command line, reports and demo": (
+    "Command line, Python, reports and demo": (
+        "api",
         "cli",
         "demo",
         "dev",
         "report",
         "runner",
         "synthetic",
+        "workflow",
     ),
 }
 """Where a reader looks, and the modules and folders it is about; the longest counts."""

@@ -18,7 +18,6 @@ from pydantic import BaseModel
 import fractal_tasks
 from fractal_tasks import errors
 from fractal_tasks.cli import build_app
-from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.dev.task_list import TASK_LIST
 from fractal_tasks.records.applied import AppliedRecord
 from fractal_tasks.records.rows import EVIDENCE_PREFIX, OWN_COLUMNS
@@ -26,6 +25,7 @@ from fractal_tasks.records.stored_plan import ConsensusRecord, StoredPlacement
 from fractal_tasks.registration.evidence import EVIDENCE
 from fractal_tasks.registration.registry import METHODS
 from fractal_tasks.synthetic import PlateOptions
+from fractal_tasks.workflow.catalogue import list_task_commands
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -76,7 +76,7 @@ def shown(value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", ["quickstart", "extending", "your-data", "did-it-work"]
+    "page", ["quickstart", "extending", "python", "your-data", "did-it-work"]
 )
 def test_code_blocks_of_a_page_run_in_order(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", read_page(page), re.M | re.S)

@@ -24,7 +24,8 @@ LAYERS = (
     {"steps"},
     {"tasks"},
     {"runner", "discovery", "dev"},
-    {"demo", "cli"},
+    {"workflow"},
+    {"demo", "cli", "api"},
 )
 """Each imports only what lies in earlier sets; a set is one floor."""
 

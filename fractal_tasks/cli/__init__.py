@@ -11,8 +11,8 @@ from cyclopts import App, CycloptsError
 from pydantic import ValidationError
 
 from fractal_tasks import __version__
-from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
+from fractal_tasks.workflow.catalogue import list_task_commands
 
 _HELP = """Register multiplexed OME-Zarr plates.
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.cli.output import Reporter, RunOptions
-from fractal_tasks.cli.task_commands import REGISTER_TASKS
 from fractal_tasks.demo import (
     DEMO_OPTIONS,
     ROI_TABLE,
@@ -21,6 +19,8 @@ from fractal_tasks.demo import (
 from fractal_tasks.discovery import discover_images
 from fractal_tasks.runner import select_arguments
 from fractal_tasks.synthetic import create_plate
+from fractal_tasks.workflow.catalogue import list_task_commands
+from fractal_tasks.workflow.run import REGISTER_TASKS
 
 _DEFAULT = RunOptions()
 _ARGUMENTS = {

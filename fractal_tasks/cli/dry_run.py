@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fractal_tasks.cli.checks import order_of
 from fractal_tasks.errors import FractalTasksError, InvalidDataError, PublishError
 from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.steps.apply_order import check_content, check_place
@@ -20,6 +19,7 @@ from fractal_tasks.storage.plate.images import (
 )
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
+from fractal_tasks.workflow.checks import order_of
 
 
 @dataclass(frozen=True)

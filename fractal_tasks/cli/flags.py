@@ -65,15 +65,6 @@ def collect_arguments(
     return arguments
 
 
-def read_defaults(functions: Iterable[TaskFunction]) -> dict[str, Any]:
-    """Give the default of every user parameter that has one."""
-    return {
-        name: parameter.default
-        for name, (parameter, _) in _merge(functions).items()
-        if parameter.default is not parameter.empty
-    }
-
-
 def _merge(
     functions: Iterable[TaskFunction],
 ) -> dict[str, tuple[inspect.Parameter, str]]:

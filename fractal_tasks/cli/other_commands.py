@@ -4,9 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.cli.output import OutputOptions, Reporter
 from fractal_tasks.synthetic import PlateOptions
+from fractal_tasks.workflow.catalogue import list_task_commands
 
 _QUIETLY = OutputOptions()
 

@@ -3,10 +3,10 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from pydantic import Field
@@ -16,8 +16,7 @@ from rich.progress import Progress
 
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
-
-RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
+from fractal_tasks.workflow.run import RunTask
 
 _GROUP = Group("Output", sort_key=9)
 _MAX_WARNINGS = 50

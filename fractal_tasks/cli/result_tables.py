@@ -30,7 +30,6 @@ _LEGEND = (
     "left: how far (px) turn or\nscale leave corners off; kept: mean part"
 )
 _COUNTS = ("measured", "chosen", "imputed", "unresolved")
-_AXES = ("z", "y", "x")
 _Cell = Callable[[GroupResult], str]
 
 
@@ -92,7 +91,7 @@ def write_csv(path: Path, results: Iterable[RoiResult]) -> None:
     Raises:
         PublishError: It cannot be written.
     """
-    rows = [_flatten(one) for one in results]
+    rows = [one.as_cells() for one in results]
     names = list(dict.fromkeys(name for row in rows for name in row))
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -105,20 +104,6 @@ def write_csv(path: Path, results: Iterable[RoiResult]) -> None:
             f"({error}). The plate is as the tasks left it. Choose another file next "
             "time; the registered ROI tables of the plate say the same."
         ) from error
-
-
-def _flatten(one: RoiResult) -> dict[str, object]:
-    """Give a result as cells: a column per axis, and per evidence."""
-    cells: dict[str, object] = {}
-    for name, value in asdict(one).items():
-        if name in {"shift_um", "shift_px"}:
-            unit = name.removeprefix("shift_")
-            vector = value or (None, None, None)
-            for axis, part in zip(_AXES, vector, strict=True):
-                cells[f"shift_{axis}_{unit}"] = part
-        elif name != "evidence":
-            cells[name] = value
-    return cells | dict(sorted(one.evidence.items()))
 
 
 def _render(tables: Sequence[Table]) -> str:

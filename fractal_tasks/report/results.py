@@ -6,7 +6,7 @@ can be told at any time, and by whoever has the plate.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean, median
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.wells import read_acquisition_of_each
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Vector
+from fractal_tasks.transforms.boxes import AXES
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,19 @@ class RoiResult:
     def left_px(self) -> float | None:
         """How far corners of the ROI are off at most, as it was turned or scaled."""
         return self.evidence.get(LEFT_PX)
+
+    def as_cells(self) -> dict[str, object]:
+        """Give it as the row of a table: a column per axis, and per evidence."""
+        cells: dict[str, object] = {}
+        for name, value in asdict(self).items():
+            if name in {"shift_um", "shift_px"}:
+                unit = name.removeprefix("shift_")
+                vector = value or (None, None, None)
+                for axis, part in zip(AXES, vector, strict=True):
+                    cells[f"shift_{axis}_{unit}"] = part
+            elif name != "evidence":
+                cells[name] = value
+        return cells | dict(sorted(self.evidence.items()))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fractal_tasks.cli import build_app
-from fractal_tasks.cli.catalogue import list_task_commands
+from fractal_tasks.workflow.catalogue import list_task_commands
 
 COMMANDS = {command.name: command for command in list_task_commands()}
 OUTPUT_FLAGS = {"--quiet", "--log-level", "--json", "--workers"}

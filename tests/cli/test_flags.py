@@ -7,10 +7,10 @@ import pytest
 
 from fractal_tasks.cli import build_app, main
 from fractal_tasks.cli.flags import collect_arguments, make_flags
-from fractal_tasks.cli.task_commands import REGISTER_TASKS
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.runner import select_arguments, user_parameters
 from fractal_tasks.synthetic import PlateOptions
+from fractal_tasks.workflow.run import REGISTER_TASKS
 from tests import fake_tasks
 from tests.cli.helpers import CHANNEL, COMMANDS, OUTPUT_FLAGS, Capture, flags_of
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fractal_tasks.cli.catalogue import list_task_commands
 from fractal_tasks.runner import ImageEntry, TaskResult, run_task, worker_pool
+from fractal_tasks.workflow.catalogue import list_task_commands
 from tests.tasks.plates import REGISTERED, image_urls, make_registered_plate
 
 TASKS = {command.function_name: command.load() for command in list_task_commands()}

@@ -8,9 +8,9 @@ import pytest
 from fractal_task_tools.task_models import NonParallelTask
 
 from fractal_tasks.cli import main
-from fractal_tasks.cli.catalogue import TaskCommand, list_task_commands
 from fractal_tasks.dev import task_list
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.workflow.catalogue import TaskCommand, list_task_commands
 from tests.cli.helpers import Capture
 
 TYPES = {

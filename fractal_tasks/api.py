@@ -1,0 +1,234 @@
+"""What a notebook or a script calls: `register`, and its three steps one by one.
+
+import fractal_tasks as ft
+
+result = ft.register("plate.zarr", wavelength_id="A01_C01", overwrite_input=False)
+result.table
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.report.results import (
+    GroupResult,
+    RoiResult,
+    by_acquisition,
+    by_well,
+)
+from fractal_tasks.runner import Task, TaskResult, run_task, worker_pool
+from fractal_tasks.workflow.catalogue import list_task_commands
+from fractal_tasks.workflow.run import REGISTER_TASKS, RunTask, Workflow
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+logger = logging.getLogger(__name__)
+
+Url: TypeAlias = str | os.PathLike[str]
+"""Folder of a plate, a well or an image on this machine, or a url."""
+
+_MAX_WELLS = 20
+"""What one looks at; all are in the table."""
+
+_SHOWN = ("rois", "measured", "chosen", "imputed", "unresolved")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of images, shown as a table by notebooks."""
+
+    images: list[str]
+    """Urls of the registered images: those just made, and those that were there."""
+
+    rois: list[RoiResult] = field(repr=False)
+    """What became of each ROI."""
+
+    failures: dict[str, str]
+    """What is wrong, by the url of each image or well that was left out."""
+
+    warnings: list[str] = field(repr=False)
+    """What the log warned of."""
+
+    @cached_property
+    def table(self) -> "DataFrame":
+        """One row per ROI: what became of it, in um and in pixels, and the evidence."""
+        from pandas import DataFrame
+
+        return DataFrame([roi.as_cells() for roi in self.rois])
+
+    def _repr_html_(self) -> str:
+        """Show acquisitions, the worst wells and what failed."""
+        wells = by_well(self.rois)[:_MAX_WELLS]
+        parts = [
+            f"<p>{len(self.images)} registered images, {len(self.rois)} ROIs</p>",
+            _to_html("Acquisitions", by_acquisition(self.rois)),
+            _to_html("Wells, worst first", wells) if wells else "",
+            *(
+                f"<p><b>{escape(url)}</b>: {escape(text)}</p>"
+                for url, text in self.failures.items()
+            ),
+        ]
+        return "\n".join(part for part in parts if part)
+
+
+def register(
+    *urls: Url,
+    images: Sequence[Url] = (),
+    workers: int | None = 0,
+    progress: bool = True,
+    **arguments: Any,  # noqa: ANN401 - those of the tasks
+) -> Result:
+    """Register plates, wells or images, and say what became of them.
+
+    Args:
+        *urls: Plates, wells or images.
+        images: More of them, e.g. images in no plate, which `reference` is for.
+        workers: Number of processes; 0 for this one, None for one per core, at most 8.
+            Scripts that use other processes need `if __name__ == "__main__":`.
+        progress: Whether progress is shown.
+        **arguments: Those of the three tasks, e.g. `wavelength_id`, `reference`,
+            `overwrite_input`, as their pages describe them.
+
+    Returns:
+        The registered images, and what became of each ROI. What failed is in it, and
+        in the log: other wells go on.
+
+    Raises:
+        InvalidInputError: An argument is unknown or does not fit, or a necessary one is
+            missing.
+        InvalidDataError: There is nothing that can be registered.
+    """
+    return _run(REGISTER_TASKS, (*urls, *images), arguments, workers, progress)
+
+
+def calculate(
+    *urls: Url,
+    images: Sequence[Url] = (),
+    workers: int | None = 0,
+    progress: bool = True,
+    **arguments: Any,  # noqa: ANN401 - those of the task
+) -> Result:
+    """Estimate how each ROI moved: the first step of `register`, whose arguments hold.
+
+    Returns:
+        The estimates. No image is registered yet.
+    """
+    return _run(REGISTER_TASKS[:1], (*urls, *images), arguments, workers, progress)
+
+
+def consensus(
+    *urls: Url,
+    images: Sequence[Url] = (),
+    workers: int | None = 0,
+    progress: bool = True,
+    **arguments: Any,  # noqa: ANN401 - those of the task
+) -> Result:
+    """Judge the estimates: the second step of `register`, whose arguments hold.
+
+    Returns:
+        The verdicts. No image is registered yet.
+    """
+    return _run(REGISTER_TASKS[1:2], (*urls, *images), arguments, workers, progress)
+
+
+def apply(
+    *urls: Url,
+    images: Sequence[Url] = (),
+    workers: int | None = 0,
+    progress: bool = True,
+    **arguments: Any,  # noqa: ANN401 - those of the task
+) -> Result:
+    """Move the pixels: the third step of `register`, whose arguments hold."""
+    return _run(REGISTER_TASKS[2:], (*urls, *images), arguments, workers, progress)
+
+
+def _run(
+    names: Sequence[str],
+    urls: Sequence[Url],
+    arguments: dict[str, Any],
+    workers: int | None,
+    progress: bool,
+) -> Result:
+    if not urls:
+        raise InvalidInputError("Found no urls; needed is a plate, a well or an image.")
+    tasks = {one.function_name: one for one in list_task_commands()}
+    given = {k: _as_text(v) for k, v in arguments.items()}
+    workflow = Workflow.of([tasks[name].load() for name in names], given)
+    workflow.find([os.fspath(url) for url in urls])
+    workflow.check()
+    with _running(workers, progress) as run:
+        workflow.run(run)
+    failures = {url: str(error) for url, error in workflow.found.failures.items()}
+    for result in workflow.results:
+        failures |= {unit.name: unit.message for unit in result.failures}
+    for url, text in failures.items():
+        logger.error("%s: left out. %s", url, text)
+    texts = (text for result in workflow.results for text in result.warnings)
+    return Result(
+        images=workflow.list_registered(),
+        rois=workflow.read_results(),
+        failures=failures,
+        warnings=list(dict.fromkeys(texts)),
+    )
+
+
+def _as_text(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+@contextmanager
+def _running(workers: int | None, progress: bool) -> Iterator[RunTask]:
+    """Give what runs the units of tasks, with a bar for each task."""
+    with worker_pool(1 if workers == 0 else workers) as executor:
+
+        def run(task: Task, urls: Sequence[str], own: dict[str, Any]) -> TaskResult:
+            with _bar(task.name, progress) as advance:
+                return run_task(task, urls, own, executor=executor, progress=advance)
+
+        yield run
+
+
+@contextmanager
+def _bar(title: str, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many units of a task are done."""
+    from tqdm.auto import tqdm
+
+    with tqdm(desc=title, unit="unit", disable=not is_shown) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield advance
+
+
+def _to_html(title: str, groups: Sequence[GroupResult]) -> str:
+    """Write acquisitions as a table of HTML."""
+    from pandas import DataFrame
+
+    rows = [
+        {
+            "well": one.well or "all",
+            "acquisition": one.acquisition,
+            "shift z, y, x (um)": _round(one.shift_um),
+            "shift z, y, x (px)": _round(one.shift_px),
+            **{name: getattr(one, name) for name in _SHOWN},
+            "lowest confidence": one.lowest_confidence,
+            "largest error (px)": one.largest_error_px,
+            "kept": one.kept,
+        }
+        for one in groups
+    ]
+    table = DataFrame(rows).to_html(index=False, na_rep="-", float_format="%.2f")
+    return f"<p><b>{escape(title)}</b></p>\n{table}"
+
+
+def _round(vector: tuple[float, ...] | None) -> str:
+    return "-" if vector is None else ", ".join(f"{part:.1f}" for part in vector)
