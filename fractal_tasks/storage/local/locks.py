@@ -108,6 +108,5 @@ def _acquire(lock: UnixFileLock, path: Path) -> None:
         raise PublishError(
             f"The lock {path} could not be taken ({error}). Workers need to create "
             f"and lock files in {path.parent.parent}, beside the plate: check that it "
-            "is writable and that its file system supports flock. For input that can "
-            "only be read, give an output folder."
+            "is writable and that its file system supports flock."
         ) from error
