@@ -75,6 +75,7 @@ e2e: $(VENV)/.installed-e2e $(VENV)/.installed-dev
 docs: $(VENV)/.installed-docs
 	$(BIN)/python docs/generate_errors.py
 	$(BIN)/mkdocs build --strict
+	@echo "The documentation is in $(CURDIR)/site/index.html"
 
 clean:
 	rm -rf $(VENV) .venv-peer .venv-e2e site demo-output

@@ -152,9 +152,10 @@ def _find_messages(
         if node.func.id in classes and texts:
             found, remedy = _split(texts[0])
             error = node.func.id
-        elif node.func.id == "reading" and len(texts) == 2:
-            # It raises what a library said, in parentheses, as an error of ours.
-            found, remedy, error = f"{texts[0]} (...).", texts[1], "InvalidDataError"
+        elif node.func.id in {"reading", "reading_ome"} and len(texts) > 1:
+            # They raise what a library said, in parentheses, as an error of ours.
+            found, remedy = f"{texts[-2]} (...).", texts[-1]
+            error = "InvalidDataError"
         else:
             continue
         # What has no words of its own repeats those of another error.

@@ -79,16 +79,18 @@ def test_arguments_that_no_task_has_and_missing_ones_are_named(
         ft.register(moved, reference=fixed, wavelength="0")
     with pytest.raises(InvalidInputError, match="no urls"):
         ft.register(wavelength_id="0")
+    with pytest.raises(InvalidInputError, match="level_path='coarse'"):
+        ft.register(moved, reference=fixed, wavelength_id="0", level_path="coarse")
 
 
 def test_failure_is_in_the_result_and_in_the_log(
     pair: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     fixed, moved = pair
-    options = {"wavelength_id": "0", "level_path": "coarse", "progress": False}
-    result = ft.register(moved, reference=fixed, **options)
+    (moved / "0/.zarray").write_text("{")
+    result = ft.register(moved, reference=fixed, wavelength_id="0", progress=False)
     assert list(result.failures) == [str(moved)]
-    assert "'coarse'" in result.failures[str(moved)]
+    assert "moved.zarr" in result.failures[str(moved)]
     assert str(moved) in caplog.text
     assert str(moved) in result._repr_html_()
     assert result.images == []

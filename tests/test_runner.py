@@ -56,13 +56,17 @@ def test_units_run_in_worker_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_warnings_of_units_come_back_with_the_result(workers: int) -> None:
+def test_warnings_of_units_come_back_and_are_in_the_log_of_this_process(
+    workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
     with worker_pool(workers) as executor:
         task = Task("Warn", fake_tasks.warn)
         result = run_task(task, URLS[:2], {}, executor=executor)
     dust = [f"{url}: dust" for url in URLS[:2]]
     assert result.warnings == ["the light is on", *dust]
     assert [unit.warnings[1] for unit in result.units] == dust
+    logged = [record.getMessage() for record in caplog.records]
+    assert sorted(logged) == sorted([*dust, *["the light is on"] * 2])
 
 
 def test_warnings_of_the_init_function_come_back_with_the_result() -> None:

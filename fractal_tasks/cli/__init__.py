@@ -5,6 +5,7 @@ found before anything was run.
 """
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
@@ -19,6 +20,17 @@ _HELP = """Register multiplexed OME-Zarr plates.
 `register` runs the three registration tasks on a plate, a well or images; the tasks
 can also be run one by one. Try it on a plate made by `demo-plate`.
 """
+
+
+_NEEDED = defaultdict(
+    str,
+    {
+        "calculate-registration": " --wavelength-id DAPI",
+        "apply-registration-to-image": " --registered-roi-table "
+        "FOV_ROI_table_registered",
+    },
+)
+"""Flags without which a command does not run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +59,7 @@ def build_app() -> App:
     app = App(
         name="fractal-tasks",
         help=_HELP,
+        help_prologue=_example("inspect plate.zarr"),
         help_format="markdown",
         version=__version__,
         result_action="return_value",
@@ -54,6 +67,13 @@ def build_app() -> App:
     app.command(
         "fractal_tasks.cli.task_commands:register",
         help="Register a plate, wells or images: the three tasks in order.",
+        help_prologue=_example("register plate.zarr --wavelength-id DAPI"),
+        sort_key=0,
+    )
+    app.command(
+        "fractal_tasks.cli.inspect_command:inspect",
+        help="Say what is in a plate or in images, and how to register it.",
+        help_prologue=_example("inspect plate.zarr"),
         sort_key=0,
     )
     for command in list_task_commands():
@@ -61,29 +81,50 @@ def build_app() -> App:
             f"fractal_tasks.cli.task_commands:{command.function_name}",
             name=command.name,
             help=command.summary,
+            help_prologue=_example(f"{command.name} plate.zarr{_NEEDED[command.name]}"),
             sort_key=1,
         )
     app.command(
         "fractal_tasks.cli.demo_command:demo",
         help="Register a synthetic plate and compare the result with the truth.",
+        help_prologue=_example("demo demo-output"),
         sort_key=2,
     )
     app.command(
         "fractal_tasks.cli.other_commands:demo_plate",
         help="Write a synthetic plate with known truth.",
+        help_prologue=_example("demo-plate demo.zarr --columns 2 --acquisitions 3"),
         sort_key=2,
     )
     app.command(
         "fractal_tasks.cli.other_commands:list_tasks",
         name="list",
         help="List the tasks.",
+        help_prologue=_example("list --json"),
         sort_key=2,
     )
-    manifest = App(name="manifest", help="Write or check the manifest.", sort_key=3)
-    for name in ("write", "check"):
-        manifest.command(f"fractal_tasks.cli.other_commands:{name}_manifest", name=name)
+    manifest = App(
+        name="manifest",
+        help="Write or check the manifest, by which a Fractal server knows the tasks.",
+        help_prologue=_example("manifest check"),
+        sort_key=3,
+    )
+    for name, summary in (
+        ("check", "Check that the manifest is what the tasks' signatures give."),
+        ("write", "Write the manifest of a checkout."),
+    ):
+        manifest.command(
+            f"fractal_tasks.cli.other_commands:{name}_manifest",
+            name=name,
+            help=summary,
+            help_prologue=_example(f"manifest {name}"),
+        )
     app.command(manifest)
     return app
+
+
+def _example(words: str) -> str:
+    return f"Example: `fractal-tasks {words}`"
 
 
 def _fail(message: str, exit_code: int) -> int:

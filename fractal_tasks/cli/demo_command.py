@@ -42,8 +42,9 @@ def demo(folder: str, *, options: RunOptions = _DEFAULT) -> int:
     """
     output = Path(folder).absolute()
     clear_demo(output)
-    plate = create_plate(output / "plate.zarr", DEMO_OPTIONS)
     reporter = Reporter(options)
+    with reporter.steps() as steps, steps.step("Drawing wells") as step:
+        plate = create_plate(output / "plate.zarr", DEMO_OPTIONS, progress=step.show)
     with reporter.session(options.workers) as run_task:
         images = discover_images([str(plate)]).images
         commands = {command.function_name: command for command in list_task_commands()}

@@ -6,12 +6,12 @@ becomes a flag for the type and one flag per field of each model, e.g.
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from docstring_parser import parse
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -21,21 +21,40 @@ from fractal_tasks.runner import TaskFunction, user_parameters
 
 _SEPARATOR = "__"
 
+_GROUPS = {
+    name: Group(title, sort_key=position)
+    for position, (name, title) in enumerate(
+        {
+            "init_calculate_registration": "Images and reference",
+            "calculate_registration": "What is compared",
+            "init_find_registration_consensus": "Images and reference",
+            "find_registration_consensus": "What is believed and kept",
+            "apply_registration_to_image": "What is written",
+        }.items(),
+        start=1,
+    )
+}
+"""Headings of the help, by the first function that has a flag."""
 
-def make_flags(functions: Iterable[TaskFunction]) -> list[inspect.Parameter]:
+_OTHERS = Group("Parameters", sort_key=8)
+"""Of functions without a heading."""
+
+
+def make_flags(functions: Sequence[TaskFunction]) -> list[inspect.Parameter]:
     """Make the flags of all user parameters of some task functions.
 
     Of parameters with the same name the first is taken.
     """
     flags = []
     for name, (parameter, help_text) in _merge(functions).items():
+        first = next(one for one in functions if name in user_parameters(one))
+        group = _GROUPS.get(first.__name__, _OTHERS)
         models = _models_of(parameter.annotation)
         if models:
-            flags.extend(_model_flags(name, models, parameter.default, help_text))
+            flags += _model_flags(name, models, parameter.default, help_text, group)
         else:
-            flags.append(
-                _flag(name, parameter.annotation, parameter.default, help_text)
-            )
+            annotation, default = parameter.annotation, parameter.default
+            flags.append(_flag(name, annotation, default, help_text, group))
     return flags
 
 
@@ -90,7 +109,11 @@ def _models_of(annotation: Any) -> dict[str, type[BaseModel]]:
 
 
 def _model_flags(
-    name: str, models: dict[str, type[BaseModel]], default: Any, help_text: str
+    name: str,
+    models: dict[str, type[BaseModel]],
+    default: Any,
+    help_text: str,
+    group: Group,
 ) -> list[inspect.Parameter]:
     """Make the flag that chooses a model, and one flag per field of the models.
 
@@ -110,16 +133,21 @@ def _model_flags(
             users.setdefault(field, {})[model_type] = info
     del users["type"]
     return [
-        _flag(name, types, default.type, help_text),
+        _flag(name, types, default.type, help_text, group),
         *(
-            _field_flag(name, field, infos, is_common=len(infos) == len(models))
+            _field_flag(name, field, infos, group, is_common=len(infos) == len(models))
             for field, infos in users.items()
         ),
     ]
 
 
 def _field_flag(
-    name: str, field: str, infos: Mapping[str, FieldInfo], *, is_common: bool
+    name: str,
+    field: str,
+    infos: Mapping[str, FieldInfo],
+    group: Group,
+    *,
+    is_common: bool,
 ) -> inspect.Parameter:
     """Make the flag of a field from what each model that has it says about it."""
     annotation: Any = reduce(or_, (info.annotation for info in infos.values()))
@@ -128,6 +156,7 @@ def _field_flag(
         name=f"--{name}.{field}".replace("_", "-"),
         help=(_merge_help(infos) + remark).strip(),
         show_default=_merge_defaults(infos) or False,
+        group=group,
     )
     return inspect.Parameter(
         name + _SEPARATOR + field,
@@ -163,13 +192,13 @@ def _merge_defaults(infos: Mapping[str, FieldInfo]) -> str:
 
 
 def _flag(
-    name: str, annotation: Any, default: Any, help_text: str
+    name: str, annotation: Any, default: Any, help_text: str, group: Group
 ) -> inspect.Parameter:
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[annotation, Parameter(help=help_text)],
+        annotation=Annotated[annotation, Parameter(help=help_text, group=group)],
     )
 
 

@@ -40,8 +40,10 @@ def demo_plate(
     """
     from fractal_tasks.synthetic import create_plate
 
-    created = create_plate(path, plate)
-    Reporter(options).show(f"Wrote {created}", {"plate": str(created)})
+    reporter = Reporter(options)
+    with reporter.steps() as steps, steps.step("Drawing wells") as step:
+        created = create_plate(path, plate, progress=step.show)
+    reporter.show(f"Wrote {created}", {"plate": str(created)})
     return 0
 
 

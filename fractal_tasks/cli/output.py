@@ -2,18 +2,17 @@
 
 import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from pydantic import Field
 from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import Progress
+from rich.prompt import Confirm
 
+from fractal_tasks.cli.progress import ConsoleLog, Steps, say, showing_steps
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
 from fractal_tasks.workflow.run import RunTask
@@ -59,43 +58,64 @@ class Reporter:
         self._log_level = logging.getLevelNamesMapping()[level.upper()]
 
     @contextmanager
-    def session(self, workers: int | None) -> Iterator[RunTask]:
-        """Give a function that runs tasks, with progress bars and the log shown."""
+    def session(
+        self, workers: int | None, rois: Mapping[str, int] | None = None
+    ) -> Iterator[RunTask]:
+        """Give a function that runs tasks, with progress bars and the log shown.
+
+        Args:
+            workers: Number of processes; None for the default.
+            rois: Number of ROIs by the url of an image, if they are to be counted.
+        """
         with (
             self.log(),
-            Progress(console=self._console, disable=self._options.quiet) as bars,
+            self.steps(rois) as steps,
             worker_pool(workers, self._log_level) as executor,
         ):
 
             def run(
                 task: Task, zarr_urls: Sequence[str], arguments: dict[str, Any]
             ) -> TaskResult:
-                bar = bars.add_task(task.name, total=None)
-                result = run_task(
-                    task,
-                    zarr_urls,
-                    arguments,
-                    executor=executor,
-                    progress=lambda done, total: bars.update(
-                        bar, completed=done, total=total
-                    ),
-                )
+                with steps.step(task.name) as step:
+                    result = run_task(
+                        task,
+                        zarr_urls,
+                        arguments,
+                        executor=executor,
+                        progress=step.show,
+                        finished=step.finish,
+                    )
                 self.report_failures(result)
                 return result
 
             yield run
+
+    def steps(
+        self, rois: Mapping[str, int] | None = None
+    ) -> AbstractContextManager[Steps]:
+        """Give what shows the progress of steps."""
+        is_shown = not self._options.quiet
+        return showing_steps(self._console, is_shown=is_shown, rois=rois)
+
+    def ask(self, question: str) -> bool:
+        """Ask a question; the default is no."""
+        return Confirm.ask(question, console=self._console, default=False)
 
     def repeat_warnings(self, results: Sequence[TaskResult]) -> None:
         """Show once more what scrolled by between the progress bars."""
         texts = list(dict.fromkeys(text for one in results for text in one.warnings))
         if not texts:
             return
-        print(f"{len(texts)} warnings:", file=sys.stderr)
+        self.say(f"{len(texts)} warnings:")
         for text in texts[:_MAX_WARNINGS]:
-            print(f"- {text}", file=sys.stderr)
+            self.say(f"- {text}")
         if len(texts) > _MAX_WARNINGS:
             more = len(texts) - _MAX_WARNINGS
-            print(f"- and {more} more: --json gives all.", file=sys.stderr)
+            self.say(f"- and {more} more: --json gives all.")
+
+    def say(self, text: str) -> None:
+        """Write to the standard error, above the bars."""
+        say(self._console, text)
 
     def show(self, text: str, data: Any) -> None:
         """Show a result: `data` as JSON if that was asked for, else `text`."""
@@ -110,28 +130,27 @@ class Reporter:
         for url, error in failures.items():
             wells.setdefault(str(error), []).append(url)
         for text, urls in wells.items():
-            print(f"Error: {', '.join(urls)}: left out. {text}", file=sys.stderr)
+            self.say(f"Error: {', '.join(urls)}: left out. {text}")
 
     def report_failures(self, result: TaskResult) -> None:
         """Show the error of each unit that failed."""
         for unit in result.failures:
-            print(
-                f"Error: {result.task} failed for {unit.name}: {unit.message}",
-                file=sys.stderr,
-            )
+            self.say(f"Error: {result.task} failed for {unit.name}: {unit.message}")
             if self._log_level == logging.DEBUG:
-                print(unit.details, file=sys.stderr)
+                self.say(unit.details)
 
     @contextmanager
-    def log(self) -> Iterator[None]:
-        """Show the package's log, and of other packages only warnings."""
+    def log(self, level: int | None = None) -> Iterator[None]:
+        """Show the package's log, and of other packages only warnings.
+
+        Args:
+            level: Least severe messages to show; None for what the options say.
+        """
         root, own = logging.getLogger(), logging.getLogger("fractal_tasks")
         handlers, root_level, own_level = root.handlers, root.level, own.level
-        root.handlers = [
-            RichHandler(console=self._console, show_time=False, show_path=False)
-        ]
+        root.handlers = [ConsoleLog(self.say)]
         root.setLevel(logging.WARNING)
-        set_log_level(self._log_level)
+        set_log_level(self._log_level if level is None else level)
         try:
             yield
         finally:

@@ -1,14 +1,15 @@
 """The commands that run tasks: one per task, and `register` for all three in order."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from fractal_tasks.cli.flags import collect_arguments, make_flags
 from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summarise
+from fractal_tasks.cli.register_plan import additions, check, confirm, show_dry_run
 from fractal_tasks.runner import Task, TaskFunction
 from fractal_tasks.workflow.catalogue import list_task_commands
 from fractal_tasks.workflow.run import REGISTER_TASKS, Workflow, is_lost
@@ -32,18 +33,29 @@ _Urls = Annotated[
         "`--reference`.",
     ),
 ]
+_RUN = Group("How it runs", sort_key=7)
 _DryRun = Annotated[
     bool,
     Parameter(
         negative="",
+        group=_RUN,
         help="Only say what would be read, written and replaced. Changes nothing.",
     ),
 ]
 _Csv = Annotated[
     Path | None,
     Parameter(
+        group=_RUN,
         help="Write what became of each ROI into this file, one row per ROI, e.g. "
         "`results.csv`.",
+    ),
+]
+_Yes = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        group=_RUN,
+        help="Replace images without asking. Asked is only in a terminal.",
     ),
 ]
 
@@ -83,6 +95,7 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         options: RunOptions = _DEFAULT,
         dry_run: bool = False,
         csv: Path | None = None,
+        yes: bool = False,
         **values: Any,
     ) -> int:
         from fractal_tasks.cli.result_tables import check_csv
@@ -93,15 +106,22 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         reporter = Reporter(options)
         _find_images(reporter, workflow, urls)
         if dry_run:
-            return _show_dry_run(reporter, workflow)
-        with reporter.log():
-            checked = workflow.check()
-        if checked is not None:
-            reporter.report_failures(checked)
-        _run_tasks(reporter, workflow, options.workers)
+            return show_dry_run(reporter, workflow)
+        check(reporter, workflow)
+        if not yes and not confirm(reporter, workflow.plan):
+            reporter.show("Nothing was changed.", {"declined": True})
+            return 1
+        rois = {one.url.zarr_url: one.rois for one in workflow.plan.images}
+        _run_tasks(reporter, workflow, options.workers, rois)
         return _show_results(reporter, workflow, csv)
 
-    return _with_flags(register, functions, dry_run=(_DryRun, False), csv=(_Csv, None))
+    return _with_flags(
+        register,
+        functions,
+        dry_run=(_DryRun, False),
+        csv=(_Csv, None),
+        yes=(_Yes, False),
+    )
 
 
 def _with_flags(
@@ -141,9 +161,14 @@ def _no_results(workflow: Workflow) -> str:
     return "Nothing was done." if workflow.found.failures else _NOTHING_TO_DO
 
 
-def _run_tasks(reporter: Reporter, workflow: Workflow, workers: int | None) -> None:
+def _run_tasks(
+    reporter: Reporter,
+    workflow: Workflow,
+    workers: int | None,
+    rois: Mapping[str, int] | None = None,
+) -> None:
     before = len(workflow.results)
-    with reporter.session(workers) as run_task:
+    with reporter.session(workers, rois) as run_task:
         workflow.run(run_task)
     reporter.repeat_warnings(workflow.results[before:])
 
@@ -158,7 +183,11 @@ def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> i
 
     rois = workflow.read_results()
     results, left_out = workflow.results, workflow.found.failures
-    texts = (summarise(results) or _no_results(workflow), describe_results(rois))
+    texts = (
+        summarise(results) or _no_results(workflow),
+        describe_results(rois),
+        additions(workflow.plan, workflow.settings) if rois else "",
+    )
     reporter.show(
         "\n\n".join(text for text in texts if text),
         results_to_json(results, left_out) | results_as_data(rois),
@@ -167,14 +196,3 @@ def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> i
     if csv is not None and rois:
         write_csv(csv, rois)
     return int(workflow.has_failed or is_lost(rois))
-
-
-def _show_dry_run(reporter: Reporter, workflow: Workflow) -> int:
-    from fractal_tasks.cli.dry_run import describe_plan, plan_registration, plan_to_json
-
-    found = workflow.found
-    with reporter.log():
-        plan, failures = plan_registration(found.images, workflow.settings)
-    reporter.show_errors(failures)
-    reporter.show(describe_plan(plan), plan_to_json(plan))
-    return 1 if failures or found.failures else 0

@@ -4,9 +4,11 @@ Equal settings, equal inputs and an equal version of the package mean that a ste
 nothing to do.
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
+
+from fractal_tasks.errors import InvalidInputError
 
 Dimensions: TypeAlias = Literal["auto", "2d", "3d"]
 """Register stacks as volumes, or their maximum projections."""
@@ -58,6 +60,33 @@ class CalculateSettings(_Settings):
     dimensions: Dimensions
     missing_length_unit: LengthUnit
     """Unit of lengths where the metadata of an image do not say it."""
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        method: BaseModel,
+        lower_rescale_quantile: float,
+        upper_rescale_quantile: float,
+        **others: Any,  # noqa: ANN401 - pydantic checks them
+    ) -> Self:
+        """Make the settings of the arguments of the task.
+
+        Raises:
+            InvalidInputError: Arguments do not fit each other.
+        """
+        if lower_rescale_quantile >= upper_rescale_quantile:
+            raise InvalidInputError(
+                f"lower_rescale_quantile={lower_rescale_quantile} must be less than "
+                f"upper_rescale_quantile={upper_rescale_quantile}. Lower the first, or "
+                "raise the second."
+            )
+        return cls(
+            method=method.model_dump(mode="json"),
+            lower_rescale_quantile=lower_rescale_quantile,
+            upper_rescale_quantile=upper_rescale_quantile,
+            **others,
+        )
 
 
 class ConsensusSettings(_Settings):

@@ -6,9 +6,21 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from logging.handlers import QueueHandler
+from multiprocessing.context import SpawnContext
+from threading import Thread
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
 
 # A unit may take a few gigabytes; more workers than this are for the user to ask.
 _MAX_DEFAULT_WORKERS = 8
+
+_MAX_WAIT_S = 2.0
+"""For the last lines of the log."""
+
+_Records: TypeAlias = "Queue[logging.LogRecord | None]"
 
 
 @contextmanager
@@ -26,18 +38,52 @@ def worker_pool(
         log_level: Level of the package's log in worker processes.
     """
     workers = workers or default_workers()
-    executor: Executor = ThreadPoolExecutor(max_workers=1)
-    if workers > 1:
-        executor = ProcessPoolExecutor(
+    if workers == 1:
+        with _ending(ThreadPoolExecutor(max_workers=1)) as threads:
+            yield threads
+        return
+    context = multiprocessing.get_context("spawn")
+    with _log_of_workers(context) as records:
+        pool = ProcessPoolExecutor(
             max_workers=workers,
-            mp_context=multiprocessing.get_context("spawn"),
+            mp_context=context,
             initializer=_start_logging,
-            initargs=(log_level,),
+            initargs=(log_level, records),
         )
+        with _ending(pool) as processes:
+            yield processes
+
+
+@contextmanager
+def _ending(executor: Executor) -> Iterator[Executor]:
     try:
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _log_of_workers(context: SpawnContext) -> Iterator["_Records"]:
+    """Give a queue; what is put into it becomes part of the log of this process.
+
+    So workers and this process share one format and one place, beside progress bars.
+    """
+    records: _Records = context.Queue()
+    thread = Thread(target=_forward, args=(records,), daemon=True)
+    thread.start()
+    try:
+        yield records
+    finally:
+        records.put(None)
+        # A worker that was killed while it wrote may hold the queue for ever.
+        thread.join(timeout=_MAX_WAIT_S)
+        records.cancel_join_thread()
+        records.close()
+
+
+def _forward(records: "_Records") -> None:
+    while (record := records.get()) is not None:
+        logging.getLogger(record.name).handle(record)
 
 
 def default_workers() -> int:
@@ -57,9 +103,9 @@ def set_log_level(log_level: int) -> None:
     logging.getLogger("py.warnings").disabled = log_level > logging.INFO
 
 
-def _start_logging(log_level: int) -> None:
-    # Libraries imported before this may have set up the log in their way.
-    logging.basicConfig(
-        format="%(levelname)s: %(message)s", level=logging.WARNING, force=True
-    )
+def _start_logging(log_level: int, records: "_Records") -> None:
+    # Libraries imported before this may have set up the log in their way. No format, as
+    # the main process has its own.
+    logging.root.handlers = [QueueHandler(records)]
+    logging.root.setLevel(logging.WARNING)
     set_log_level(log_level)

@@ -90,6 +90,10 @@ class TaskResult:
         return [unit for unit in self.units if unit.error is not None]
 
 
+Finished: TypeAlias = Callable[[UnitResult], None]
+"""Called with a unit that has ended."""
+
+
 class _InitUnit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -126,6 +130,7 @@ def run_task(
     *,
     executor: Executor,
     progress: Progress = lambda done, total: None,
+    finished: Finished = lambda unit: None,
 ) -> TaskResult:
     """Run a task on images.
 
@@ -135,6 +140,7 @@ def run_task(
         arguments: Arguments by name; each function gets those it has.
         executor: Runs the units, see `worker_pool`.
         progress: Called before the first and after every unit.
+        finished: Called with each unit when it has ended, before `progress`.
 
     Returns:
         The units with their errors, and the image list after the task.
@@ -151,15 +157,17 @@ def run_task(
         units = _list_units(task, zarr_urls, arguments)
     progress(0, len(units))
     futures = [_submit(executor, task.function, unit) for unit in units]
-    for done, _ in enumerate(as_completed(futures), start=1):
+    of_future = dict(zip(futures, units, strict=True))
+    ended: dict[Future[_Answer], UnitResult] = {}
+    for done, future in enumerate(as_completed(futures), start=1):
+        ended[future] = _to_result(of_future[future], future, zarr_urls)
+        finished(ended[future])
         progress(done, len(units))
-    results = []
-    outputs = []
     # In the order of the units, not of their end, so that the list is the same always.
-    for unit, future in zip(units, futures, strict=True):
-        results.append(_to_result(unit, future, zarr_urls))
-        if results[-1].error is None:
-            outputs.append(future.result().output)
+    results = [ended[future] for future in futures]
+    outputs = [
+        future.result().output for future in futures if ended[future].error is None
+    ]
     updated = update_images(entries, outputs, task.output_types)
     return TaskResult(task.name, results, updated, tuple(init_warnings))
 

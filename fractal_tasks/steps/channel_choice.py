@@ -4,8 +4,32 @@ from collections.abc import Mapping
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.storage.plate.acquisitions import find_acquisitions
-from fractal_tasks.storage.plate.wells import read_acquisition
+from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition
 from fractal_tasks.storage.urls import ImageUrl
+
+
+def choose_channels(
+    reference: ImageUrl,
+    acquisition: ImageUrl,
+    channels: Mapping[str, str],
+    wavelength_id: str,
+) -> tuple[str, str]:
+    """Give the channels of reference and acquisition, as they were asked for.
+
+    Args:
+        reference: What is compared with.
+        acquisition: What is registered.
+        channels: By acquisition, where it is another one than `wavelength_id`.
+        wavelength_id: The channel of all others, and of a reference in another plate:
+            its acquisitions are counted by themselves.
+
+    Raises:
+        InvalidInputError: A key of `channels` is no number of an acquisition.
+    """
+    own = choose_channel(acquisition, channels, wavelength_id)
+    if reference.plate_url != acquisition.plate_url and is_in_plate(reference):
+        return wavelength_id, own
+    return choose_channel(reference, channels, wavelength_id), own
 
 
 def choose_channel(

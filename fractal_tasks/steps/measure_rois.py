@@ -17,7 +17,7 @@ from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
 from fractal_tasks.registration.patch import Patch
-from fractal_tasks.steps.channel_choice import choose_channel
+from fractal_tasks.steps.channel_choice import choose_channels
 from fractal_tasks.steps.roi_pairs import (
     RoiPair,
     Side,
@@ -31,7 +31,7 @@ from fractal_tasks.storage.plate.roi_tables import (
     check_table_replaceable,
     replace_roi_table,
 )
-from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition
+from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
 
@@ -77,7 +77,7 @@ def measure_rois(
     files_of(url).check_writable(url)
     name = _name(url)
     with working_on(url):
-        chosen = _choose_channels(url, reference, channels, settings)
+        chosen = choose_channels(reference, url, channels, settings.wavelength_id)
         fixed, moving = open_sides(reference, url, settings, chosen)
         check_table_replaceable(url, settings.input_roi_table)
         pairs = open_pairs(fixed, moving, method, settings)
@@ -113,20 +113,6 @@ def _name(url: ImageUrl) -> str:
     """Give what the log calls an image: by its acquisition, if it is of one."""
     acquisition = read_acquisition(url)
     return url.image_path if acquisition is None else f"acquisition {acquisition}"
-
-
-def _choose_channels(
-    url: ImageUrl,
-    reference: ImageUrl,
-    channels: Mapping[str, str],
-    settings: CalculateSettings,
-) -> tuple[str, str]:
-    """Give the channels of reference and acquisition, as they were asked for."""
-    own = choose_channel(url, channels, settings.wavelength_id)
-    if reference.plate_url != url.plate_url and is_in_plate(reference):
-        # Its acquisitions are counted by themselves.
-        return settings.wavelength_id, own
-    return choose_channel(reference, channels, settings.wavelength_id), own
 
 
 def _write_rows(side: Side, records: Sequence[RoiRecord]) -> list["Roi"]:

@@ -7,7 +7,9 @@ from fractal_tasks.model import ConsensusSettings
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
 from fractal_tasks.storage.plate.images import check_fill_value, list_tables
+from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
+    RoiTableData,
     check_table_replaceable,
     read_roi_table,
 )
@@ -47,7 +49,7 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
         check_table_replaceable(rows.image.url, settings.registered_roi_table)
         # Apply carries all of them over, and would meet a damaged one too late.
         open_tables(rows.image, skip=settings.registered_roi_table)
-        _check_not_foreign(rows, settings.registered_roi_table)
+        check_not_foreign(rows.image, rows.table, settings.registered_roi_table)
     for rows in well.others:
         _check_same_reference(rows, well.reference.image.url)
     if settings.keep == "reference":
@@ -55,26 +57,35 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
             check_fill_value(rows.image, settings.fill_value)
 
 
-def _check_not_foreign(rows: AcquisitionRows, name: str) -> None:
-    """Refuse to replace a table that cannot be an older version of the new one."""
-    if name not in list_tables(rows.image) or _is_replaceable(rows, name):
+def check_not_foreign(image: OpenImage, table: RoiTableData, name: str) -> None:
+    """Refuse to replace a table that cannot be an older version of the new one.
+
+    Args:
+        image: Whose table it would be.
+        table: The table of which it is the registered one.
+        name: Name of the registered table.
+
+    Raises:
+        InvalidInputError: A table of another kind has the name.
+    """
+    if name not in list_tables(image) or _is_replaceable(image, table, name):
         return
     raise InvalidInputError(
-        f"{rows.image.zarr_url}: registered_roi_table={name!r}, but the image has a "
-        f"table of this name that is no registered table of {rows.table.name!r}, and "
+        f"{image.zarr_url}: registered_roi_table={name!r}, but the image has a "
+        f"table of this name that is no registered table of {table.name!r}, and "
         "would be lost. Choose another name, or remove it."
     )
 
 
-def _is_replaceable(rows: AcquisitionRows, name: str) -> bool:
+def _is_replaceable(image: OpenImage, table: RoiTableData, name: str) -> bool:
     """Whether a table is ours, or another package's of the same ROIs, or damaged."""
     try:
-        if read_table_types(rows.image, [name])[name] != "roi_table":
+        if read_table_types(image, [name])[name] != "roi_table":
             return False
-        table = read_roi_table(rows.image, name)
+        found = read_roi_table(image, name)
     except InvalidDataError:  # it is made anew
         return True
-    return table.record is not None or set(table.rois) <= set(rows.table.rois)
+    return found.record is not None or set(found.rois) <= set(table.rois)
 
 
 def _check_same_reference(rows: AcquisitionRows, reference: ImageUrl) -> None:

@@ -21,6 +21,7 @@ Truth
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from fractal_tasks.errors import InvalidInputError
@@ -30,7 +31,12 @@ from fractal_tasks.synthetic.truth import load_truth, save_truth
 __all__ = ["PlateOptions", "create_plate", "load_truth"]
 
 
-def create_plate(path: str | Path, options: PlateOptions | None = None) -> Path:
+def create_plate(
+    path: str | Path,
+    options: PlateOptions | None = None,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """Write a synthetic plate with known truth.
 
     The plate is built beside its place under a hidden name and renamed when complete.
@@ -40,6 +46,7 @@ def create_plate(path: str | Path, options: PlateOptions | None = None) -> Path:
             made.
         options: Size, sample, stage and camera; left out, a plate of one well with
             2 x 2 fields and 3 acquisitions.
+        progress: Called with the number of wells that are written, and of all.
 
     Returns:
         The absolute path of the plate.
@@ -61,7 +68,7 @@ def create_plate(path: str | Path, options: PlateOptions | None = None) -> Path:
         prefix=f".{path.name}.", dir=path.parent
     ) as hidden:
         unfinished = Path(hidden) / path.name
-        truth = write_plate(unfinished, options or PlateOptions())
+        truth = write_plate(unfinished, options or PlateOptions(), progress)
         # The truth comes first: a plate without it would be useless.
         save_truth(truth, path)
         unfinished.rename(path)

@@ -1,5 +1,6 @@
 """Writing the wells of a synthetic plate with ngio."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +86,18 @@ class _Target:
             self.statistics.add_field(labels, picture[0], window.origin_um)
 
 
-def write_plate(path: Path, options: PlateOptions) -> Truth:
-    """Write a plate to a path where nothing is yet, and give its truth."""
+def write_plate(
+    path: Path,
+    options: PlateOptions,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Truth:
+    """Write a plate to a path where nothing is yet, and give its truth.
+
+    Args:
+        path: Where.
+        options: Size, sample, stage and camera.
+        progress: Called with the number of wells that are written, and of all.
+    """
     wells = [
         (chr(ord("A") + row), column)
         for row in range(options.rows)
@@ -109,6 +120,7 @@ def write_plate(path: Path, options: PlateOptions) -> Truth:
     camera = build_camera(options)
     truths = []
     for well, well_path in enumerate(plate.wells_paths()):
+        progress(well, len(wells))
         nuclei = remove_from_fields(
             draw_nuclei(options, well), options, draw_empty_fields(options, well)
         )
@@ -132,6 +144,7 @@ def write_plate(path: Path, options: PlateOptions) -> Truth:
             for acquisition in range(options.acquisitions)
         )
         truths.append(WellTruth(path=well_path, acquisitions=acquisitions))
+    progress(len(wells), len(wells))
     return Truth(options=options, wells=tuple(truths))
 
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import Field, validate_call
 
-from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import (
     DEFAULT_LEVEL_PATH,
     DEFAULT_ROI_TABLE,
@@ -95,14 +94,9 @@ def calculate_registration(
     options = parse_storage_options(storage_options)
     image = parse_image_url(zarr_url, options)
     reference = parse_image_url(init_args.reference_zarr_url, options)
-    if lower_rescale_quantile >= upper_rescale_quantile:
-        raise InvalidInputError(
-            f"lower_rescale_quantile={lower_rescale_quantile} must be less than "
-            f"upper_rescale_quantile={upper_rescale_quantile}."
-        )
-    settings = CalculateSettings(
+    settings = CalculateSettings.of(
         wavelength_id=wavelength_id,
-        method=method.model_dump(mode="json"),
+        method=method,
         lower_rescale_quantile=lower_rescale_quantile,
         upper_rescale_quantile=upper_rescale_quantile,
         input_roi_table=input_roi_table,

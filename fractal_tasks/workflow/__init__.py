@@ -1,7 +1,7 @@
 """Run tasks one after the other on the same images: what `register` does.
 
     catalogue    the tasks of the task list, as they can be run
-    checks       whether the last task could be done, asked before the first one
+    planning     what they would do, and whether they can, asked before the first one
     run          find the images, check them, run the tasks, read what became of them
 
 The command line and the functions of Python are two ways to call it: they parse, and

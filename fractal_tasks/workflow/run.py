@@ -22,21 +22,25 @@ from fractal_tasks.discovery import (
 )
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.records.applied import is_registered
+from fractal_tasks.records.table_names import format_table_name
 from fractal_tasks.report.results import RoiResult, by_well, read_results
 from fractal_tasks.runner import (
     Task,
     TaskFunction,
     TaskResult,
+    UnitResult,
+    as_entries,
     select_arguments,
     user_parameters,
 )
-from fractal_tasks.storage.plate.wells import is_in_plate
+from fractal_tasks.storage.plate.wells import well_of
+from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import (
     StorageOptions,
     parse_image_url,
     parse_storage_options,
 )
-from fractal_tasks.workflow.checks import check_images
+from fractal_tasks.workflow.planning import Plan, Settings, plan_registration
 
 RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
 """Runs all units of a task on images, with arguments."""
@@ -47,6 +51,9 @@ REGISTER_TASKS = (
     "apply_registration_to_image",
 )
 """The tasks that register images, in order."""
+
+CHECKS = "Checks"
+"""What is done before them, as progress and results name it."""
 
 
 @dataclass
@@ -63,6 +70,9 @@ class Workflow:
     results: list[TaskResult] = field(default_factory=list)
     """Of the tasks that have run, the check before them included if it found
     something."""
+
+    plan: Plan = field(default_factory=Plan)
+    """What would happen to the images, once they are checked."""
 
     left: list[str] = field(default_factory=list)
     """The images of the wells in which nothing has failed so far."""
@@ -89,8 +99,8 @@ class Workflow:
             )
         if settings.keys() >= {"registered_roi_table", "input_roi_table"}:
             # Apply needs the name of the table that consensus writes.
-            settings["registered_roi_table"] = settings["registered_roi_table"].replace(
-                "{input_roi_table}", settings["input_roi_table"]
+            settings["registered_roi_table"] = format_table_name(
+                settings["registered_roi_table"], settings["input_roi_table"]
             )
         return cls(tasks, settings)
 
@@ -126,18 +136,39 @@ class Workflow:
         self.found, self.left = found, list(found.images)
         return found
 
-    def check(self) -> TaskResult | None:
+    def check(
+        self, planned: Callable[[int, int], None] = lambda done, total: None
+    ) -> TaskResult | None:
         """Leave out the wells of which an image could not be registered in the end.
 
+        Args:
+            planned: Called with the number of images that were looked at, and of all.
+
         Returns:
-            What is wrong with images; None if nothing is.
+            What is wrong with images; None if nothing is, or not all tasks that
+            register images are to run.
 
         Raises:
-            InvalidInputError: An argument does not fit an image.
+            InvalidInputError: The arguments fit no well.
         """
-        result = check_images(self.left, self.settings)
-        if result is not None:
-            self._add(result)
+        if not Settings.cover(self.settings):
+            return None
+        # What an interrupted run has left is no fault of the image.
+        self.plan = plan_registration(
+            self.left,
+            Settings.of(self.settings),
+            entering=working_on,
+            planned=planned,
+        )
+        self.plan.require_arguments()
+        units = [
+            UnitResult(name=url, zarr_url=url, error=error)
+            for url, error in self.plan.failures.items()
+        ]
+        if not units:
+            return None
+        result = TaskResult(CHECKS, units, as_entries(self.plan.failures))
+        self._add(result)
         return result
 
     def run(self, run_task: RunTask) -> None:
@@ -155,7 +186,25 @@ class Workflow:
 
     def _add(self, result: TaskResult) -> None:
         self.results.append(result)
-        self.left = _without_failed_wells(self.left, result)
+        self.left = self._without_failed_wells(result)
+
+    def _without_failed_wells(self, result: TaskResult) -> list[str]:
+        """Leave out the wells of which an image failed; the others are independent.
+
+        A unit that ran over all images, as those of non-parallel tasks do, says nothing
+        of a single well. Images that are in no plate count as those of one well.
+        """
+        failed = {
+            self._well_of(unit.zarr_url)
+            for unit in result.failures
+            if unit.zarr_url is not None
+        }
+        return [
+            url for url in self.left if not failed or self._well_of(url) not in failed
+        ]
+
+    def _well_of(self, zarr_url: str) -> str | None:
+        return well_of(parse_image_url(zarr_url, self.storage_options))
 
     def read_results(self) -> list[RoiResult]:
         """Read what became of every ROI of the wells in which nothing has failed.
@@ -191,20 +240,3 @@ def read_defaults(functions: Sequence[TaskFunction]) -> dict[str, Any]:
 def is_lost(results: Sequence[RoiResult]) -> bool:
     """Whether there is an acquisition of a well of which no ROI is resolved."""
     return any(one.is_lost for one in by_well(results))
-
-
-def _without_failed_wells(images: Sequence[str], result: TaskResult) -> list[str]:
-    """Leave out the wells of which an image failed; the others are independent.
-
-    A unit that ran over all images, as those of non-parallel tasks do, says nothing of
-    a single well. Images that are in no plate count as those of one well.
-    """
-    failed = {
-        _well_of(unit.zarr_url) for unit in result.failures if unit.zarr_url is not None
-    }
-    return [url for url in images if not failed or _well_of(url) not in failed]
-
-
-def _well_of(zarr_url: str) -> str | None:
-    image = parse_image_url(zarr_url)
-    return image.well_url if is_in_plate(image) else None

@@ -197,9 +197,8 @@ def test_bad_wells_are_named_and_the_others_registered(
     assert register(*arguments, "--dry-run") == 1
     planned = capsys.readouterr()
     assert f"{plate}/A/1/1: registered to {plate}/A/1/0, 1 ROIs" in planned.out
-    assert f"Error: {plate}/A/5: left out. {plate}/A/5/0: found no OME-Zarr" in (
-        planned.err
-    )
+    for image in (f"{plate}/A/5/0", f"{plate}/A/5/1"):
+        assert f"Error: {image}: left out. {image}: found no OME-Zarr" in planned.err
     assert register(*arguments) == 1
     assert agree(plate / "A/1/0", plate / "A/1/1")
     shown = capsys.readouterr().err

@@ -1,12 +1,16 @@
 """Help, the other commands, and tasks run as files."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from fractal_tasks.cli import main
+import pytest
+
+from fractal_tasks.cli import build_app, main
 from tests.cli.helpers import COMMANDS, Capture
 
 
@@ -22,6 +26,34 @@ def test_help_starts_without_the_heavy_libraries() -> None:
     assert run.stderr.strip() == "[]"
     for command in ("register", "demo-plate", "manifest", *COMMANDS):
         assert command in run.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((name,) for name in ("register", "inspect", "demo", "demo-plate", "list")),
+        *((name,) for name in COMMANDS),
+        *(("manifest", name) for name in ("check", "write")),
+    ],
+    ids=" ".join,
+)
+def test_help_begins_with_an_example_that_can_be_parsed(
+    command: tuple[str, ...], capsys: Capture
+) -> None:
+    assert main([*command, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    example = re.match(r"Example: fractal-tasks (.*?) Usage: fractal-tasks", shown)
+    assert example is not None
+    words = shlex.split(example[1])
+    assert tuple(words[: len(command)]) == command
+    build_app().parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_help_says_what_each_command_of_manifest_does(capsys: Capture) -> None:
+    assert main(["manifest", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Check that the manifest" in shown
+    assert "Write the manifest" in shown
 
 
 def test_demo_plate_writes_a_plate_once(tmp_path: Path, capsys: Capture) -> None:

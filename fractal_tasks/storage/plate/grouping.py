@@ -15,11 +15,11 @@ from fractal_tasks.storage.plate.ome_metadata import is_image
 from fractal_tasks.storage.plate.wells import (
     format_acquisitions,
     has_acquisitions,
-    is_in_plate,
     number_acquisitions,
     originals,
     read_acquisition_of_each,
     read_listed,
+    well_of,
 )
 from fractal_tasks.storage.urls import (
     ImageUrl,
@@ -139,8 +139,7 @@ def _group_by_image(
     by_well: dict[str | None, list[ImageUrl]] = {}
     for image in images:
         if image != reference:
-            well = image.well_url if is_in_plate(image) else None
-            by_well.setdefault(well, []).append(image)
+            by_well.setdefault(well_of(image), []).append(image)
     return [
         RegistrationGroup(reference, tuple(others), is_reference_kept=True)
         for others in by_well.values()

@@ -68,6 +68,11 @@ class Multiscale:
         return bool(self._units)
 
     @property
+    def unit(self) -> str | None:
+        """The unit of the axes of space as it is stored; several with commas."""
+        return ", ".join(dict.fromkeys(self._units.values())) or None
+
+    @property
     def _units(self) -> dict[str, str]:
         axes = self.document["axes"]
         named = {str(axis["name"]): axis.get("unit") for axis in axes}

@@ -13,7 +13,6 @@ import numpy as np
 
 from fractal_tasks.model import USUAL_LENGTH_UNIT, Grid, LengthUnit
 from fractal_tasks.storage.files import files_of
-from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.given_unit import read_given_unit
 from fractal_tasks.storage.plate.levels import (
     check_inner_paths,
@@ -22,6 +21,7 @@ from fractal_tasks.storage.plate.levels import (
     spatial_shape,
 )
 from fractal_tasks.storage.plate.multiscale import Multiscale, as_um
+from fractal_tasks.storage.plate.versions import reading_ome
 from fractal_tasks.storage.upstream import group_handler_of, open_container
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import FloatArray, Vector
@@ -137,7 +137,8 @@ def open_image(url: ImageUrl, missing_unit: LengthUnit | None = None) -> OpenIma
         InvalidDataError: There is no OME-Zarr image at the url.
     """
     store = files_of(url).open_store(url.location)
-    with reading(
+    with reading_ome(
+        url.location,
         f"{url.zarr_url}: found no OME-Zarr image that can be opened",
         "Check the zarr_url, and convert the image again if it is damaged.",
     ):

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.storage.files import files_of
-from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.ome_metadata import read_ome_metadata
+from fractal_tasks.storage.plate.versions import reading_ome
 from fractal_tasks.storage.urls import ImageUrl, Location, is_name
 
 
@@ -32,7 +32,8 @@ def read_listed(well: Location) -> dict[str, int | None]:
     from ngio import open_ome_zarr_well
 
     store = files_of(well).open_store(well)
-    with reading(
+    with reading_ome(
+        well,
         f"{well.url}: found no well of an OME-Zarr plate",
         "Check the zarr_url, '<plate>/<row>/<column>/<image>'. Images that are in no "
         "plate need the image that they are registered to as reference.",
@@ -81,6 +82,11 @@ def number_acquisitions(images: Mapping[str, int | None]) -> dict[str, int | Non
 def is_in_plate(image: ImageUrl) -> bool:
     """Whether an image is one of a plate, be the metadata of its well damaged."""
     return _has(image.well, "well") or _has(image.plate, "plate")
+
+
+def well_of(image: ImageUrl) -> str | None:
+    """Give the url of the well of an image; None, as of one well, if it has none."""
+    return image.well_url if is_in_plate(image) else None
 
 
 def _has(folder: Location, key: str) -> bool:

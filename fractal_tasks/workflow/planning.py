@@ -1,0 +1,280 @@
+"""What registering images would do, and whether it can be done: found beforehand.
+
+The checks are those of the tasks, asked of every image before the first step. A plate
+of which some images are replaced, and others cannot be, is of no use.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from fractal_tasks.errors import FractalTasksError, InvalidInputError
+from fractal_tasks.model import CalculateSettings, ConsensusSettings, Pairing
+from fractal_tasks.records.roi_pairing import pair_rois
+from fractal_tasks.records.table_names import format_table_name
+from fractal_tasks.registration.base import RegistrationMethod
+from fractal_tasks.steps.apply_order import ApplyOrder, check_content, check_place
+from fractal_tasks.steps.channel_choice import choose_channel, choose_channels
+from fractal_tasks.steps.roi_pairs import open_pairs, open_sides
+from fractal_tasks.steps.well_checks import check_not_foreign
+from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.plate.channels import find_channel
+from fractal_tasks.storage.plate.default_rois import find_roi_table
+from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
+from fractal_tasks.storage.plate.images import (
+    check_fill_value,
+    check_single_timepoint,
+    find_level,
+    list_labels,
+)
+from fractal_tasks.storage.plate.open_image import OpenImage, open_image
+from fractal_tasks.storage.plate.roi_tables import (
+    RoiTableData,
+    check_table_replaceable,
+)
+from fractal_tasks.storage.plate.wells import well_of
+from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
+
+Entering = Callable[[ImageUrl], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """What would happen to one image."""
+
+    url: ImageUrl
+    reference: ImageUrl
+    """What it is registered to; the image itself if it is that."""
+
+    rois: int
+    pairing: Pairing | None
+    """With which ROI of the reference each ROI is compared; None of the reference."""
+
+    is_unsure: bool
+    """Whether only its order says that it belongs to the reference."""
+
+    labels: list[str]
+    """Labels that would be registered as well."""
+
+    writes: list[str]
+    """Urls of images and tables that would be new."""
+
+    replaces: list[str]
+    """Urls of images and tables that would be replaced."""
+
+    replaces_input: bool
+    """Whether the registered image takes the place of this one."""
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether others are registered to it."""
+        return self.url == self.reference
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would happen to images, and what stands against it."""
+
+    images: list[ImagePlan] = field(default_factory=list)
+    """Of the wells of which all images can be registered."""
+
+    failures: dict[str, FractalTasksError] = field(default_factory=dict)
+    """By url, the images that cannot be registered, and why."""
+
+    def require_arguments(self) -> None:
+        """Refuse arguments that fit no well at all.
+
+        Raises:
+            InvalidInputError: Of the first image that they do not fit.
+        """
+        if self.images:
+            return
+        for error in self.failures.values():
+            if isinstance(error, InvalidInputError):
+                raise error
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of the three tasks, as each of them takes them."""
+
+    values: Mapping[str, Any]
+    calculate: CalculateSettings
+    consensus: ConsensusSettings
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Settings":
+        """Check the arguments that are right or wrong for all images.
+
+        Args:
+            values: Of all arguments of the tasks, by name.
+
+        Raises:
+            InvalidInputError: They are wrong.
+        """
+        name = format_table_name(
+            values["registered_roi_table"], values["input_roi_table"]
+        )
+        values = {**values, "registered_roi_table": name}
+        calculate, consensus = (
+            {name: values[name] for name in model.model_fields}
+            for model in (CalculateSettings, ConsensusSettings)
+        )
+        return cls(
+            values, CalculateSettings.of(**calculate), ConsensusSettings(**consensus)
+        )
+
+    @staticmethod
+    def cover(values: Mapping[str, Any]) -> bool:
+        """Whether these are arguments of all three tasks."""
+        needed = (
+            *CalculateSettings.model_fields,
+            *ConsensusSettings.model_fields,
+            *_APPLY,
+        )
+        return values.keys() >= set(needed)
+
+    @property
+    def method(self) -> RegistrationMethod:
+        """How images are compared."""
+        method: RegistrationMethod = self.values["method"]
+        return method
+
+    def order_of(self, url: ImageUrl) -> ApplyOrder:
+        """Give what *apply* would do with an image.
+
+        Raises:
+            InvalidInputError: An argument does not fit it.
+        """
+        return ApplyOrder.of(url, **{one: self.values[one] for one in _APPLY})
+
+
+_APPLY = (
+    "overwrite_input",
+    "output_image_suffix",
+    "registered_roi_table",
+    "reference_acquisition",
+    "register_labels",
+    "discard_labels",
+    "rerun",
+)
+"""The arguments of *apply* that say what it is to do."""
+
+
+def plan_registration(
+    zarr_urls: Sequence[str],
+    settings: Settings,
+    *,
+    entering: Entering = lambda url: nullcontext(),
+    planned: Callable[[int, int], None] = lambda done, total: None,
+) -> Plan:
+    """Find out what registering images would do, and which could not be registered.
+
+    Args:
+        zarr_urls: The images, with the reference of every well.
+        settings: Arguments of the three tasks.
+        entering: Gives what is held while an image is looked at. By default nothing,
+            and nothing is changed.
+        planned: Called with the number of images that were looked at, and of all.
+    """
+    values = settings.values
+    found = group_images(
+        zarr_urls,
+        values["reference_acquisition"],
+        parse_storage_options(values["storage_options"]),
+        values["reference"],
+    )
+    plan = plan_groups(found.groups, settings, entering=entering, planned=planned)
+    failures = found.failures | plan.failures
+    return Plan(plan.images, failures)
+
+
+def plan_groups(
+    groups: Sequence[RegistrationGroup],
+    settings: Settings,
+    *,
+    entering: Entering = lambda url: nullcontext(),
+    planned: Callable[[int, int], None] = lambda done, total: None,
+) -> Plan:
+    """As `plan_registration`, of images of which the references are known."""
+    images: list[ImagePlan] = []
+    failures: dict[str, FractalTasksError] = {}
+    work = [(url, group) for group in groups if group.others for url in group.written]
+    for done, (url, group) in enumerate(work):
+        planned(done, len(work))
+        try:
+            images.append(_plan_image(url, group, settings, entering))
+        except FractalTasksError as error:
+            failures[url.zarr_url] = error
+    planned(len(work), len(work))
+    bad = {well_of(url) for url, _ in work if url.zarr_url in failures}
+    return Plan([one for one in images if well_of(one.url) not in bad], failures)
+
+
+def _plan_image(
+    url: ImageUrl, group: RegistrationGroup, settings: Settings, entering: Entering
+) -> ImagePlan:
+    files = files_of(url)
+    files.check_writable(url)
+    order = settings.order_of(url)
+    check_place(order)
+    with entering(url):
+        if url == group.reference:
+            image, table, pairing = *_open_reference(url, settings), None
+        else:
+            image, table, pairing = _open_acquisition(url, group.reference, settings)
+        _check_tables(image, table, settings.consensus)
+        check_content(order, image)
+    changed = [
+        url.location / "tables" / settings.consensus.registered_roi_table,
+        order.target.location,
+    ]
+    if pairing is not None:
+        changed.insert(0, url.location / "tables" / table.name)
+    there = {item.url: files.exists(item) for item in changed}
+    return ImagePlan(
+        url=url,
+        reference=group.reference,
+        rois=len(table.rois if pairing is None else pairing.partners),
+        pairing=pairing,
+        is_unsure=url in group.unsure,
+        labels=list_labels(image) if order.register_labels else [],
+        writes=[one for one, is_there in there.items() if not is_there],
+        replaces=[one for one, is_there in there.items() if is_there],
+        replaces_input=order.replaces_input,
+    )
+
+
+def _open_reference(
+    url: ImageUrl, settings: Settings
+) -> tuple[OpenImage, RoiTableData]:
+    image = open_image(url, settings.calculate.missing_length_unit)
+    check_single_timepoint(image)
+    own = settings.values["acquisition_wavelength_ids"]
+    find_channel(image, choose_channel(url, own, settings.calculate.wavelength_id))
+    find_level(image, settings.calculate.level_path)
+    return image, find_roi_table(image, settings.calculate.input_roi_table)
+
+
+def _open_acquisition(
+    url: ImageUrl, reference: ImageUrl, settings: Settings
+) -> tuple[OpenImage, RoiTableData, Pairing]:
+    wanted = settings.calculate
+    own = settings.values["acquisition_wavelength_ids"]
+    channels = choose_channels(reference, url, own, wanted.wavelength_id)
+    fixed, moving = open_sides(reference, url, wanted, channels)
+    check_table_replaceable(url, wanted.input_roi_table)
+    open_pairs(fixed, moving, settings.method, wanted)
+    pairing = pair_rois(fixed.image, fixed.table, moving.image, moving.table)
+    return moving.image, moving.table, pairing
+
+
+def _check_tables(
+    image: OpenImage, table: RoiTableData, settings: ConsensusSettings
+) -> None:
+    """Find out whether *consensus* could write its table."""
+    check_table_replaceable(image.url, settings.registered_roi_table)
+    check_not_foreign(image, table, settings.registered_roi_table)
+    if settings.keep == "reference":
+        check_fill_value(image, settings.fill_value)
