@@ -81,6 +81,7 @@ class Result:
 def register(
     *urls: Url,
     images: Sequence[Url] = (),
+    output: Url | None = None,
     workers: int | None = 0,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the tasks
@@ -90,6 +91,8 @@ def register(
     Args:
         *urls: Plates, wells or images.
         images: More of them, e.g. images in no plate, which `reference` is for.
+        output: Folder for all that is written, where the input must not be; None: it
+            is written in and beside the input.
         workers: Number of processes; 0 for this one, None for one per core, at most 8.
             Scripts that use other processes need `if __name__ == "__main__":`.
         progress: Whether progress is shown.
@@ -104,8 +107,9 @@ def register(
         InvalidInputError: An argument is unknown or does not fit, or a necessary one is
             missing.
         InvalidDataError: There is nothing that can be registered.
+        PublishError: The output folder cannot be written.
     """
-    return _run(REGISTER_TASKS, (*urls, *images), arguments, workers, progress)
+    return _run(REGISTER_TASKS, (*urls, *images), arguments, workers, progress, output)
 
 
 def calculate(
@@ -155,13 +159,15 @@ def _run(
     arguments: dict[str, Any],
     workers: int | None,
     progress: bool,
+    output: Url | None = None,
 ) -> Result:
     if not urls:
         raise InvalidInputError("Found no urls; needed is a plate, a well or an image.")
     tasks = {one.function_name: one for one in list_task_commands()}
     given = {k: _as_text(v) for k, v in arguments.items()}
     workflow = Workflow.of([tasks[name].load() for name in names], given)
-    workflow.find([os.fspath(url) for url in urls])
+    folder = None if output is None else os.fspath(output)
+    workflow.find([os.fspath(url) for url in urls], folder)
     workflow.check()
     with _running(workers, progress) as run:
         workflow.run(run)

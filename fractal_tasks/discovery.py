@@ -141,7 +141,7 @@ def _missing_references(
         for path, acquisition in acquisitions.items()
         if acquisition == reference_acquisition
     ]
-    usable = [image for image in candidates if not _is_registered(image)]
+    usable = [image for image in candidates if not is_result(image)]
     if candidates and not usable:
         raise InvalidInputError(
             f"{candidates[0].zarr_url}: this image of reference_acquisition="
@@ -196,7 +196,7 @@ def _add_images(found: Discovery, folder: Location) -> None:
             continue
         for path in paths:
             image = parse_image_url(f"{well.url}/{path}", well.storage_options)
-            registered = _is_registered(image)
+            registered = is_result(image)
             (found.registered if registered else found.images).append(image.zarr_url)
     if len(found.images) + len(found.registered) == before:
         raise next(
@@ -226,7 +226,7 @@ def _is_well_path(path: str) -> bool:
     return path.count("/") == 1 and is_inner_path(path)
 
 
-def _is_registered(image: ImageUrl) -> bool:
+def is_result(image: ImageUrl) -> bool:
     """Whether an image is a result; one that is damaged fails where it is used."""
     from fractal_tasks.records.applied import is_registered
 

@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 from fractal_tasks.cli.flags import collect_arguments, make_flags
 from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summarise
 from fractal_tasks.cli.register_plan import additions, check, confirm, show_dry_run
+from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.runner import Task, TaskFunction
 from fractal_tasks.workflow.catalogue import list_task_commands
 from fractal_tasks.workflow.run import REGISTER_TASKS, Workflow, is_lost
@@ -58,6 +59,15 @@ _Yes = Annotated[
         help="Replace images without asking. Asked is only in a terminal.",
     ),
 ]
+_Output = Annotated[
+    str | None,
+    Parameter(
+        group=_RUN,
+        help="Folder for all that is written, ROI tables included, where the input "
+        "cannot or must not be, e.g. `registered`. It gets a counterpart of each plate "
+        "and image; the same command goes on after an interruption.",
+    ),
+]
 
 
 def __getattr__(name: str) -> Command:
@@ -96,15 +106,21 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         dry_run: bool = False,
         csv: Path | None = None,
         yes: bool = False,
+        output: str | None = None,
         **values: Any,
     ) -> int:
         from fractal_tasks.cli.result_tables import check_csv
 
         if csv is not None:
             check_csv(csv)
+        if dry_run and output is not None:
+            raise InvalidInputError(
+                "--dry-run: found --output, which makes folders to work on. Leave it "
+                "out: the same images are registered."
+            )
         workflow = Workflow.of(tasks, collect_arguments(functions, values))
         reporter = Reporter(options)
-        _find_images(reporter, workflow, urls)
+        _find_images(reporter, workflow, urls, output)
         if dry_run:
             return show_dry_run(reporter, workflow)
         check(reporter, workflow)
@@ -115,13 +131,13 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         _run_tasks(reporter, workflow, options.workers, rois)
         return _show_results(reporter, workflow, csv)
 
-    return _with_flags(
-        register,
-        functions,
-        dry_run=(_DryRun, False),
-        csv=(_Csv, None),
-        yes=(_Yes, False),
-    )
+    own = {
+        "dry_run": (_DryRun, False),
+        "csv": (_Csv, None),
+        "yes": (_Yes, False),
+        "output": (_Output, None),
+    }
+    return _with_flags(register, functions, **own)
 
 
 def _with_flags(
@@ -150,10 +166,15 @@ def _with_flags(
     return command
 
 
-def _find_images(reporter: Reporter, workflow: Workflow, urls: Sequence[str]) -> None:
+def _find_images(
+    reporter: Reporter,
+    workflow: Workflow,
+    urls: Sequence[str],
+    output: str | None = None,
+) -> None:
     """Find the images to work on, and say what cannot be worked on."""
     with reporter.log():
-        found = workflow.find(urls)
+        found = workflow.find(urls, output)
     reporter.show_errors(found.failures)
 
 

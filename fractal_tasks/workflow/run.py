@@ -37,9 +37,11 @@ from fractal_tasks.storage.plate.wells import well_of
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import (
     StorageOptions,
+    is_remote_url,
     parse_image_url,
     parse_storage_options,
 )
+from fractal_tasks.workflow.output import make_counterparts, resume
 from fractal_tasks.workflow.planning import Plan, Settings, plan_registration
 
 RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
@@ -114,17 +116,28 @@ class Workflow:
         """Whether anything was left out, or failed."""
         return bool(self.found.failures) or any(one.failures for one in self.results)
 
-    def find(self, urls: Sequence[str]) -> Discovery:
+    def find(self, urls: Sequence[str], output: str | None = None) -> Discovery:
         """Find the images to work on.
 
         Tasks that group images get only those that have a reference, and `reference`,
         if it is among the arguments, as an absolute url.
 
+        Args:
+            urls: Plates, wells or images.
+            output: Folder in which counterparts of them are made and worked on, so
+                that they, and the reference, stay as they are; None: they themselves.
+
         Raises:
-            InvalidInputError: A url is no plate, well or image.
+            InvalidInputError: A url is no plate, well or image, or the output does not
+                fit.
             InvalidDataError: There are no images, or nothing is to be registered.
+            PublishError: The output could not be written.
         """
-        found = discover_images(urls, self.storage_options)
+        if output is not None:
+            urls = self._move(urls, output)
+            found = resume(urls)
+        else:
+            found = discover_images(urls, self.storage_options)
         grouping = {"zarr_urls", "reference_acquisition"}
         functions = [one for task in self.tasks for one in task.functions]
         if any(grouping <= set(inspect.signature(one).parameters) for one in functions):
@@ -135,6 +148,16 @@ class Workflow:
             found = find_work(found, number, reference, self.storage_options)
         self.found, self.left = found, list(found.images)
         return found
+
+    def _move(self, urls: Sequence[str], output: str) -> Sequence[str]:
+        """Give what is worked on in the place of the input."""
+        reference = self.settings.get("reference")
+        if reference is None or is_remote_url(reference):  # the latter is only read
+            return make_counterparts(urls, output)
+        *urls, self.settings["reference"] = make_counterparts(
+            [*urls, reference], output
+        )
+        return urls
 
     def check(
         self, planned: Callable[[int, int], None] = lambda done, total: None

@@ -1,0 +1,135 @@
+"""A folder that is registered in the place of one that must not be written.
+
+    source                           counterpart
+    metadata, tables, other files    copies, which tasks may replace
+    levels, labels, other folders    symbolic links: in an image nothing is written
+                                     through a link, and none is followed to remove
+
+So it takes little space, and *apply*, which exchanges whole images, puts real pixels in
+the place of the links. The url of the source is in the attributes of the counterpart.
+ADR 0012 has the reasons.
+"""
+
+import shutil
+from pathlib import Path
+
+from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.storage.files import open_group
+from fractal_tasks.storage.library_errors import library_errors
+from fractal_tasks.storage.local.locks import image_lock
+from fractal_tasks.storage.local.publish import heal, replace_directory
+from fractal_tasks.storage.urls import Location
+
+SOURCE_KEY = "fractal_tasks_source"
+"""Attribute of the plate or image: the url of what it is the counterpart of."""
+
+_ALL = 1000
+_WORKSPACE = ".fractal-tasks-"
+
+
+def make_counterpart(source: Path, target: Path, *, folders_above_images: int) -> None:
+    """Make the counterpart of a plate or image, in one step; one that is there stays.
+
+    Nothing is written in or beside the source.
+
+    Args:
+        source: Plate or image, an absolute path without symbolic links.
+        target: Where the counterpart is to be; its parent is made if it is missing.
+        folders_above_images: How deep images lie in the source: 3 in a plate, 0 if it
+            is an image.
+
+    Raises:
+        InvalidInputError: Something else is at the target.
+        PublishError: It could not be written; there is nothing at the target then.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PublishError(
+            f"{target.parent} could not be made ({error}). Check the permissions, or "
+            "choose another output folder."
+        ) from error
+    with image_lock(target):
+        heal(target)
+        if is_counterpart(target, source):
+            return
+        with replace_directory(target, image=target, validate=lambda _: None) as build:
+            _mirror(source, build, folders_above_images)
+            _write_source(build, source)
+
+
+def source_of(image: Path, counterpart: Path) -> Path:
+    """Give what an image of a counterpart, or the counterpart, was made from."""
+    source = _read_source(counterpart)
+    return Path(str(source)) / image.relative_to(counterpart)
+
+
+def restore_image(image: Path, counterpart: Path) -> None:
+    """Put what was made from the source in the place of a registered image.
+
+    Args:
+        image: The image, in a counterpart or the counterpart itself.
+        counterpart: Plate or image.
+
+    Raises:
+        PublishError: It could not be written; the image is what it was.
+    """
+    with image_lock(image):
+        heal(image)
+        source = source_of(image, counterpart)
+        with replace_directory(image, image=image, validate=lambda _: None) as build:
+            _mirror(source, build, 0)
+            if image == counterpart:
+                _write_source(build, source)
+
+
+def is_counterpart(target: Path, source: Path) -> bool:
+    """Whether the counterpart of a plate or image is there.
+
+    Raises:
+        InvalidInputError: Something else is there.
+    """
+    if not target.exists():
+        return False
+    found = _read_source(target)
+    if found != str(source):
+        made_from = f"made from {found}" if found else "which was not made by output"
+        raise InvalidInputError(
+            f"{target}: found what is there already, {made_from}; needed is a place "
+            f"for what is made from {source}. Choose another output folder, or remove "
+            "it."
+        )
+    return True
+
+
+def _read_source(counterpart: Path) -> str | None:
+    try:
+        source = open_group(Location(str(counterpart))).attrs.get(SOURCE_KEY)
+    except library_errors():
+        return None
+    return source if isinstance(source, str) else None
+
+
+def _write_source(counterpart: Path, source: Path) -> None:
+    group = open_group(Location(str(counterpart)), "r+")
+    group.attrs[SOURCE_KEY] = str(source)
+
+
+def _mirror(source: Path, target: Path, depth: int) -> None:
+    """Copy files, and link the folders that lie deeper; tables are copied whole.
+
+    Permissions are not copied: those of the source may forbid to write.
+    """
+    target.mkdir()
+    for entry in sorted(source.iterdir()):
+        place = target / entry.name
+        if entry.name.startswith(_WORKSPACE):
+            continue  # left by a run that was interrupted
+        if entry.is_file():
+            shutil.copyfile(entry, place)
+        elif entry.name == "tables" and entry.is_dir():
+            _mirror(entry, place, _ALL)
+        elif depth > 0 and entry.is_dir():
+            _mirror(entry, place, depth - 1)
+        else:
+            place.symlink_to(entry.resolve())

@@ -1,0 +1,104 @@
+"""Counterparts of input in a folder: which they are, and what stands in their way."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.workflow.output import make_counterparts
+from tests.cli.helpers import tree_hash
+from tests.plain_plates import make_scene, see, write_image
+from tests.tasks.foreign import write_plate
+
+PIXELS = see(make_scene(1, 32))
+
+
+def image_in(folder: Path, name: str = "image.zarr") -> str:
+    return str(write_image(folder / name, PIXELS))
+
+
+def test_plate_is_made_of_copies_and_links_whatever_of_it_is_named(
+    tmp_path: Path,
+) -> None:
+    (url,) = write_plate(
+        tmp_path / "in/plate.zarr",
+        [{"pixels": PIXELS[None], "labels": {"nuclei": PIXELS}}],
+    )
+    image = Path(url)
+    (image / "tables/rois").mkdir(parents=True)
+    (image / "tables/rois/table.csv").write_text("ROI\n")
+    (image.parent / ".fractal-tasks-0-interrupted").mkdir()
+    before = tree_hash(tmp_path / "in")
+    out = tmp_path / "out"
+    names = [str(tmp_path / "in/plate.zarr"), str(image.parent), url]
+    made = make_counterparts(names, str(out))
+    assert made == [name.replace("/in/", "/out/") for name in names]
+    there = Path(made[2])
+    assert (there / "0").readlink() == image / "0"
+    assert (there / "labels").readlink() == image / "labels"
+    table = there / "tables/rois/table.csv"
+    assert table.read_text() == "ROI\n"
+    assert table.resolve().is_relative_to(out)
+    assert not list(there.parent.glob(".fractal-tasks-*"))
+    attributes = json.loads((out / "plate.zarr/.zattrs").read_text())
+    assert attributes["fractal_tasks_source"] == str(tmp_path / "in/plate.zarr")
+    assert tree_hash(tmp_path / "in") == before
+
+
+def test_counterpart_that_is_there_is_kept(tmp_path: Path) -> None:
+    url = image_in(tmp_path / "in")
+    (made,) = make_counterparts([url], str(tmp_path / "out"))
+    (Path(made) / "mine.txt").touch()
+    assert make_counterparts([url], str(tmp_path / "out")) == [made]
+    assert (Path(made) / "mine.txt").exists()
+
+
+def test_parts_that_are_links_are_taken_as_what_they_lead_to(tmp_path: Path) -> None:
+    real = Path(image_in(tmp_path / "in"))
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "other.zarr"
+    link.symlink_to(real)
+    made = make_counterparts([str(link), str(real)], str(tmp_path / "out"))
+    assert [Path(url).name for url in made] == ["other.zarr", "image.zarr"]
+    assert all((Path(url) / "0").readlink() == real / "0" for url in made)
+
+
+def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    urls = [image_in(tmp_path / "monday"), image_in(tmp_path / "tuesday")]
+    with pytest.raises(InvalidInputError, match=r"two inputs .*'image\.zarr'"):
+        make_counterparts(urls, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("folder", [".", "in", "in/image.zarr", "in/image.zarr/out"])
+def test_output_in_or_around_the_input_is_refused(tmp_path: Path, folder: str) -> None:
+    url = image_in(tmp_path / "in")
+    before = tree_hash(tmp_path)
+    with pytest.raises(InvalidInputError, match="in it or around it"):
+        make_counterparts([url], str(tmp_path / folder))
+    assert tree_hash(tmp_path) == before
+
+
+@pytest.mark.parametrize("other", ["made by hand", "of another input", "no zarr"])
+def test_what_is_there_already_is_not_touched(tmp_path: Path, other: str) -> None:
+    url, out = image_in(tmp_path / "in"), tmp_path / "out"
+    if other == "of another input":
+        make_counterparts([image_in(tmp_path / "older")], str(out))
+    elif other == "made by hand":
+        image_in(out)
+    else:
+        (out / "image.zarr").mkdir(parents=True)
+    before = tree_hash(out)
+    with pytest.raises(InvalidInputError, match="found what is there already"):
+        make_counterparts([url], str(out))
+    assert tree_hash(out) == before
+
+
+@pytest.mark.parametrize("remote", ["input", "output"])
+def test_object_stores_are_refused_before_any_work(tmp_path: Path, remote: str) -> None:
+    places = {"input": image_in(tmp_path / "in"), "output": str(tmp_path / "out")}
+    places[remote] = "https://example.org/image.zarr"
+    with pytest.raises(InvalidInputError, match=r"example\.org.*Download"):
+        make_counterparts([places["input"]], places["output"])
+    assert not (tmp_path / "out").exists()
