@@ -20,7 +20,7 @@ Command = Callable[..., int]
 _DEFAULT = RunOptions()
 _NOTHING_TO_DO = (
     "Nothing to do: all images are registered already. Name images one by one to "
-    "process them anyway."
+    "process them anyway; in an output folder, remove the plate first."
 )
 _Urls = Annotated[
     str,

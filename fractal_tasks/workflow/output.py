@@ -85,28 +85,29 @@ def resume(urls: Sequence[str]) -> Discovery:
     """Find what is left to do of counterparts.
 
     What is done is left out, also of images that are named one by one: their names
-    are those of the input. A well of which only a part is done is begun anew, as it
-    was judged as a whole, and its reference may be among what is done.
+    are those of the input. A well of which only a part is done is begun anew, with all
+    that was done of it: it is judged as a whole, and its reference may be done.
 
     Raises:
         PublishError: The counterpart could not be written.
     """
-    found = discover_images(urls)
-    done = {
-        url: well_of(parse_image_url(url))
-        for url in (*found.images, *found.registered)
-        if _is_replaced(parse_image_url(url))
-    }
-    begun = {well_of(parse_image_url(url)) for url in found.images if url not in done}
-    for url in [url for url, well in done.items() if well in begun]:
+    images = [parse_image_url(url) for url in discover_images(urls).images]
+    begun = {well_of(image) for image in images if not _is_replaced(image)}
+    wells = [well for well in begun if well is not None]
+    near = discover_images([*urls, *wells])
+    again = [
+        url
+        for url in (*near.images, *near.registered)
+        if well_of(image := parse_image_url(url)) in begun and _is_replaced(image)
+    ]
+    for url in again:
         image = parse_image_url(url)
         restore_image(image.path, _root_of(image))
-        del done[url]
-    found = discover_images(urls)
+    found = discover_images([*urls, *again])
+    done = [url for url in found.images if _is_replaced(parse_image_url(url))]
     left = [url for url in found.images if url not in done]
-    return Discovery(
-        left, list({**done, **dict.fromkeys(found.registered)}), found.failures
-    )
+    registered = list(dict.fromkeys((*done, *found.registered)))
+    return Discovery(left, registered, found.failures)
 
 
 def _is_replaced(image: ImageUrl) -> bool:

@@ -114,9 +114,13 @@ def test_images_are_kept_in_the_folder_if_they_are_to_be(
 ) -> None:
     before = tree_hash(disk)
     kept = ["--no-overwrite-input", "--output", str(tmp_path / "out")]
+    made = tmp_path / "out/moved_registered.zarr"
     assert register(pair, *kept) == 0
     assert (tmp_path / "out/moved.zarr/0").is_symlink()
-    assert level_0(tmp_path / "out/moved_registered.zarr").any()
+    assert level_0(made).any()
+    first = chunks_of(made)
+    assert register(pair, *kept) == 0
+    assert chunks_of(made) == first
     assert tree_hash(disk) == before
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.workflow.output import make_counterparts
+from fractal_tasks.workflow.output import make_counterparts, resume
 from tests.cli.helpers import tree_hash
 from tests.plain_plates import make_scene, see, write_image
 from tests.tasks.foreign import write_plate
@@ -62,6 +62,48 @@ def test_parts_that_are_links_are_taken_as_what_they_lead_to(tmp_path: Path) -> 
     made = make_counterparts([str(link), str(real)], str(tmp_path / "out"))
     assert [Path(url).name for url in made] == ["other.zarr", "image.zarr"]
     assert all((Path(url) / "0").readlink() == real / "0" for url in made)
+
+
+def mark_registered(image: Path) -> None:
+    """Leave what tells that an image was registered."""
+    path = image / ".zattrs"
+    attributes = json.loads(path.read_text()) | {"registration": {}}
+    path.write_text(json.dumps(attributes))
+
+
+@pytest.mark.parametrize(
+    ("named", "done", "left"),
+    [
+        ("12", "12", ""),
+        ("12", "1", "12"),
+        ("2", "01", "012"),
+        ("2", "2", ""),
+        ("01", "", "01"),
+    ],
+)
+def test_well_is_left_out_if_it_is_done_and_else_begun_anew(
+    tmp_path: Path, named: str, done: str, left: str
+) -> None:
+    urls = write_plate(tmp_path / "in/plate.zarr", 3 * [{"pixels": PIXELS[None]}])
+    made = make_counterparts(urls, str(tmp_path / "out"))
+    for number in map(int, done):
+        mark_registered(Path(made[number]))
+    found = resume([made[int(number)] for number in named])
+    assert sorted(found.images) == [made[int(number)] for number in left]
+    assert set(found.registered) == {made[int(n)] for n in named if n not in left}
+    for number in map(int, left):
+        text = (Path(made[number]) / ".zattrs").read_text()
+        assert text == (Path(urls[number]) / ".zattrs").read_text()
+
+
+def test_image_whose_input_is_registered_is_as_without_output(tmp_path: Path) -> None:
+    urls = write_plate(tmp_path / "in/plate.zarr", 2 * [{"pixels": PIXELS[None]}])
+    mark_registered(Path(urls[1]))
+    plate = str(tmp_path / "in/plate.zarr")
+    made = make_counterparts([plate, *urls], str(tmp_path / "out"))
+    found = resume(made[:1])
+    assert (found.images, found.registered) == ([made[1]], [made[2]])
+    assert resume([made[2]]).images == [made[2]]
 
 
 def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
