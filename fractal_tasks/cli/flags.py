@@ -36,7 +36,7 @@ _GROUPS = {
 }
 """Headings of the help, by the first function that has a flag."""
 
-_OTHERS = Group("Parameters", sort_key=8)
+_OTHERS = Group("Arguments of the task", sort_key=6)
 """Of functions without a heading."""
 
 
