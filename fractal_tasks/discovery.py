@@ -145,10 +145,11 @@ def _missing_references(
     if candidates and not usable:
         raise InvalidInputError(
             f"{candidates[0].zarr_url}: this image of reference_acquisition="
-            f"{reference_acquisition} is registered already, and other images of its "
-            "well are not. If an earlier run was interrupted, finish it with "
-            "'apply-registration-to-image'; to register to this image anyway, name "
-            "all images of the well one by one."
+            f"{reference_acquisition} is registered already, and {images[0].zarr_url} "
+            "is not. If a run was interrupted, the same 'register' command finishes "
+            "it. Otherwise restore the input of the whole well to register it anew, or "
+            "name all its images one by one to register this one to the others as they "
+            "are."
         )
     # Without any candidate, grouping says what the well has.
     urls = [image.zarr_url for image in (*usable, *images)]

@@ -76,6 +76,12 @@ def build_app() -> App:
         help_prologue=_example("inspect plate.zarr"),
         sort_key=0,
     )
+    app.command(
+        "fractal_tasks.cli.heal_command:heal",
+        help="Clear what interrupted runs left of a plate or of images.",
+        help_prologue=_example("heal plate.zarr --dry-run"),
+        sort_key=0,
+    )
     for command in list_task_commands():
         app.command(
             f"fractal_tasks.cli.task_commands:{command.function_name}",

@@ -33,9 +33,9 @@ from fractal_tasks.storage.urls import (
     parse_image_url,
     parse_storage_options,
 )
-from fractal_tasks.workflow.catalogue import list_task_commands
+from fractal_tasks.workflow.catalogue import list_task_commands, read_defaults
 from fractal_tasks.workflow.planning import Settings, plan_groups
-from fractal_tasks.workflow.run import REGISTER_TASKS, read_defaults
+from fractal_tasks.workflow.run import REGISTER_TASKS
 
 _DEFAULT = OutputOptions()
 _NOTHING = logging.CRITICAL

@@ -15,6 +15,7 @@ from rich.prompt import Confirm
 from fractal_tasks.cli.progress import ConsoleLog, Steps, say, showing_steps
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
+from fractal_tasks.workflow.healing import Interrupted
 from fractal_tasks.workflow.run import RunTask
 
 _GROUP = Group("Output", sort_key=9)
@@ -131,6 +132,12 @@ class Reporter:
             wells.setdefault(str(error), []).append(url)
         for text, urls in wells.items():
             self.say(f"Error: {', '.join(urls)}: left out. {text}")
+
+    def show_interrupted(self, found: Sequence[Interrupted]) -> None:
+        """Say what interrupted runs had left that could not be cleared."""
+        for one in found:
+            if one.state == "failed":
+                self.say(f"Warning: {one.zarr_url}: {one.reason}")
 
     def report_failures(self, result: TaskResult) -> None:
         """Show the error of each unit that failed."""

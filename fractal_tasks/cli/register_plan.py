@@ -11,7 +11,7 @@ from fractal_tasks.cli.dry_run import (
     plan_to_json,
 )
 from fractal_tasks.cli.output import Reporter
-from fractal_tasks.workflow.planning import Plan, Settings, plan_registration
+from fractal_tasks.workflow.planning import Plan
 from fractal_tasks.workflow.run import CHECKS, Workflow
 
 
@@ -53,12 +53,11 @@ def confirm(reporter: Reporter, plan: Plan) -> bool:
 
 def show_dry_run(reporter: Reporter, workflow: Workflow) -> int:
     """Say what would be done, and give the exit code."""
-    settings = Settings.of(workflow.settings)
     with reporter.log():
-        plan = plan_registration(workflow.found.images, settings)
+        plan = workflow.make_plan()
     plan.require_arguments()
     reporter.show_errors(plan.failures)
-    texts = (describe_plan(plan.images), additions(plan, settings.values))
+    texts = (describe_plan(plan.images), additions(plan, workflow.settings))
     text = "\n".join(text for text in texts if text)
     reporter.show(text, plan_to_json(plan.images))
     return int(bool(plan.failures) or workflow.has_failed)

@@ -13,14 +13,15 @@ from fractal_tasks.cli.register_plan import additions, check, confirm, show_dry_
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.runner import Task, TaskFunction
 from fractal_tasks.workflow.catalogue import list_task_commands
-from fractal_tasks.workflow.run import REGISTER_TASKS, Workflow, is_lost
+from fractal_tasks.workflow.results import is_lost
+from fractal_tasks.workflow.run import REGISTER_TASKS, Workflow
 
 Command = Callable[..., int]
 
 _DEFAULT = RunOptions()
 _NOTHING_TO_DO = (
-    "Nothing to do: all images are registered already. Name images one by one to "
-    "process them anyway; in an output folder, remove the plate first."
+    "Nothing to do: all images are registered already. To register them anew, restore "
+    "the input; in an output folder, remove the plate there."
 )
 _Urls = Annotated[
     str,
@@ -120,7 +121,7 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
             )
         workflow = Workflow.of(tasks, collect_arguments(functions, values))
         reporter = Reporter(options)
-        _find_images(reporter, workflow, urls, output)
+        _find_images(reporter, workflow, urls, output, heal=not dry_run)
         if dry_run:
             return show_dry_run(reporter, workflow)
         check(reporter, workflow)
@@ -171,10 +172,13 @@ def _find_images(
     workflow: Workflow,
     urls: Sequence[str],
     output: str | None = None,
+    *,
+    heal: bool = True,
 ) -> None:
     """Find the images to work on, and say what cannot be worked on."""
     with reporter.log():
-        found = workflow.find(urls, output)
+        found = workflow.find(urls, output, heal=heal)
+    reporter.show_interrupted(workflow.healed)
     reporter.show_errors(found.failures)
 
 
@@ -202,7 +206,10 @@ def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> i
         write_csv,
     )
 
+    known = set(workflow.found.failures)
     rois = workflow.read_results()
+    unread = workflow.found.failures.items()
+    reporter.show_errors({url: error for url, error in unread if url not in known})
     results, left_out = workflow.results, workflow.found.failures
     texts = (
         summarise(results) or _no_results(workflow),

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.model import Status
 from fractal_tasks.model.candidate import LEFT_PX
 from fractal_tasks.records.registered_rows import read_registered_rows
@@ -105,13 +106,17 @@ class GroupResult:
 
 
 def read_results(
-    images: Iterable[ImageUrl], registered_roi_table: str
+    images: Iterable[ImageUrl],
+    registered_roi_table: str,
+    failed: Callable[[ImageUrl, FractalTasksError], None] | None = None,
 ) -> list[RoiResult]:
     """Read what became of every ROI; images without such a table are left out.
 
     Args:
         images: The images that were registered, or their registered versions.
         registered_roi_table: Name of the table.
+        failed: Called with what is wrong with an image, which is left out then; by
+            default it is raised.
 
     Raises:
         InvalidDataError: An image, a table or a well cannot be read.
@@ -119,11 +124,23 @@ def read_results(
     """
     results: list[RoiResult] = []
     for url, acquisition in read_acquisition_of_each(list(images)).items():
-        image = open_image(url)
-        if registered_roi_table in list_tables(image):
-            rows = read_registered_rows(image, registered_roi_table)
-            results.extend(_to_result(row, image, acquisition) for row in rows)
+        try:
+            results += _read_image(url, registered_roi_table, acquisition)
+        except FractalTasksError as error:
+            if failed is None:
+                raise
+            failed(url, error)
     return results
+
+
+def _read_image(
+    url: ImageUrl, registered_roi_table: str, acquisition: int
+) -> list[RoiResult]:
+    image = open_image(url)
+    if registered_roi_table not in list_tables(image):
+        return []
+    rows = read_registered_rows(image, registered_roi_table)
+    return [_to_result(row, image, acquisition) for row in rows]
 
 
 def _to_result(row: RoiRecord, image: OpenImage, acquisition: int) -> RoiResult:

@@ -12,6 +12,14 @@ from fractal_tasks.model import (
     find_outcome,
     find_outcomes,
 )
+from fractal_tasks.records.judgement import (
+    find_differences,
+    find_pending,
+    judged_otherwise,
+    name_input,
+    not_judged,
+    read_applied_judgement,
+)
 from fractal_tasks.records.provenance import Record, fingerprint, fingerprint_rows
 from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
@@ -27,7 +35,7 @@ from fractal_tasks.steps.well_placements import place_rows
 from fractal_tasks.steps.well_verdicts import find_verdicts
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_tables
-from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
 from fractal_tasks.storage.plate.wells import read_acquisition_of_each
 from fractal_tasks.storage.plate.work import working_on
@@ -70,6 +78,9 @@ def judge_well(
         files_of(url).check_writable(url)
     acquisitions = read_acquisition_of_each(urls)
     with working_on(*written):
+        pending = find_pending(written, settings.registered_roi_table)
+        if pending:
+            return _keep_judgement(written, pending, settings)
         well = read_well_rows(
             acquisitions,
             settings.input_roi_table,
@@ -87,7 +98,8 @@ def judge_well(
                 well.well_url,
                 len(well.written),
             )
-            return _read_outcomes(well, settings.registered_roi_table)
+            images = [rows.image for rows in well.written]
+            return _read_outcomes(images, settings.registered_roi_table)
         sure = leave_out_unsure(well, unsure, settings.min_confidence)
         registered = _judge(sure, plate, settings) if sure.others else []
         write_registered_tables(well, registered, reference_tables, record)
@@ -148,7 +160,7 @@ def _make_record(
     """Say what the result depends on; fingerprints are of content, not of files."""
     home = well.acquisitions[-1].image.url
     inputs = {
-        f"image {rows.image.url.seen_from(home)}": fingerprint(
+        name_input(rows.image.url, home): fingerprint(
             [fingerprint_rows(rows.table), astuple(rows.image.grid)]
         )
         for rows in well.acquisitions
@@ -180,14 +192,43 @@ def _has_record(image: OpenImage, registered_table: str, record: Record) -> bool
     return stored is not None and stored.is_of(record)
 
 
-def _read_outcomes(well: WellRows, registered_table: str) -> dict[ImageUrl, Outcome]:
+def _keep_judgement(
+    urls: Sequence[ImageUrl],
+    pending: Mapping[ImageUrl, Record],
+    settings: ConsensusSettings,
+) -> dict[ImageUrl, Outcome]:
+    """Let a judgement stand by which images of the well were replaced already.
+
+    Raises:
+        InvalidDataError: It was made in another way, or without one of the images.
+    """
+    for url in urls:
+        if url in pending:
+            differences = find_differences(pending[url], settings.model_dump())
+            if differences:
+                raise judged_otherwise(url, differences)
+        elif read_applied_judgement(url) is None:
+            raise not_judged(url)
+    logger.info(
+        "Well %s: %d of its images were judged, and others are registered by the same "
+        "judgement already: it stands",
+        urls[0].well_url,
+        len(pending),
+    )
+    images = [open_image(url) for url in urls]
+    return _read_outcomes(images, settings.registered_roi_table)
+
+
+def _read_outcomes(
+    images: Sequence[OpenImage], registered_table: str
+) -> dict[ImageUrl, Outcome]:
     """Give what `judge_well` returned when it wrote the tables that are there."""
     found: dict[ImageUrl, Outcome] = {}
-    for rows in well.written:
-        table = read_roi_table(rows.image, registered_table)
-        stored = ConsensusRecord.read(table.record)
-        verdicts = read_registered_rows(rows.image, registered_table)
-        is_placed = stored is not None and stored.placements
+    for image in images:
+        stored = ConsensusRecord.read(read_roi_table(image, registered_table).record)
+        verdicts = read_registered_rows(image, registered_table)
+        # A registered image has the table without the plan.
+        is_placed = stored is None or stored.placements
         statuses = [row.status for row in verdicts] if is_placed else []
-        found[rows.image.url] = find_outcome(statuses)
+        found[image.url] = find_outcome(statuses)
     return found

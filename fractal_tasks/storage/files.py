@@ -153,6 +153,18 @@ class Files(Protocol):
         """Hold the lock of an image, where there is one. It is not re-entrant."""
         ...
 
+    def find_interrupted(self, folder: Location) -> list[str]:
+        """Find the images of a folder beside which interrupted runs left something.
+
+        Raises:
+            PublishError: The folder cannot be listed.
+        """
+        ...
+
+    def lock_free_image(self, image: ImageUrl) -> AbstractContextManager[bool]:
+        """Hold the lock of an image if nobody else does; otherwise give False."""
+        ...
+
     def heal_image(self, image: ImageUrl) -> None:
         """Finish or remove what interrupted runs left beside an image.
 

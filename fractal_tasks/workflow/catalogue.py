@@ -1,13 +1,14 @@
 """The tasks as commands, without importing their modules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from fractal_tasks.dev import task_list
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.runner import TASK_KINDS, Task, TaskFunction
+from fractal_tasks.runner import TASK_KINDS, Task, TaskFunction, user_parameters
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,13 @@ def _load_function(executable: str) -> TaskFunction:
     module = ".".join(["fractal_tasks", *Path(executable).with_suffix("").parts])
     function: TaskFunction = getattr(import_module(module), name)
     return function
+
+
+def read_defaults(functions: Sequence[TaskFunction]) -> dict[str, Any]:
+    """Give the default of every user parameter that has one, of the first function."""
+    return {
+        name: parameter.default
+        for function in reversed(functions)
+        for name, parameter in user_parameters(function).items()
+        if parameter.default is not parameter.empty
+    }

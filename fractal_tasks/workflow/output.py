@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fractal_tasks.discovery import Discovery, absolute_url, discover_images, is_result
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.records.judgement import find_pending
 from fractal_tasks.storage.local.counterpart import (
     is_counterpart,
     make_counterpart,
@@ -81,18 +82,28 @@ def make_counterparts(urls: Sequence[str], folder: str) -> list[str]:
     ]
 
 
-def resume(urls: Sequence[str]) -> Discovery:
+def resume(urls: Sequence[str], registered_roi_table: str) -> Discovery:
     """Find what is left to do of counterparts.
 
     What is done is left out, also of images that are named one by one: their names
-    are those of the input. A well of which only a part is done is begun anew, with all
-    that was done of it: it is judged as a whole, and its reference may be done.
+    are those of the input. A well is begun anew, with all that was done of it, if there
+    are images that were not judged with those: it is judged as a whole, and its
+    reference may be done.
+
+    Args:
+        urls: The counterparts.
+        registered_roi_table: The table of the judgement.
 
     Raises:
         PublishError: The counterpart could not be written.
     """
     images = [parse_image_url(url) for url in discover_images(urls).images]
-    begun = {well_of(image) for image in images if not _is_replaced(image)}
+    pending = find_pending(images, registered_roi_table)
+    begun = {
+        well_of(image)
+        for image in images
+        if not _is_replaced(image) and image not in pending
+    }
     wells = [well for well in begun if well is not None]
     near = discover_images([*urls, *wells])
     again = [

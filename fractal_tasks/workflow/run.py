@@ -11,6 +11,7 @@ Each step can be left out, or its outcome shown before the next.
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
@@ -23,10 +24,9 @@ from fractal_tasks.discovery import (
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.records.applied import is_registered
 from fractal_tasks.records.table_names import format_table_name
-from fractal_tasks.report.results import RoiResult, by_well, read_results
+from fractal_tasks.report.results import RoiResult
 from fractal_tasks.runner import (
     Task,
-    TaskFunction,
     TaskResult,
     UnitResult,
     as_entries,
@@ -41,8 +41,17 @@ from fractal_tasks.storage.urls import (
     parse_image_url,
     parse_storage_options,
 )
+from fractal_tasks.workflow.begun import find_begun, plan_pending
+from fractal_tasks.workflow.catalogue import read_defaults
+from fractal_tasks.workflow.healing import Interrupted, heal_images
 from fractal_tasks.workflow.output import make_counterparts, resume
-from fractal_tasks.workflow.planning import Plan, Settings, plan_registration
+from fractal_tasks.workflow.planning import (
+    Entering,
+    Plan,
+    Settings,
+    plan_registration,
+)
+from fractal_tasks.workflow.results import read_run_results
 
 RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
 """Runs all units of a task on images, with arguments."""
@@ -75,6 +84,12 @@ class Workflow:
 
     plan: Plan = field(default_factory=Plan)
     """What would happen to the images, once they are checked."""
+
+    pending: list[str] = field(default_factory=list)
+    """Images of wells that are registered in part: they only need the last task."""
+
+    healed: list[Interrupted] = field(default_factory=list)
+    """What interrupted runs had left, and what became of it."""
 
     left: list[str] = field(default_factory=list)
     """The images of the wells in which nothing has failed so far."""
@@ -116,7 +131,9 @@ class Workflow:
         """Whether anything was left out, or failed."""
         return bool(self.found.failures) or any(one.failures for one in self.results)
 
-    def find(self, urls: Sequence[str], output: str | None = None) -> Discovery:
+    def find(
+        self, urls: Sequence[str], output: str | None = None, *, heal: bool = True
+    ) -> Discovery:
         """Find the images to work on.
 
         Tasks that group images get only those that have a reference, and `reference`,
@@ -126,6 +143,7 @@ class Workflow:
             urls: Plates, wells or images.
             output: Folder in which counterparts of them are made and worked on, so
                 that they, and the reference, stay as they are; None: they themselves.
+            heal: Whether what interrupted runs have left is cleared before.
 
         Raises:
             InvalidInputError: A url is no plate, well or image, or the output does not
@@ -135,18 +153,21 @@ class Workflow:
         """
         if output is not None:
             urls = self._move(urls, output)
-            found = resume(urls)
-        else:
-            found = discover_images(urls, self.storage_options)
-        grouping = {"zarr_urls", "reference_acquisition"}
-        functions = [one for task in self.tasks for one in task.functions]
-        if any(grouping <= set(inspect.signature(one).parameters) for one in functions):
+        if heal:
+            self.healed = heal_images(urls, self.storage_options)
+        found = discover_images(urls, self.storage_options)
+        if output is not None:
+            found = resume(urls, self.settings["registered_roi_table"])
+        if any(_groups(task) for task in self.tasks):
+            if "registered_roi_table" in self.settings:
+                begun = find_begun(found.images, self.settings, self.storage_options)
+                found, self.pending = begun.without(found), begun.pending
             reference = self.settings.get("reference")
             if reference is not None:
                 reference = self.settings["reference"] = absolute_url(reference)
             number = self.settings["reference_acquisition"]
             found = find_work(found, number, reference, self.storage_options)
-        self.found, self.left = found, list(found.images)
+        self.found, self.left = found, [*found.images, *self.pending]
         return found
 
     def _move(self, urls: Sequence[str], output: str) -> Sequence[str]:
@@ -177,12 +198,7 @@ class Workflow:
         if not Settings.cover(self.settings):
             return None
         # What an interrupted run has left is no fault of the image.
-        self.plan = plan_registration(
-            self.left,
-            Settings.of(self.settings),
-            entering=working_on,
-            planned=planned,
-        )
+        self.plan = self.make_plan(entering=working_on, planned=planned)
         self.plan.require_arguments()
         units = [
             UnitResult(name=url, zarr_url=url, error=error)
@@ -194,6 +210,27 @@ class Workflow:
         self._add(result)
         return result
 
+    def make_plan(
+        self,
+        *,
+        entering: Entering = lambda url: nullcontext(),
+        planned: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Plan:
+        """Find out what registering the images would do; arguments as of `planning`.
+
+        Raises:
+            InvalidInputError: An argument is wrong for any image.
+        """
+        settings = Settings.of(self.settings)
+        rest = plan_pending(self.pending, settings, entering=entering)
+        plan = plan_registration(
+            [url for url in self.left if url not in self.pending],
+            settings,
+            entering=entering,
+            planned=planned,
+        )
+        return Plan([*plan.images, *rest.images], plan.failures | rest.failures)
+
     def run(self, run_task: RunTask) -> None:
         """Run the tasks.
 
@@ -202,10 +239,11 @@ class Workflow:
             InvalidDataError: It does not find what it needs.
         """
         for task in self.tasks:
-            if not self.left:
-                break
-            own = select_arguments(task.functions, self.settings)
-            self._add(run_task(task, self.left, own))
+            pending = self.pending if _groups(task) else ()
+            images = [url for url in self.left if url not in pending]
+            if images:
+                own = select_arguments(task.functions, self.settings)
+                self._add(run_task(task, images, own))
 
     def _add(self, result: TaskResult) -> None:
         self.results.append(result)
@@ -230,15 +268,19 @@ class Workflow:
         return well_of(parse_image_url(zarr_url, self.storage_options))
 
     def read_results(self) -> list[RoiResult]:
-        """Read what became of every ROI of the wells in which nothing has failed.
+        """Read what became of every ROI, in this run or before.
 
-        Raises:
-            InvalidDataError: An image, a table or a well cannot be read.
-            MissingStepError: A translation is there, but not whole.
+        That of wells in which something has failed is not told. An image that cannot
+        be read is added to what was found to be wrong.
         """
         table = self.settings.get("registered_roi_table")
-        urls = [parse_image_url(url, self.storage_options) for url in self.left]
-        return read_results(urls, table or self.settings["input_roi_table"])
+        results, failures = read_run_results(
+            [*self.left, *self.found.registered],
+            table or self.settings["input_roi_table"],
+            self.storage_options,
+        )
+        self.found.failures.update(failures)
+        return results
 
     def list_registered(self) -> list[str]:
         """Give the urls of registered images: those that were found, and the new."""
@@ -250,16 +292,9 @@ class Workflow:
         ]
 
 
-def read_defaults(functions: Sequence[TaskFunction]) -> dict[str, Any]:
-    """Give the default of every user parameter that has one, of the first function."""
-    return {
-        name: parameter.default
-        for function in reversed(functions)
-        for name, parameter in user_parameters(function).items()
-        if parameter.default is not parameter.empty
-    }
-
-
-def is_lost(results: Sequence[RoiResult]) -> bool:
-    """Whether there is an acquisition of a well of which no ROI is resolved."""
-    return any(one.is_lost for one in by_well(results))
+def _groups(task: Task) -> bool:
+    """Whether a task pairs images with those of the reference acquisition."""
+    needed = {"zarr_urls", "reference_acquisition"}
+    return any(
+        needed <= set(inspect.signature(one).parameters) for one in task.functions
+    )

@@ -10,6 +10,7 @@ from fractal_tasks.workflow.output import make_counterparts, resume
 from tests.cli.helpers import tree_hash
 from tests.plain_plates import make_scene, see, write_image
 from tests.tasks.foreign import write_plate
+from tests.tasks.plates import REGISTERED
 
 PIXELS = see(make_scene(1, 32))
 
@@ -88,7 +89,7 @@ def test_well_is_left_out_if_it_is_done_and_else_begun_anew(
     made = make_counterparts(urls, str(tmp_path / "out"))
     for number in map(int, done):
         mark_registered(Path(made[number]))
-    found = resume([made[int(number)] for number in named])
+    found = resume([made[int(number)] for number in named], REGISTERED)
     assert sorted(found.images) == [made[int(number)] for number in left]
     assert set(found.registered) == {made[int(n)] for n in named if n not in left}
     for number in map(int, left):
@@ -101,9 +102,9 @@ def test_image_whose_input_is_registered_is_as_without_output(tmp_path: Path) ->
     mark_registered(Path(urls[1]))
     plate = str(tmp_path / "in/plate.zarr")
     made = make_counterparts([plate, *urls], str(tmp_path / "out"))
-    found = resume(made[:1])
+    found = resume(made[:1], REGISTERED)
     assert (found.images, found.registered) == ([made[1]], [made[2]])
-    assert resume([made[2]]).images == [made[2]]
+    assert resume([made[2]], REGISTERED).images == [made[2]]
 
 
 def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 
 from fractal_tasks.errors import PublishError
 from fractal_tasks.storage.file_version import FileVersion
-from fractal_tasks.storage.local.locks import image_lock, well_lock
+from fractal_tasks.storage.local.locks import free_image_lock, image_lock, well_lock
 from fractal_tasks.storage.local.publish import (
     check_not_linked,
     check_replaceable,
+    find_interrupted,
     heal,
     replace_directory,
     replace_file,
@@ -134,6 +135,14 @@ class LocalFiles:
     def lock_image(self, image: ImageUrl) -> AbstractContextManager[None]:
         """Hold the lock of an image, waiting for it as long as it takes."""
         return image_lock(image.path)
+
+    def find_interrupted(self, folder: Location) -> list[str]:
+        """Find images beside which there are workspaces."""
+        return find_interrupted(folder.path)
+
+    def lock_free_image(self, image: ImageUrl) -> AbstractContextManager[bool]:
+        """Hold the lock if nobody else does."""
+        return free_image_lock(image.path)
 
     def heal_image(self, image: ImageUrl) -> None:
         """Finish or remove what interrupted runs left beside an image."""

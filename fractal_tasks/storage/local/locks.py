@@ -45,6 +45,27 @@ def image_lock(image: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def free_image_lock(image: Path) -> Iterator[bool]:
+    """Hold the lock of an image if nobody else does; otherwise give False.
+
+    Raises:
+        PublishError: No lock file can be created or locked beside the plate.
+    """
+    path = _lock_of(image)
+    lock = _make_lock(path)
+    try:
+        with _locking(path):
+            lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def _lock_of(image: Path) -> Path:
     """Give the lock file of an image, the same by whatever links it is reached."""
     real = image.resolve()
@@ -82,28 +103,37 @@ def well_lock(well: Path) -> Iterator[None]:
 
 @contextmanager
 def _hold(path: Path) -> Iterator[None]:
-    # Not `FileLock`, which stands for another lock where Python has no `fcntl`: one of
-    # which the mere existence of a file is the lock, so that a killed worker keeps it.
-    lock = UnixFileLock(
-        path, poll_interval=_POLL_S, fallback_to_soft=False, preserve_lock_file=True
-    )
-    _acquire(lock, path)
+    """Wait for a lock, and say so once."""
+    lock = _make_lock(path)
+    with _locking(path):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            logger.info("Waiting for %s, which another worker holds.", path)
+            lock.acquire()
     try:
         yield
     finally:
         lock.release()
 
 
-def _acquire(lock: UnixFileLock, path: Path) -> None:
-    """Wait for a lock, and say so once."""
+def _make_lock(path: Path) -> UnixFileLock:
+    # Not `FileLock`, which stands for another lock where Python has no `fcntl`: one of
+    # which the mere existence of a file is the lock, so that a killed worker keeps it.
+    return UnixFileLock(
+        path, poll_interval=_POLL_S, fallback_to_soft=False, preserve_lock_file=True
+    )
+
+
+@contextmanager
+def _locking(path: Path) -> Iterator[None]:
+    """Say what is needed where a lock file cannot be made or locked."""
     try:
         # filelock would create missing parents as well, so a plate that is mistyped.
         path.parent.mkdir(exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            logger.info("Waiting for %s, which another worker holds.", path)
-            lock.acquire()
+        yield
+    except Timeout:
+        raise
     except OSError as error:
         raise PublishError(
             f"The lock {path} could not be taken ({error}). Workers need to create "

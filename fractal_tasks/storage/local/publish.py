@@ -197,10 +197,8 @@ def heal(image: Path) -> None:
             the well cannot be listed.
     """
     image, _ = _resolve(image, image)
-    name = re.compile(rf"\.fractal-tasks-{re.escape(image.name)}-[0-9a-f]{{32}}")
-    for workspace in _list_folder(image.parent):
-        is_directory = workspace.is_dir() and not workspace.is_symlink()
-        if not is_directory or not name.fullmatch(workspace.name):
+    for name, workspace in _find_workspaces(image.parent):
+        if name != image.name:
             continue
         target = _read_target(workspace, image)
         if target is None:
@@ -213,6 +211,35 @@ def heal(image: Path) -> None:
             continue
         logger.info("Clearing %s: replacing %s was interrupted.", workspace, target)
         _settle(workspace, target)
+
+
+def find_interrupted(folder: Path) -> list[str]:
+    """Find the images of a folder beside which interrupted runs left something.
+
+    What a run that goes on is building is found, too: who holds the lock of the image
+    knows that there is none.
+
+    Args:
+        folder: A well, or another folder that images lie in.
+
+    Returns:
+        Names, each once; the images need not exist.
+
+    Raises:
+        PublishError: The folder cannot be listed.
+    """
+    return list(dict.fromkeys(name for name, _ in _find_workspaces(folder)))
+
+
+_WORKSPACE = re.compile(r"\.fractal-tasks-(.+)-[0-9a-f]{32}")
+
+
+def _find_workspaces(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Give the workspaces in a folder, and the names of the images that they are of."""
+    for path in _list_folder(folder):
+        found = _WORKSPACE.fullmatch(path.name)
+        if found and path.is_dir() and not path.is_symlink():
+            yield found[1], path
 
 
 def _list_folder(folder: Path) -> list[Path]:

@@ -1,0 +1,155 @@
+"""What an interrupted run has left to do of wells of which it has replaced images.
+
+They were judged as a whole, from pixels that are gone: the rest is registered by the
+same judgement, which every image holds, or not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from fractal_tasks.discovery import Discovery
+from fractal_tasks.errors import FractalTasksError
+from fractal_tasks.records.judgement import (
+    find_differences,
+    find_pending,
+    judged_otherwise,
+    not_judged,
+    read_applied_judgement,
+    read_table_record,
+)
+from fractal_tasks.records.provenance import Record
+from fractal_tasks.records.reference_plan import find_reference
+from fractal_tasks.steps.apply_order import check_content, check_place
+from fractal_tasks.storage.plate.images import list_labels
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
+from fractal_tasks.storage.plate.wells import well_of
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    StorageOptions,
+    parse_image_url,
+    parse_storage_options,
+)
+from fractal_tasks.workflow.planning import Entering, ImagePlan, Plan, Settings
+
+
+@dataclass
+class Begun:
+    """The images of wells that are registered in part."""
+
+    pending: list[str] = field(default_factory=list)
+    """Those of which the judgement is still to be applied."""
+
+    registered: list[str] = field(default_factory=list)
+    """Those that were named, and need nothing more."""
+
+    failures: dict[str, FractalTasksError] = field(default_factory=dict)
+    """Those that cannot be registered as ordered, and why."""
+
+    def without(self, found: Discovery) -> Discovery:
+        """Give what was found without these images, but with what is wrong of them."""
+        own = {*self.pending, *self.registered, *self.failures}
+        return Discovery(
+            [url for url in found.images if url not in own],
+            [*found.registered, *self.registered],
+            found.failures | self.failures,
+        )
+
+
+def find_begun(
+    zarr_urls: Sequence[str],
+    settings: Mapping[str, Any],
+    storage_options: StorageOptions,
+) -> Begun:
+    """Find the images of wells that are registered in part.
+
+    Args:
+        zarr_urls: The images that are to be registered.
+        settings: Arguments of the tasks, by name; what was decided with others cannot
+            be gone on with.
+        storage_options: How to reach the object store they may be in.
+    """
+    images = [parse_image_url(url, storage_options) for url in zarr_urls]
+    pending = find_pending(images, settings["registered_roi_table"])
+    wells = {well_of(image) for image in pending}
+    if "overwrite_input" in settings:  # all steps are to be done
+        wells |= _find_finished(images)
+    begun = Begun()
+    for image in images if wells else ():
+        if well_of(image) not in wells:
+            continue
+        if image in pending:
+            differences = _find_differences(image, pending[image], settings)
+            if differences:
+                error = judged_otherwise(image, differences)
+                begun.failures[image.zarr_url] = error
+            else:
+                begun.pending.append(image.zarr_url)
+        elif read_applied_judgement(image) is not None:
+            begun.registered.append(image.zarr_url)
+        else:
+            begun.failures[image.zarr_url] = not_judged(image)
+    return begun
+
+
+def plan_pending(
+    zarr_urls: Sequence[str],
+    settings: Settings,
+    *,
+    entering: Entering = lambda url: nullcontext(),
+) -> Plan:
+    """As `plan_registration`, of images of which only the last task is left to do."""
+    options = parse_storage_options(settings.values["storage_options"])
+    images: list[ImagePlan] = []
+    failures: dict[str, FractalTasksError] = {}
+    for url in (parse_image_url(zarr_url, options) for zarr_url in zarr_urls):
+        try:
+            images.append(_plan_pending_image(url, settings, entering))
+        except FractalTasksError as error:
+            failures[url.zarr_url] = error
+    return Plan(images, failures)
+
+
+def _plan_pending_image(
+    url: ImageUrl, settings: Settings, entering: Entering
+) -> ImagePlan:
+    order = settings.order_of(url)
+    check_place(order)
+    with entering(url):
+        image = open_image(url)
+        check_content(order, image)
+        table = order.registered_roi_table
+        rois = len(read_roi_table(image, table).rois)
+        reference = find_reference(image, table, order.reference_acquisition)
+    return ImagePlan(
+        url=url,
+        reference=reference,
+        rois=rois,
+        pairing=None,
+        is_unsure=False,
+        labels=list_labels(image) if order.register_labels else [],
+        writes=[],
+        replaces=[order.target.zarr_url],
+        replaces_input=order.replaces_input,
+    )
+
+
+def _find_finished(images: Sequence[ImageUrl]) -> set[str | None]:
+    """Find the wells of which all images that were named are replaced."""
+    replaced = {image for image in images if read_applied_judgement(image) is not None}
+    wells = {well_of(image) for image in replaced}
+    return wells - {well_of(image) for image in images if image not in replaced}
+
+
+def _find_differences(
+    image: ImageUrl, judgement: Record, settings: Mapping[str, Any]
+) -> list[str]:
+    """Say what is ordered in another way than the well was begun with."""
+    found = find_differences(judgement, settings)
+    if "method" not in settings:  # it is not measured
+        return found
+    measured = read_table_record(image, settings["input_roi_table"])
+    method = settings["method"].model_dump(mode="json")
+    return find_differences(measured, {**settings, "method": method}) + found

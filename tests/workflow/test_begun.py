@@ -1,0 +1,182 @@
+"""The same command ends a run that was interrupted, as if nothing had happened."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fractal_tasks.cli import main
+from fractal_tasks.records.applied import is_registered
+from fractal_tasks.storage.urls import parse_image_url
+from fractal_tasks.workflow.healing import heal_images
+from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture
+from tests.conftest import MakePlate
+from tests.tasks.plates import REGISTERED, data_of
+
+COMMAND = [*CHANNEL, *IN_PROCESS, "--quiet"]
+SUBSETS = ["0", "1", "2", "01", "02", "12", "012"]
+CASES = [*(("0.4", done) for done in SUBSETS), ("0.5", "0"), ("0.5", "12")]
+
+
+def register(*words: object) -> int:
+    return main(["register", *map(str, words), *COMMAND])
+
+
+def apply(urls: Sequence[object]) -> None:
+    table = ["--registered-roi-table", REGISTERED]
+    command = ["apply-registration-to-image", *map(str, urls), *table, *IN_PROCESS]
+    assert main([*command, "--quiet"]) == 0
+
+
+def judge(plate: Path, *consensus: str) -> None:
+    quiet = [*IN_PROCESS, "--quiet"]
+    assert main(["calculate-registration", str(plate), *CHANNEL, *quiet]) == 0
+    assert main(["find-registration-consensus", str(plate), *consensus, *quiet]) == 0
+
+
+@pytest.fixture
+def judged(make_plate: MakePlate) -> Path:
+    """A plate of two wells with three acquisitions each, judged and not registered."""
+    plate = make_plate(columns=2)
+    judge(plate)
+    return plate
+
+
+@pytest.fixture
+def undisturbed(judged: Path, tmp_path: Path) -> dict[str, bytes]:
+    """What one run makes of it."""
+    other = tmp_path / "undisturbed" / judged.name
+    shutil.copytree(judged, other)
+    assert register(other) == 0
+    return data_of(other)
+
+
+@pytest.mark.parametrize(("ngff_version", "done"), CASES)
+def test_run_is_ended_whatever_images_of_a_well_were_replaced(
+    make_plate: MakePlate, tmp_path: Path, ngff_version: str, done: str
+) -> None:
+    plate = make_plate(ngff_version=ngff_version)
+    judge(plate)
+    other = tmp_path / "undisturbed" / plate.name
+    shutil.copytree(plate, other)
+    assert register(other) == 0
+    apply([plate / "A/01" / path for path in done])
+    assert register(plate) == 0
+    assert data_of(plate) == data_of(other)
+    assert register(plate) == 0
+    assert data_of(plate) == data_of(other)
+
+
+@pytest.mark.parametrize("named", ["wells", "images"])
+def test_other_wells_and_ways_to_name_images_make_no_difference(
+    judged: Path, undisturbed: dict[str, bytes], named: str, capsys: Capture
+) -> None:
+    apply([judged / "A/01/0", judged / "A/02/1"])
+    paths = ["A/01", "A/02"]
+    if named == "images":
+        paths = [f"{well}/{path}" for well in paths for path in "012"]
+    command = ["register", *(str(judged / one) for one in paths), *CHANNEL]
+    for _ in range(2):
+        assert main([*command, *IN_PROCESS, "--json"]) == 0
+        rois = json.loads(capsys.readouterr().out)["rois"]
+        told = [(one["zarr_url"], one["status"]) for one in rois]
+        assert told == [
+            (f"{judged}/A/0{well}/{path}", "measured" if int(path) else "reference")
+            for well in "12"
+            for path in "012"
+            for _ in range(2)
+        ]
+        assert data_of(judged) == undisturbed
+
+
+def test_consensus_lets_the_judgement_of_images_that_are_replaced_stand(
+    judged: Path, undisturbed: dict[str, bytes]
+) -> None:
+    apply([judged / "A/01/2"])
+    before = data_of(judged)
+    assert main(["find-registration-consensus", str(judged), *IN_PROCESS]) == 0
+    assert data_of(judged) == before
+    apply([judged / "A/01", judged / "A/02"])
+    assert data_of(judged) == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "found"),
+    [
+        ("--min-confidence", "0.5", "min_confidence=0.5 (was 0.9)"),
+        ("--upper-rescale-quantile", "0.9", "upper_rescale_quantile=0.9 (was 0.99)"),
+    ],
+)
+def test_well_is_not_ended_in_another_way_than_it_was_begun(
+    judged: Path, capsys: Capture, flag: str, value: str, found: str
+) -> None:
+    apply([judged / "A/01/0"])
+    before = data_of(judged / "A/01")
+    assert register(judged, flag, value) == 1
+    shown = capsys.readouterr().err
+    assert f"{judged}/A/01/1: found {found}, but other images" in shown
+    assert data_of(judged / "A/01") == before
+    assert is_registered(parse_image_url(f"{judged}/A/02/1"))
+
+
+def test_image_that_was_not_judged_with_the_others_is_named(
+    judged: Path, capsys: Capture
+) -> None:
+    apply([judged / "A/01/0"])
+    shutil.rmtree(judged / "A/01/2/tables" / REGISTERED)
+    before = data_of(judged / "A/01/2")
+    assert register(judged) == 1
+    assert f"{judged}/A/01/2: others of its well are registered" in (
+        capsys.readouterr().err
+    )
+    assert data_of(judged / "A/01/2") == before
+    assert is_registered(parse_image_url(f"{judged}/A/01/1"))
+
+
+def leave_workspace(image: Path) -> Path:
+    """Leave what a kill after the switch does: the whole old image, hidden."""
+    workspace = image.parent / f".fractal-tasks-{image.name}-{'0' * 32}"
+    shutil.copytree(image, workspace / "new")
+    marker = {"target": image.name}
+    (workspace / "marker.json").write_text(json.dumps(marker))
+    return workspace
+
+
+def test_what_a_kill_left_of_a_finished_image_goes_with_the_next_run(
+    judged: Path, undisturbed: dict[str, bytes]
+) -> None:
+    assert register(judged) == 0
+    workspace = leave_workspace(judged / "A/01/1")
+    assert register(judged, "--dry-run") == 0
+    assert workspace.exists()
+    assert register(judged) == 0
+    assert data_of(judged) == undisturbed
+
+
+def test_image_between_two_renames_is_found(judged: Path) -> None:
+    before = data_of(judged)
+    image = judged / "A/01/1"
+    workspace = leave_workspace(image)
+    image.rename(workspace / "old")
+    for dry_run, state in ((True, "left"), (False, "healed")):
+        (found,) = heal_images([str(image)], dry_run=dry_run)
+        assert (found.zarr_url, found.state) == (str(image), state)
+        assert image.exists() == (not dry_run)
+    assert data_of(judged) == before
+
+
+def test_heal_says_what_it_found_and_changes_nothing_else(
+    judged: Path, capsys: Capture
+) -> None:
+    before = data_of(judged)
+    workspace = leave_workspace(judged / "A/02/0")
+    assert main(["heal", str(judged), "--dry-run"]) == 0
+    assert f"{judged}/A/02/0: an interrupted run left" in capsys.readouterr().out
+    assert workspace.exists()
+    assert main(["heal", str(judged)]) == 0
+    assert f"{judged}/A/02/0: what an interrupted" in capsys.readouterr().out
+    assert data_of(judged) == before
+    assert main(["heal", str(judged)]) == 0
+    assert capsys.readouterr().out == "Found nothing that was interrupted.\n"
