@@ -65,6 +65,7 @@ accuracy: $(VENV)/.installed-bench
 stress: $(VENV)/.installed-dev
 	$(BIN)/python -m stress.concurrency $(STRESS_OPTIONS)
 	$(BIN)/python -m stress.kills $(STRESS_OPTIONS)
+	$(BIN)/python -m stress.power_loss $(STRESS_OPTIONS)
 
 # First plates of all writers in all versions; then a server, which needs Python 3.13.
 # SERVER_PYTHON=PATH chooses the Python of the server, ARGS=--keep keeps its logs.

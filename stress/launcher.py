@@ -51,6 +51,9 @@ class Launch:
     after_first_write: bool = False
     """Whether the delay begins with the first write, or with the unit."""
 
+    die_at: int | None = None
+    """Number of the write at which it kills itself."""
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
@@ -99,6 +102,8 @@ def _run(order: Launch, writer: int) -> None:
     def tell(write: int) -> None:
         if write == 0:
             os.write(writer, b"w")
+        if write == order.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     code = 1
     try:

@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 _MARKER = "marker.json"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_CHANGED_BY_OTHERS = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -177,9 +178,8 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
         _create_workspace(workspace, image)
         _write_file(workspace / "file", content)
         (workspace / "file").replace(target)
-        _flush_directory(target.parent)
     finally:
-        _settle(workspace, image)
+        _settle(workspace, target)
 
 
 def heal(image: Path) -> None:
@@ -327,21 +327,8 @@ def _settle(workspace: Path, target: Path) -> None:
 
     What lies where says how far it came: the table at the head of this module.
     """
-    new, old = workspace / "new", workspace / "old"
-    if old.exists():
-        match new.exists(), target.exists():
-            case True, False:
-                _put_in_place(new, target, old)
-            case False, True:
-                pass  # switched; only the workspace is left
-            case _:
-                raise PublishError(
-                    f"{target}: a replacement was interrupted, then someone else "
-                    f"created or removed {target}. {workspace} holds what was set "
-                    "aside ('old') and what was to take its place ('new'). Move the "
-                    f"one to keep to {target}, remove {workspace}, then run the task "
-                    "again."
-                )
+    if _is_there(workspace / "old"):
+        _finish_switch(workspace, target)
     try:
         _remove_workspace(workspace, target)
     except OSError as error:
@@ -354,15 +341,45 @@ def _settle(workspace: Path, target: Path) -> None:
         )
 
 
-def _put_in_place(new: Path, target: Path, old: Path) -> None:
-    """Do the second of two renames."""
+def _is_there(path: Path) -> bool:
+    """Like `exists`, which from Python 3.14 on takes an error for a no.
+
+    Where there is no `old` all in the workspace is removed.
+    """
     try:
-        new.rename(target)
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
     except OSError as error:
         raise PublishError(
+            f"{path} cannot be looked at ({error}), and nothing is removed before. "
+            "Check the disk or the file server, then run the task again."
+        ) from error
+    return True
+
+
+def _finish_switch(workspace: Path, target: Path) -> None:
+    """Do the second of two renames, unless it was done."""
+    new = workspace / "new"
+    try:
+        if _is_there(new):
+            # Without a look at the target, which may be out of date on a file server:
+            # that refuses if there is anything but an empty folder.
+            new.rename(target)
+        else:
+            target.lstat()
+    except OSError as error:
+        if error.errno in _CHANGED_BY_OTHERS:
+            raise PublishError(
+                f"{target}: a replacement was interrupted, then someone else "
+                f"created or removed {target}. {workspace} holds what was set "
+                "aside ('old') and what was to take its place ('new'). Move the "
+                f"one to keep to {target}, remove {workspace}, then run the task "
+                "again."
+            ) from error
+        raise PublishError(
             f"{target} could not be put in place ({error}). Its old version is whole "
-            f"in {old}, the new one in {new}. Run the task again: it finishes this "
-            "first."
+            f"in {workspace / 'old'}. Run the task again: it finishes this first."
         ) from error
 
 
@@ -374,11 +391,15 @@ def _remove_workspace(workspace: Path, target: Path) -> None:
     _flush_directory(workspace)
     if target.parent.exists():
         _flush_directory(target.parent)
-    for entry in list(workspace.iterdir()):
+    rest = [entry for entry in workspace.iterdir() if entry.name != _MARKER]
+    for entry in rest:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
-        elif entry.name != _MARKER:
+        else:
             entry.unlink()
+    if rest:
+        # On disk, too, the marker must not go before the rest.
+        _flush_directory(workspace)
     (workspace / _MARKER).unlink(missing_ok=True)
     workspace.rmdir()
 

@@ -5,9 +5,10 @@ import errno
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,6 +101,34 @@ def test_a_kill_at_any_point_leaves_old_or_new_and_healing_clears_the_rest(
         "old" if before == "exists" else "missing",
         "new",
     }
+    assert result["clean"].keys() == {"True"}
+    assert result["rerun"] == {"new": result["states"]}
+
+
+@pytest.fixture
+def fuse_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a FUSE file system, which refuses the exchange by itself."""
+    if shutil.which("bindfs") is None:
+        pytest.skip("needs bindfs(1)")
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    (tmp_path / "behind").mkdir()
+    mount = ["bindfs", str(tmp_path / "behind"), str(mounted)]
+    tried = subprocess.run(mount, capture_output=True, text=True)
+    if tried.returncode != 0:
+        pytest.skip(f"needs the right to mount: {tried.stderr.strip()}")
+    yield mounted
+    subprocess.run(["umount", str(mounted)], check=True)
+
+
+@pytest.mark.parametrize("fault", ["kill", "fail once"])
+def test_on_a_fuse_file_system_two_renames_are_struck_at_any_point(
+    fuse_folder: Path, fault: str
+) -> None:
+    """Here nothing stands in for the file system's refusal."""
+    result = run_driver(fault, "exchange", "table", "exists", directory=fuse_folder)
+    assert result["struck"].keys() == {"old", "missing", "new"}
+    assert result["healed"].keys() == {"old", "new"}
     assert result["clean"].keys() == {"True"}
     assert result["rerun"] == {"new": result["states"]}
 
@@ -567,3 +596,45 @@ def test_an_exchange_that_fails_for_another_reason_is_an_error(
     with pytest.raises(PublishError, match="Permission denied"):
         replace(image, image)
     assert versions(image.parent) == OLD
+
+
+def test_a_stale_handle_is_an_error_and_no_version_is_lost(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error taken for 'there is no old' would have both removed."""
+    workspace = interrupt(image.with_name("2"), "2", "old", "new")
+    before = versions(image.parent)
+    lstat = os.lstat
+
+    def refuse(path: Path) -> os.stat_result:
+        if Path(path).parent == workspace:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return lstat(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", refuse)
+        with pytest.raises(
+            PublishError, match=r"Stale file handle.*run the task again"
+        ):
+            heal(image.with_name("2"))
+    assert versions(image.parent) == before
+    heal(image.with_name("2"))
+    assert versions(image.parent) == OLD | {"2/zarr.json": "set aside as new"}
+
+
+def test_an_image_that_another_node_moved_and_that_is_still_seen_is_healed(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of a file server may see names for seconds that are no more."""
+    moved = image.with_name("2")
+    interrupt(moved, "2", "old", "new")
+    stat = os.stat
+
+    def remember(path: Path, **options: Any) -> os.stat_result:
+        return stat(image if Path(path) == moved else path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", remember)
+        assert moved.exists()
+        heal(moved)
+    assert versions(image.parent) == OLD | {"2/zarr.json": "set aside as new"}
