@@ -72,15 +72,22 @@ def record(launches: Iterable[Launch], log: Path) -> None:
 def read_operations(log: Path, folder: Path) -> list[Operation]:
     """Give what happened in a folder, in the order in which it was done."""
     reader = _Reader(folder)
-    return [operation for call in _calls(log) for operation in reader.understand(*call)]
+    return [
+        operation
+        for call in _calls(log, folder)
+        for operation in reader.understand(*call)
+    ]
 
 
-def _calls(log: Path) -> Iterator[tuple[str, str, int]]:
-    """Give name, arguments and result of each call that succeeded."""
+def _calls(log: Path, folder: Path) -> Iterator[tuple[str, str, int]]:
+    """Give name, arguments and result of each call that succeeded in a folder."""
     begun: dict[str, str] = {}
+    named = "".join(rf"\x{byte:02x}" for byte in str(folder).encode())
     with log.open() as lines:
         for line in lines:
             pid, text = line.rstrip("\n").split(maxsplit=1)
+            if named not in text and pid not in begun and "sync()" not in text:
+                continue
             if text.endswith("<unfinished ...>"):
                 begun[pid] = text.removesuffix("<unfinished ...>")
                 continue
