@@ -101,7 +101,7 @@ def test_reference_that_is_registered_already_is_not_used_by_itself(
     found = work_of(f"{plate}/A/01/1", f"{plate}/A/02")
     assert found.images == [f"{plate}/A/02/{path}" for path in "012"]
     (error,) = found.failures.values()
-    assert "apply-registration-to-image" in str(error)
+    assert "the same 'register' command finishes it" in str(error)
 
 
 @pytest.mark.parametrize("damage", ["gone", "no metadata"])

@@ -1,7 +1,7 @@
 """The command line `fractal-tasks`.
 
 Exit codes: 0 all went well; 1 a task failed, or data are not as needed; 2 wrong usage,
-found before anything was run.
+found before anything was run; 130 and 143 it was stopped, by Ctrl-C or SIGTERM.
 """
 
 import sys
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from fractal_tasks import __version__
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
+from fractal_tasks.interrupts import Stopped, stopping_on_signals
 from fractal_tasks.workflow.catalogue import list_task_commands
 
 _HELP = """Register multiplexed OME-Zarr plates.
@@ -44,13 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     tokens = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        result = build_app()(tokens, exit_on_error=False, print_error=False)
+        with stopping_on_signals():
+            result = build_app()(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _fail(_describe(error), 2)
     except InvalidInputError as error:
         return _fail(str(error), 2)
     except FractalTasksError as error:
         return _fail(str(error), 1)
+    except Stopped as stop:
+        text = f"stopped by {stop.signal_name}. Run the same command again to go on."
+        return _fail(text, stop.code)
     return result if isinstance(result, int) else 0
 
 

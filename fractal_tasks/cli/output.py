@@ -12,8 +12,9 @@ from pydantic import Field
 from rich.console import Console
 from rich.prompt import Confirm
 
-from fractal_tasks.cli.progress import ConsoleLog, Steps, say, showing_steps
+from fractal_tasks.cli.progress import ConsoleLog, Step, Steps, say, showing_steps
 from fractal_tasks.errors import FractalTasksError
+from fractal_tasks.interrupts import Stopped
 from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
 from fractal_tasks.workflow.healing import Interrupted
 from fractal_tasks.workflow.run import RunTask
@@ -68,28 +69,34 @@ class Reporter:
             workers: Number of processes; None for the default.
             rois: Number of ROIs by the url of an image, if they are to be counted.
         """
-        with (
-            self.log(),
-            self.steps(rois) as steps,
-            worker_pool(workers, self._log_level) as executor,
-        ):
+        begun: list[Step] = []
+        try:
+            with (
+                self.log(),
+                self.steps(rois) as steps,
+                worker_pool(workers, self._log_level) as executor,
+            ):
 
-            def run(
-                task: Task, zarr_urls: Sequence[str], arguments: dict[str, Any]
-            ) -> TaskResult:
-                with steps.step(task.name) as step:
-                    result = run_task(
-                        task,
-                        zarr_urls,
-                        arguments,
-                        executor=executor,
-                        progress=step.show,
-                        finished=step.finish,
-                    )
-                self.report_failures(result)
-                return result
+                def run(
+                    task: Task, zarr_urls: Sequence[str], arguments: dict[str, Any]
+                ) -> TaskResult:
+                    with steps.step(task.name) as step:
+                        begun.append(step)
+                        result = run_task(
+                            task,
+                            zarr_urls,
+                            arguments,
+                            executor=executor,
+                            progress=step.show,
+                            finished=step.finish,
+                        )
+                    self.report_failures(result)
+                    return result
 
-            yield run
+                yield run
+        except Stopped:
+            self.say(f"Done so far: {'; '.join(map(str, begun)) or 'nothing'}.")
+            raise
 
     def steps(
         self, rois: Mapping[str, int] | None = None

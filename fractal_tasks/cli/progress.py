@@ -26,12 +26,14 @@ from fractal_tasks.runner import UnitResult
 class Step:
     """What is shown of one step."""
 
+    title: str
     bars: Progress
     bar: TaskID
     rois: Mapping[str, int]
     """Number of ROIs by the url of an image; empty if that is not known."""
 
     done: int = 0
+    total: int = 0
     failed: int = 0
     rois_done: int = 0
 
@@ -42,12 +44,17 @@ class Step:
 
     def show(self, done: int, total: int) -> None:
         """Draw how many of all units have ended; the bar tells what has succeeded."""
+        self.done, self.total = done, total
         parts = [f"{done}/{total}"]
         parts += [f"{self.rois_done} ROIs"] if self.rois else []
         parts += [f"{self.failed} failed"] if self.failed else []
         self.bars.update(
             self.bar, completed=done - self.failed, total=total, count=", ".join(parts)
         )
+
+    def __str__(self) -> str:
+        """Say how far it has come."""
+        return f"{self.title}, {self.done} of {self.total} units"
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Steps:
         """Show a bar for a step, the clock of which stops when the body ends."""
         bar = self.bars.add_task(title, total=None, count="")
         try:
-            yield Step(self.bars, bar, self.rois)
+            yield Step(title, self.bars, bar, self.rois)
         finally:
             self.bars.stop_task(bar)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.records.provenance import Record
-from fractal_tasks.storage.files import files_of, open_group
+from fractal_tasks.storage.files import open_group
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.roi_tables import RECORD_KEY
 from fractal_tasks.storage.urls import ImageUrl
@@ -46,12 +46,10 @@ def read_table_record(image: ImageUrl, table: str) -> Record | None:
         None if there is no such table, or no record of it that can be read.
     """
     folder = image.location / "tables" / table
-    if not files_of(image).exists(folder):
-        return None
     try:
         with reading(f"{folder.url}: found no table", "Restore or remove it."):
             stored = open_group(folder).attrs.get(RECORD_KEY)
-    except InvalidDataError:  # damaged tables are reported where they are used
+    except InvalidDataError:  # reported where it is needed
         return None
     if not isinstance(stored, dict):
         return None

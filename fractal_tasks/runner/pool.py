@@ -3,15 +3,19 @@
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from logging.handlers import QueueHandler
 from multiprocessing.context import SpawnContext
-from threading import Thread
-from typing import TYPE_CHECKING, TypeAlias
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fractal_tasks.interrupts import Stopped, is_stopping, stopping_on_signals
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from multiprocessing.queues import Queue
 
 # A unit may take a few gigabytes; more workers than this are for the user to ask.
@@ -26,40 +30,82 @@ _Records: TypeAlias = "Queue[logging.LogRecord | None]"
 @contextmanager
 def worker_pool(
     workers: int | None = None, log_level: int = logging.WARNING
-) -> Iterator[Executor]:
+) -> Iterator[Executor | None]:
     """Give what runs the units of tasks; units not begun are dropped at the end.
 
     A pool serves several tasks: a worker process needs seconds to import what the
-    tasks use.
+    tasks use. If the body raises, or this process is killed, the workers clean up what
+    they are at, and end.
 
     Args:
-        workers: Number of processes; left out, one per core, at most 8. With 1 the
-            units run in this process.
+        workers: Number of processes; left out, one per core, at most 8.
         log_level: Level of the package's log in worker processes.
+
+    Yields:
+        None with 1 worker: the units run in this thread, where signals end them.
     """
     workers = workers or default_workers()
     if workers == 1:
-        with _ending(ThreadPoolExecutor(max_workers=1)) as threads:
-            yield threads
+        yield None
         return
     context = multiprocessing.get_context("spawn")
-    with _log_of_workers(context) as records:
+    # Only this process has the end to write: once it is closed, by whom or whatever,
+    # every worker knows.
+    theirs, lifeline = context.Pipe(duplex=False)
+    with _log_of_workers(context) as records, theirs, lifeline:
         pool = ProcessPoolExecutor(
             max_workers=workers,
             mp_context=context,
-            initializer=_start_logging,
-            initargs=(log_level, records),
+            initializer=_start_worker,
+            initargs=(log_level, records, theirs),
         )
-        with _ending(pool) as processes:
-            yield processes
+        try:
+            yield pool
+        except BaseException:
+            lifeline.close()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_idle = Event()
+"""Set while this process runs no unit."""
+
+_idle.set()
 
 
 @contextmanager
-def _ending(executor: Executor) -> Iterator[Executor]:
+def running_unit() -> Iterator[None]:
+    """Note that a unit runs; refuse to begin one when the process is to end."""
+    if is_stopping():
+        raise Stopped(signal.SIGTERM)
+    _idle.clear()
     try:
-        yield executor
+        yield
     finally:
-        executor.shutdown(cancel_futures=True)
+        _idle.set()
+
+
+_FOR_LIFE = ExitStack()
+"""What a worker process holds until it ends."""
+
+
+def _start_worker(
+    log_level: int, records: "_Records", lifeline: "Connection[Any, Any]"
+) -> None:
+    _start_logging(log_level, records)
+    # Ctrl-C is sent to all processes of a terminal: who began them ends them.
+    _FOR_LIFE.enter_context(stopping_on_signals())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: "Connection[Any, Any]") -> None:
+    """Wait until the parent closes its end, or is gone; then end the unit, and all."""
+    lifeline.poll(None)
+    os.kill(os.getpid(), signal.SIGTERM)
+    _idle.wait()
+    os._exit(128 + signal.SIGTERM)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Run the units of a task and collect how they ended."""
 
 import traceback
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from fractal_tasks.runner.images import (
     as_entries,
     update_images,
 )
+from fractal_tasks.runner.pool import running_unit
 from fractal_tasks.runner.task import (
     Task,
     TaskFunction,
@@ -128,7 +129,7 @@ def run_task(
     images: Iterable[ImageEntry | str],
     arguments: dict[str, Any],
     *,
-    executor: Executor,
+    executor: Executor | None,
     progress: Progress = lambda done, total: None,
     finished: Finished = lambda unit: None,
 ) -> TaskResult:
@@ -138,7 +139,7 @@ def run_task(
         task: What to run.
         images: The image list: urls, or the images of an earlier task's result.
         arguments: Arguments by name; each function gets those it has.
-        executor: Runs the units, see `worker_pool`.
+        executor: Runs the units, see `worker_pool`; None: this thread does.
         progress: Called before the first and after every unit.
         finished: Called with each unit when it has ended, before `progress`.
 
@@ -156,17 +157,19 @@ def run_task(
     with collecting_warnings() as init_warnings:
         units = _list_units(task, zarr_urls, arguments)
     progress(0, len(units))
-    futures = [_submit(executor, task.function, unit) for unit in units]
-    of_future = dict(zip(futures, units, strict=True))
-    ended: dict[Future[_Answer], UnitResult] = {}
-    for done, future in enumerate(as_completed(futures), start=1):
-        ended[future] = _to_result(of_future[future], future, zarr_urls)
-        finished(ended[future])
-        progress(done, len(units))
+    answers: dict[int, Future[_Answer]] = {}
+    ended: dict[int, UnitResult] = {}
+    for index, future in _run_units(executor, task.function, units):
+        answers[index] = future
+        ended[index] = _to_result(units[index], future, zarr_urls)
+        finished(ended[index])
+        progress(len(ended), len(units))
     # In the order of the units, not of their end, so that the list is the same always.
-    results = [ended[future] for future in futures]
+    results = [ended[index] for index in range(len(units))]
     outputs = [
-        future.result().output for future in futures if ended[future].error is None
+        answers[index].result().output
+        for index, result in enumerate(results)
+        if result.error is None
     ]
     updated = update_images(entries, outputs, task.output_types)
     return TaskResult(task.name, results, updated, tuple(init_warnings))
@@ -209,6 +212,31 @@ def _dataset_folder(zarr_urls: Sequence[str]) -> str:
     return plates[0].rpartition("/")[0] if plates else ""
 
 
+def _run_units(
+    executor: Executor | None, function: TaskFunction, units: Sequence[_Unit]
+) -> Iterator[tuple[int, Future[_Answer]]]:
+    """Give the index of each unit, and its future, once it has ended."""
+    if executor is None:
+        for index, unit in enumerate(units):
+            yield index, _run_here(function, unit)
+        return
+    futures = {
+        _submit(executor, function, unit): index for index, unit in enumerate(units)
+    }
+    for future in as_completed(futures):
+        yield futures[future], future
+
+
+def _run_here(function: TaskFunction, unit: _Unit) -> Future[_Answer]:
+    """Run a unit as a worker does, of which any error is one of that unit."""
+    future: Future[_Answer] = Future()
+    try:
+        future.set_result(_run_unit(function, unit.arguments))
+    except Exception as error:  # noqa: BLE001 - as executors do; not what ends this process
+        future.set_exception(error)
+    return future
+
+
 def _submit(executor: Executor, function: TaskFunction, unit: _Unit) -> Future[_Answer]:
     try:
         return executor.submit(_run_unit, function, unit.arguments)
@@ -219,7 +247,7 @@ def _submit(executor: Executor, function: TaskFunction, unit: _Unit) -> Future[_
 
 
 def _run_unit(function: TaskFunction, arguments: dict[str, Any]) -> _Answer:
-    with collecting_warnings() as warnings:
+    with running_unit(), collecting_warnings() as warnings:
         output = UnitOutput.model_validate(function(**arguments) or {})
     return _Answer(output, tuple(warnings))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import validate_call
 
+from fractal_tasks.interrupts import stopping_on_signals
 from fractal_tasks.model.task_arguments import TASK_CONFIG, StorageOptionsText
 from fractal_tasks.steps.apply_order import ApplyOrder
 from fractal_tasks.steps.register_image import register_image
@@ -85,4 +86,5 @@ def apply_registration_to_image(
 if __name__ == "__main__":
     from fractal_task_tools.task_wrapper import run_fractal_task
 
-    run_fractal_task(task_function=apply_registration_to_image)
+    with stopping_on_signals():
+        run_fractal_task(task_function=apply_registration_to_image)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, validate_call
 
+from fractal_tasks.interrupts import stopping_on_signals
 from fractal_tasks.model import (
     DEFAULT_LEVEL_PATH,
     DEFAULT_ROI_TABLE,
@@ -112,4 +113,5 @@ def calculate_registration(
 if __name__ == "__main__":
     from fractal_task_tools.task_wrapper import run_fractal_task
 
-    run_fractal_task(task_function=calculate_registration)
+    with stopping_on_signals():
+        run_fractal_task(task_function=calculate_registration)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, validate_call
 
+from fractal_tasks.interrupts import stopping_on_signals
 from fractal_tasks.model import (
     DEFAULT_MIN_CONFIDENCE,
     OUTCOME_ATTRIBUTE,
@@ -73,8 +74,7 @@ def find_registration_consensus(
             Do not put secrets here: a server stores and shows arguments.
 
     Returns:
-        The image list update: every image of the well gets the attribute
-        `registration`, what became of it.
+        The image list update: attribute `registration`, what became of each image.
 
     Raises:
         InvalidInputError: An argument does not fit the images.
@@ -87,7 +87,6 @@ def find_registration_consensus(
     options = parse_storage_options(storage_options)
     reference = parse_image_url(init_args.reference_zarr_url or zarr_url, options)
     listed = [parse_image_url(url, options) for url in init_args.zarr_url_list]
-    is_kept = bool(listed) and reference not in listed
     check_one_well(listed)
     settings = ConsensusSettings(
         input_roi_table=input_roi_table,
@@ -102,7 +101,7 @@ def find_registration_consensus(
         list(dict.fromkeys([reference, *listed])),
         init_args.plate,
         settings,
-        is_reference_kept=is_kept,
+        is_reference_kept=bool(listed) and reference not in listed,
         unsure=[parse_image_url(url, options) for url in init_args.unsure_zarr_urls],
         rerun=rerun,
     )
@@ -117,4 +116,5 @@ def find_registration_consensus(
 if __name__ == "__main__":
     from fractal_task_tools.task_wrapper import run_fractal_task
 
-    run_fractal_task(task_function=find_registration_consensus)
+    with stopping_on_signals():
+        run_fractal_task(task_function=find_registration_consensus)

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import validate_call
 
+from fractal_tasks.interrupts import stopping_on_signals
 from fractal_tasks.model.task_arguments import (
     TASK_CONFIG,
     InitArgsRegistration,
@@ -82,4 +83,5 @@ def init_calculate_registration(
 if __name__ == "__main__":
     from fractal_task_tools.task_wrapper import run_fractal_task
 
-    run_fractal_task(task_function=init_calculate_registration)
+    with stopping_on_signals():
+        run_fractal_task(task_function=init_calculate_registration)

@@ -41,6 +41,7 @@ from pathlib import Path
 
 from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.interrupts import undisturbed
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ def replace_directory(
         yield build
         validate(build)
         _flush_file_system(build)
-        _switch(workspace, target)
+        with undisturbed():
+            _switch(workspace, target)
     except OSError as error:
         raise PublishError(
             f"{target}: the new version could not be written ({error}). What was there "
@@ -93,7 +95,8 @@ def replace_directory(
             "the task again."
         ) from error
     finally:
-        _settle(workspace, target)
+        with undisturbed():
+            _settle(workspace, target)
 
 
 def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
@@ -179,7 +182,8 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
         _write_file(workspace / "file", content)
         (workspace / "file").replace(target)
     finally:
-        _settle(workspace, target)
+        with undisturbed():
+            _settle(workspace, target)
 
 
 def heal(image: Path) -> None:
