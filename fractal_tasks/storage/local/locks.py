@@ -117,6 +117,20 @@ def _hold(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _check_not_linked(path: Path) -> None:
+    """Refuse a lock file, or a folder of them, that is a symbolic link.
+
+    It would be made, or opened for writing, where it leads to. A hard link does no
+    harm: nothing is ever written into a lock file.
+    """
+    for place in (path.parent, path):
+        if place.is_symlink():
+            raise PublishError(
+                f"The lock {path} could not be taken: {place} is a symbolic link to "
+                f"{place.resolve()}, which no task made. Remove the link."
+            )
+
+
 def _make_lock(path: Path) -> UnixFileLock:
     # Not `FileLock`, which stands for another lock where Python has no `fcntl`: one of
     # which the mere existence of a file is the lock, so that a killed worker keeps it.
@@ -129,6 +143,7 @@ def _make_lock(path: Path) -> UnixFileLock:
 def _locking(path: Path) -> Iterator[None]:
     """Say what is needed where a lock file cannot be made or locked."""
     try:
+        _check_not_linked(path)
         # filelock would create missing parents as well, so a plate that is mistyped.
         path.parent.mkdir(exist_ok=True)
         yield

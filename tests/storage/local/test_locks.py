@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -280,13 +281,70 @@ def test_a_missing_folder_of_the_plate_is_an_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_folder_that_leads_nowhere_is_an_error(image: Path) -> None:
+@pytest.mark.parametrize("is_there", [True, False], ids=["somewhere", "nowhere"])
+def test_a_lock_folder_that_is_a_link_is_an_error(image: Path, is_there: bool) -> None:
     plate = image.parents[2]
     folder = plate.with_name(f"{plate.name}.fractal-tasks-locks")
-    folder.symlink_to(plate.with_name("nowhere"))
-    with pytest.raises(PublishError, match="beside the plate"), image_lock(image):
+    elsewhere = plate.with_name("elsewhere")
+    if is_there:
+        elsewhere.mkdir()
+    folder.symlink_to(elsewhere)
+    with pytest.raises(PublishError, match="Remove the link"), image_lock(image):
         pass
-    assert not plate.with_name("nowhere").exists()
+    assert elsewhere.exists() == is_there
+    assert not is_there or not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("is_hard", [True, False], ids=["hard", "symbolic"])
+@pytest.mark.parametrize("kind", ["image", "well"])
+def test_a_lock_file_that_is_a_link_changes_nothing_where_it_leads(
+    image: Path, lock_file: Path, kind: str, is_hard: bool
+) -> None:
+    """Up to 4.2.0, filelock cut a hard link to no bytes, and with it all its names."""
+    well = image.parent
+    if kind == "well":
+        folder = lock_file.parent.with_name("plate.zarr.ngio-locks")
+        lock_file = folder / "B%2F03.lock"
+    other = image.parents[3] / "results.csv"
+    other.write_text("dear")
+    lock_file.parent.mkdir()
+    if is_hard:
+        lock_file.hardlink_to(other)
+    else:
+        lock_file.symlink_to(other)
+    lock = image_lock(image) if kind == "image" else well_lock(well)
+    if is_hard:
+        with lock:
+            pass
+    else:
+        with (
+            pytest.raises(PublishError, match=r"results\.csv, which no task made"),
+            lock,
+        ):
+            pass
+    assert other.read_text() == "dear"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to be others")
+def test_users_of_a_group_that_shares_a_folder_take_turns() -> None:
+    group, users = 54321, (54322, 54323)
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, users[0], group)
+        Path(name).chmod(0o2770)
+        image = Path(name) / "plate.zarr" / "B" / "03" / "1"
+        for user in users:
+            command = (
+                "import os; from pathlib import Path; "
+                "from fractal_tasks.storage.local.locks import image_lock\n"
+                f"os.setgroups([{group}]); os.setgid({user}); os.setuid({user})\n"
+                f"os.umask(0o002); image = Path({str(image)!r})\n"
+                "image.mkdir(parents=True, exist_ok=True)\n"
+                "with image_lock(image): pass"
+            )
+            subprocess.run([sys.executable, "-c", command], check=True)
+        (lock_file,) = Path(name).glob("*/*.lock")
+        assert lock_file.stat().st_uid == users[0]
+        assert lock_file.stat().st_gid == group
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
