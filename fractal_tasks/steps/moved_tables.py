@@ -64,8 +64,8 @@ def write_moved_tables(
             carried[new_name] = name
         elif table_type == "masking_roi_table":
             own = _remade_masking_table(source, name, build, labels)
-        elif not _is_described(load_roi_table(source, name), plan):
-            own = mover.move_table(load_roi_table(source, name), new_name)
+        elif not _is_described(table := load_roi_table(source, name), plan):
+            own = mover.move_table(table, new_name)
         if own is not None:
             tables[new_name] = replace(own, name=new_name)
     zarr_format = open_group(build).metadata.zarr_format
@@ -122,7 +122,7 @@ class _Mover:
         placement = self._placements[self._sources.find_most_common(box)]
         for axis, shift, step in zip(AXES, placement.shift_px, spacing_um, strict=True):
             part = roi.get(axis)
-            if part is not None and axis in self._image.level.axes:
+            if part is not None and axis in self._image.axes:
                 start = (part.start or 0.0) + shift * step
                 roi = roi.update_slice(name=axis, new_slice=(start, part.length))
         return roi

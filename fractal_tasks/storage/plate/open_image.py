@@ -72,6 +72,11 @@ class OpenImage:
         return self.container.get_image()
 
     @cached_property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the axes; ngio reads the metadata for each time it is asked."""
+        return tuple(self.level.axes)
+
+    @cached_property
     def spacing_um(self) -> Vector:
         """Size of a level-0 pixel (z, y, x)."""
         return spacing_of(self.level, self.unit_um)

@@ -40,6 +40,8 @@ def stored_unit_um(rois: Sequence["Roi"], image: OpenImage) -> Vector:
     Returns:
         How many micrometres one unit is (z, y, x).
     """
+    if image.unit_um == MICROMETRES:
+        return MICROMETRES
     if _lie_in(rois, image, MICROMETRES) and not _lie_in(rois, image, image.unit_um):
         return MICROMETRES
     return image.unit_um
@@ -103,12 +105,11 @@ def roi_extent_um(
     roi: "Roi", image: OpenImage
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Give start and length of a ROI in um (z, y, x); open ends reach to the border."""
-    axes = image.level.axes
     whole_um = np.multiply(image.shape, image.spacing_um)
     start_um, length_um = np.zeros(3), whole_um.copy()
     for index, axis in enumerate(AXES):
         part = roi.get(axis)
-        if part is None or axis not in axes:
+        if part is None or axis not in image.axes:
             continue
         start_um[index] = part.start or 0.0
         length_um[index] = (
