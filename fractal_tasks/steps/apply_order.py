@@ -96,8 +96,9 @@ def check_content(order: ApplyOrder, image: OpenImage) -> None:
 
     Raises:
         InvalidInputError: An argument does not fit the image.
-        InvalidDataError: Labels or tables are not as needed.
+        InvalidDataError: Files, labels or tables are not as needed.
     """
+    files_of(image.url).check_readable(image.url.location)
     labels = list_labels(image)
     if order.register_labels:
         open_labels(image, labels)

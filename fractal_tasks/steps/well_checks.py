@@ -6,7 +6,13 @@ from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.model import ConsensusSettings
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
-from fractal_tasks.storage.plate.images import check_fill_value, list_tables
+from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.plate.images import (
+    check_fill_value,
+    list_labels,
+    list_tables,
+    open_labels,
+)
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     RoiTableData,
@@ -39,15 +45,19 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
 
     Raises:
         InvalidInputError: A table of another kind has the name of the registered one.
-        InvalidDataError: An acquisition was compared with another reference, or a ROI
-            lies out of its image.
+        InvalidDataError: An acquisition was compared with another reference, a ROI
+            lies out of its image, or files, labels or tables are not as *apply* needs
+            them.
         PublishError: A folder is not writable, or on another file system.
     """
     for rows in well.acquisitions:
         _ = rows.boxes
     for rows in well.written:
         check_table_replaceable(rows.image.url, settings.registered_roi_table)
-        # Apply carries all of them over, and would meet a damaged one too late.
+        # Apply carries all over, and would meet what is damaged when others of the well
+        # are replaced already.
+        files_of(rows.image.url).check_readable(rows.image.url.location)
+        open_labels(rows.image, list_labels(rows.image))
         open_tables(rows.image, skip=settings.registered_roi_table)
         check_not_foreign(rows.image, rows.table, settings.registered_roi_table)
     for rows in well.others:

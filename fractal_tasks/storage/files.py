@@ -82,6 +82,31 @@ class Files(Protocol):
         """
         ...
 
+    def check_metadata(self, folder: Location) -> None:
+        """Refuse metadata that could not be read, before a library opens them.
+
+        It would wait for ever for a named pipe.
+
+        Args:
+            folder: A group; the arrays and groups directly in it count, too.
+
+        Raises:
+            InvalidDataError: One is no file, or closed to this user.
+        """
+        ...
+
+    def check_readable(self, folder: Location) -> None:
+        """Refuse a folder of which a part could not be read or copied.
+
+        No file is opened: of all that is in an image, it asks what can be asked
+        without reading it.
+
+        Raises:
+            InvalidDataError: Something below it is no file or folder, or closed to
+                this user.
+        """
+        ...
+
     def read_unfinished(self, image: ImageUrl) -> str | None:
         """Give from which image (path in the well) an unfinished one is being made.
 

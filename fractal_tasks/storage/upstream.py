@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import zarr
     from ngio import Label, OmeZarrContainer
     from ngio.tables import TablesContainer
     from ngio.tables.v1._roi_table import MaskingRoiTableV1Meta, RoiTableV1Meta
@@ -54,6 +55,15 @@ def open_container(
         ome.pop("omero", None)
     handler._attrs_cache = attributes
     return OmeZarrContainer(group_handler=handler)
+
+
+def zarr_group_of(tables: "TablesContainer", name: str) -> "zarr.Group":
+    """Give the group of a table, without opening it again.
+
+    Why: what ngio reads without a look at its chunks has to be looked at before.
+    Where: `_group` of `ZarrGroupHandler`, ngio 1.1.3, as `open_container`.
+    """
+    return group_handler_of(tables).get_handler(path=name, create_mode=False)._group
 
 
 def attributes_of(container: "OmeZarrContainer") -> dict[str, Any]:

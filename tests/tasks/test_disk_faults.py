@@ -107,7 +107,8 @@ def test_files_and_folders_that_are_closed_to_the_user_or_limited_in_size(
     lock = "PublishError: The lock .* could not be taken.*Permission denied.*beside the"
     closed = "PublishError: .* cannot be written: no permission to write in "
     unseen = "InvalidDataError: .*/{}: found no OME-Zarr image.*Permission denied"
-    table = "InvalidDataError: .*/1: table '{}' cannot be read.*Permission denied"
+    table = r"InvalidDataError: .*/1/tables/{}/table/\.zattrs: no permission to read"
+    unread = "InvalidDataError: .*{}: no permission to read it. Change its permissions"
     chunk = "InvalidDataError: .*{}, pixels .*Permission denied.*Check the disk and the"
     cases = {
         **{("parent", job): lock for job in JOBS},
@@ -129,8 +130,10 @@ def test_files_and_folders_that_are_closed_to_the_user_or_limited_in_size(
         ("table", "calculate"): table.format("FOV_ROI_table"),
         ("table", "consensus"): table.format("FOV_ROI_table"),
         ("registered table", "apply"): table.format("FOV_ROI_table_registered"),
-        ("chunk", "apply"): f"{chunk.format('/1/0/0/0/0/1')}",
-        ("label", "apply"): f"{chunk.format('/1/labels/nuclei/0/0/0/0')}",
+        ("chunk", "consensus"): unread.format("/1/0/0/0/0/1"),
+        ("chunk", "apply"): unread.format("/1/0/0/0/0/1"),
+        ("label", "consensus"): unread.format("/1/labels/nuclei/0/0/0/0"),
+        ("label", "apply"): unread.format("/1/labels/nuclei/0/0/0/0"),
         ("limited 600", "calculate"): "PublishError: .*File too large.*Check free",
         ("limited 600", "consensus"): "PublishError: .*File too large.*Check free",
         ("limited 2500", "apply keeping"): "PublishError: .*File too large.*Check free",

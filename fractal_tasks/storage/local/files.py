@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fractal_tasks.errors import PublishError
+from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.storage.file_version import FileVersion
 from fractal_tasks.storage.local.locks import free_image_lock, image_lock, well_lock
 from fractal_tasks.storage.local.publish import (
@@ -25,6 +26,9 @@ from fractal_tasks.storage.local.publish import (
     replace_file,
 )
 from fractal_tasks.storage.urls import ImageUrl, Location
+
+_ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
+_READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 class LocalFiles:
@@ -70,6 +74,36 @@ class LocalFiles:
             replace(version, stamp=_hash_file(folder.path / version.path))
             for version in found
         ]
+
+    def check_metadata(self, folder: Location) -> None:
+        """Look at the metadata files of a folder and of the folders in it."""
+        try:
+            inner = [entry.path for entry in os.scandir(folder.path) if entry.is_dir()]
+        except OSError:  # whoever opens it says what is wrong
+            return
+        for place in (folder.url, *inner):
+            for name in _ZARR_METADATA:
+                path = f"{place}/{name}"
+                if os.access(place, os.X_OK) and os.path.exists(path):
+                    _check_file(path, os.stat(path))
+
+    def check_readable(self, folder: Location) -> None:
+        """Look at all files below a folder, as `_walk` finds them."""
+        folders, entered = [folder.url], set()
+        while folders:
+            place = folders.pop()
+            if not os.access(place, os.R_OK | os.X_OK):
+                raise _closed(place)
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in entered:
+                continue  # a link that leads back
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.is_dir() and entry.name not in _ZARR_METADATA:
+                        folders.append(entry.path)
+                    elif os.path.exists(entry.path):  # not so a link to nowhere
+                        _check_file(entry.path, entry.stat())
 
     def read_unfinished(self, image: ImageUrl) -> str | None:
         """Give None: what is unfinished lies in a workspace, never in its place."""
@@ -187,6 +221,24 @@ class LocalFiles:
         return replace_directory(
             image.path / "tables" / name, image=image.path, validate=validate
         )
+
+
+def _check_file(path: str, status: os.stat_result) -> None:
+    """Refuse what is no file, or closed; one that all may read is not asked again."""
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidDataError(
+            f"{path}: found a named pipe, a device, or a folder in the place of "
+            "metadata; needed is a file. Remove it from the plate, or restore the file."
+        )
+    if status.st_mode & _READ_BY_ALL != _READ_BY_ALL and not os.access(path, os.R_OK):
+        raise _closed(path)
+
+
+def _closed(path: str) -> InvalidDataError:
+    return InvalidDataError(
+        f"{path}: no permission to read it. Change its permissions, or those of its "
+        "folder, or remove it from the plate."
+    )
 
 
 def _walk(path: Path, name: str) -> Iterator[FileVersion]:

@@ -2,8 +2,11 @@
 
 import lzma
 import os
+import stat
+import warnings
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,11 +15,15 @@ from fractal_tasks.storage.pixels.grid import (
     Box,
     Pixels,
     ZarrArray,
+    full_box,
     split_box,
     to_slices,
     write_unit,
 )
 from fractal_tasks.storage.upstream import BLOSC_HEADER_BYTES, declared_blosc_bytes
+
+if TYPE_CHECKING:
+    import zarr
 
 UNREADABLE = (
     EOFError,
@@ -56,7 +63,7 @@ def read_pixels(
         for part in selection
     )
     try:
-        _check_lengths(array, box)
+        check_chunks(array, box)
         return np.asarray(array[selection])
     except FractalTasksError:
         raise
@@ -70,36 +77,72 @@ def read_pixels(
         ) from error
 
 
-def _check_lengths(array: ZarrArray, box: Box) -> None:
-    """Refuse blosc chunks of which the end is missing (`declared_blosc_bytes`)."""
+def check_chunks(array: ZarrArray, box: Box | None = None) -> None:
+    """Refuse chunks that are no files, empty, or short (`declared_blosc_bytes`).
+
+    Args:
+        array: Of an image, a label or a table.
+        box: Where to look; left out, everywhere.
+
+    Raises:
+        ValueError: One is. It names the file.
+    """
     from numcodecs import Blosc
     from zarr.codecs import BloscCodec
     from zarr.storage import LocalStore
 
-    codec = array.compressors[-1] if array.compressors else None
-    if (
-        not isinstance(codec, Blosc | BloscCodec)
-        or array.shards is not None  # a cut shard lacks its index, which is at the end
-        or not isinstance(array.store, LocalStore)
-    ):
+    if not isinstance(array.store, LocalStore) or not array.size:
         return
-    for cell in split_box(box, array.chunks):
+    codec = array.compressors[-1] if array.compressors else None
+    # A cut shard lacks its index, which is at the end.
+    is_blosc = isinstance(codec, Blosc | BloscCodec) and array.shards is None
+    for cell in split_box(box or full_box(array.shape), write_unit(array)):
+        path = _path_of_chunk(array, cell)
         try:
-            with Path(_path_of_chunk(array, cell)).open("rb") as file:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                # zarr would wait for a pipe, and take a folder for a missing chunk.
+                raise ValueError(f"{path} is no file")
+            if not status.st_size:
+                # zarr stores none; it would take a shard for a missing one.
+                raise ValueError(f"{path} is empty")
+            if not is_blosc:
+                continue
+            with Path(path).open("rb") as file:
                 header = file.read(BLOSC_HEADER_BYTES)
                 found = file.seek(0, os.SEEK_END)
         except FileNotFoundError:  # it holds the fill value
             continue
         needed = declared_blosc_bytes(header)
         if found < max(needed, BLOSC_HEADER_BYTES):
-            raise ValueError(f"found {found} bytes of {needed}")
+            raise ValueError(f"{path}: found {found} bytes of {needed}")
+
+
+def check_arrays(group: "zarr.Group") -> None:
+    """Ask of all arrays below a group what `check_chunks` does.
+
+    Raises:
+        ValueError: A chunk is no file, or short. It names the file.
+    """
+    import zarr
+    from zarr.storage import LocalStore
+
+    if not isinstance(group.store, LocalStore):
+        return
+    with warnings.catch_warnings():
+        # Of tables of csv and parquet the rows are a file beside the metadata.
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+        members = group.members(max_depth=None)
+    for _, member in members:
+        if isinstance(member, zarr.Array):
+            check_chunks(member)
 
 
 def _find_unreadable(array: ZarrArray, box: Box) -> str:
     """Name the first chunk of `box` that cannot be read, with its pixels."""
     for cell in split_box(box, write_unit(array)):
         try:
-            _check_lengths(array, cell)
+            check_chunks(array, cell)
             _ = array[to_slices(cell)]
         except UNREADABLE:
             return f"{_path_of_chunk(array, cell)}, pixels {_to_lists(cell)},"

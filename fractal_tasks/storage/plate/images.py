@@ -14,6 +14,7 @@ from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.levels import (
     LABELS,
     check_inner_paths,
+    check_levels,
     check_pixels,
     spacing_of,
 )
@@ -92,9 +93,10 @@ def open_labels(image: OpenImage, names: Sequence[str]) -> None:
         ):
             paths = image.container.get_label(name).meta.paths
             check_inner_paths(image.url, f"label {name!r}, level", paths)
-            for path in paths:
-                label = image.container.get_label(name, path=path)
+            levels = [image.container.get_label(name, path=path) for path in paths]
+            for label in levels:
                 check_pixels(label, image.label_unit_um(label), where, LABELS)
+            check_levels(levels, where)
 
 
 def find_level(image: OpenImage, level_path: str) -> int:

@@ -1,5 +1,6 @@
 """The resolution levels of images and labels: size, spacing, and pixels we can use."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,25 @@ def check_pixels(
             f"x); needed are {MIN_PIXEL_UM} to {MAX_PIXEL_UM} um. Correct the scale in "
             "the metadata."
         )
+
+
+def check_levels(levels: Sequence["Image | Label"], where: str) -> None:
+    """Check that no level has more pixels than the one before it, along any axis.
+
+    Args:
+        levels: All of an image or label, finest first.
+        where: Names image or label in errors.
+
+    Raises:
+        InvalidDataError: One has: it is not made from the other.
+    """
+    for finer, coarser in itertools.pairwise(levels):
+        if any(np.greater(coarser.shape, finer.shape)):
+            raise InvalidDataError(
+                f"{where}: level {coarser.path!r} has {coarser.shape} pixels, level "
+                f"{finer.path!r} has {finer.shape}; needed are as many or fewer along "
+                "each axis. Make the pyramid again."
+            )
 
 
 def check_inner_paths(url: ImageUrl, what: str, paths: Sequence[str]) -> None:

@@ -4,11 +4,14 @@ import keyword
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.pixels.chunks import check_arrays
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import (
     group_handler_of,
     masking_roi_table_meta,
     roi_table_meta,
+    zarr_group_of,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +28,18 @@ def open_table(image: OpenImage, name: str) -> "GenericRoiTable":
     if read_stored_type(image, name) is None:
         return image.container.get_table_as(name, RoiTable)
     return image.container.get_generic_roi_table(name)
+
+
+def check_table(image: OpenImage, name: str) -> None:
+    """Refuse what libraries would wait for, or read as other numbers than were stored.
+
+    Raises:
+        InvalidDataError: A file is none, or closed.
+        ValueError: A chunk is short, or no file.
+    """
+    folder = image.url.location / "tables" / name
+    files_of(folder).check_readable(folder)
+    check_arrays(zarr_group_of(image.container.tables_container, name))
 
 
 def read_stored_type(image: OpenImage, name: str) -> str | None:

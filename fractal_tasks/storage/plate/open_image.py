@@ -16,6 +16,7 @@ from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.given_unit import read_given_unit
 from fractal_tasks.storage.plate.levels import (
     check_inner_paths,
+    check_levels,
     check_pixels,
     spacing_of,
     spatial_shape,
@@ -141,6 +142,7 @@ def open_image(url: ImageUrl, missing_unit: LengthUnit | None = None) -> OpenIma
     Raises:
         InvalidDataError: There is no OME-Zarr image at the url.
     """
+    files_of(url).check_metadata(url.location)
     store = files_of(url).open_store(url.location)
     with reading_ome(
         url.location,
@@ -152,8 +154,10 @@ def open_image(url: ImageUrl, missing_unit: LengthUnit | None = None) -> OpenIma
         check_inner_paths(url, "level", paths)
         # They are kept: whoever asks for one later does not read it again.
         image = OpenImage(url, container, missing_unit)
-        for path in paths:
-            check_pixels(container.get_image(path=path), image.unit_um, url.zarr_url)
+        levels = [container.get_image(path=path) for path in paths]
+        for level in levels:
+            check_pixels(level, image.unit_um, url.zarr_url)
+        check_levels(levels, url.zarr_url)
         if not image.multiscale.has_unit:
             _report_missing_unit(image)
     return image

@@ -22,6 +22,7 @@ from fractal_tasks.storage.library_errors import describe_cause, library_errors,
 from fractal_tasks.storage.plate.given_unit import note_given_unit
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
+    check_table,
     new_table,
     open_table,
     with_lost_columns,
@@ -126,6 +127,7 @@ def load_roi_table(image: OpenImage, name: str) -> RoiTableData:
         ),
         own_columns_known(),
     ):
+        check_table(image, name)
         table = open_table(image, name)
         frame = table.load_as_pandas_df()
         rois = table.rois()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.images import list_tables
-from fractal_tasks.storage.plate.ngio_tables import read_stored_type
+from fractal_tasks.storage.plate.ngio_tables import check_table, read_stored_type
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     load_roi_table,
@@ -59,6 +59,7 @@ def open_tables(image: OpenImage, *, skip: str) -> None:
             ),
             own_columns_known(),
         ):
+            check_table(image, name)
             image.container.get_table(name).set_table_data()
 
 

@@ -31,6 +31,7 @@ def read_listed(well: Location) -> dict[str, int | None]:
     """
     from ngio import open_ome_zarr_well
 
+    files_of(well).check_metadata(well)
     store = files_of(well).open_store(well)
     with reading_ome(
         well,

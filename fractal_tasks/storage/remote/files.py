@@ -66,6 +66,12 @@ class RemoteFiles:
         """Tell versions apart by ETag, or what the store has in its place."""
         return ObjectFolder(folder).list_versions(names)
 
+    def check_metadata(self, folder: Location) -> None:
+        """Find nothing wrong: an object is an object."""
+
+    def check_readable(self, folder: Location) -> None:
+        """Find nothing wrong: whether objects can be read is seen when they are."""
+
     def read_unfinished(self, image: ImageUrl) -> str | None:
         """Read the marker of an image that is not finished."""
         return read_marker(image)

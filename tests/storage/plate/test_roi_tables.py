@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -203,3 +204,36 @@ def test_other_remarks_of_the_same_loggers_are_heard(
             logger.info("something else")
         logger.info("... storing 'a' as categorical")
     assert caplog.messages == ["something else", "... storing 'a' as categorical"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_chunk_of_a_table_that_is_cut_anywhere_is_refused(
+    make_plate: MakePlate, version: str
+) -> None:
+    """The codec blosc read beyond the end, and gave other numbers without an error."""
+    image = make_plate(**TINY, ngff_version=version) / WELL / "1"
+    for array in ("X", "obs/FieldIndex"):
+        chunks = (image / "tables" / TABLE / array).rglob("*")
+        chunk = next(path for path in chunks if path.is_file() and "0" in path.name)
+        whole = chunk.read_bytes()
+        for length in range(0, len(whole), 8):
+            chunk.write_bytes(whole[:length])
+            with pytest.raises(InvalidDataError, match=f"1: table '{TABLE}' cannot"):
+                read_table(str(image))
+        chunk.write_bytes(whole)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+@pytest.mark.parametrize("path", ["X/0.0", "X/.zarray", "obs/.zattrs"])
+def test_a_file_of_a_table_that_is_none_is_refused(
+    url: ImageUrl, path: str, kind: str
+) -> None:
+    """A pipe was waited for without end, a folder taken for a chunk of zeros."""
+    place = url.path / "tables" / TABLE / path
+    place.unlink()
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    with pytest.raises(InvalidDataError, match=TABLE):
+        read_table(url.zarr_url)
