@@ -104,8 +104,8 @@ class _Location:
     likely: LikelyMotion
     """Further than the windows were cut out at; rotation and scaling."""
 
-    error_planes: float | None
-    """Standard error of the shift in z; None of single planes."""
+    depth: Depth | None
+    """What is known about z; None of single planes."""
 
 
 def measure(
@@ -199,8 +199,7 @@ def _locate(windows: WindowSet, weigh: Weigh) -> _Location:
     depth = Depth(0.0, 0.0) if peak.depth is None else peak.depth
     further_px = (peak.plane + depth.planes - planes, *likely.motion.shift_px)
     shift_px = np.add(windows.start_px, further_px)
-    error_planes = None if peak.depth is None else depth.error
-    return _Location(shift_px, windows, likely, error_planes)
+    return _Location(shift_px, windows, likely, peak.depth)
 
 
 def _judge(
@@ -208,7 +207,10 @@ def _judge(
 ) -> Fit:
     """Weigh what speaks for a shift, in the windows and at low resolution."""
     windows, likely = location.windows, location.likely
-    planes = location.error_planes
+    error_z_um = None
+    if location.depth is not None:
+        planes = location.depth.error_among(max(fixed.shape[0], moving.shape[0]))
+        error_z_um = planes * fixed.spacing_um[0]
     motion = likely.motion
     translation_um = location.shift_px * fixed.spacing_um
     coarse_shift = translation_um / search.spacing_um
@@ -218,7 +220,7 @@ def _judge(
     return Fit(
         translation_um=translation_um,
         error_um=error_px * max(fixed.spacing_um[1:]),
-        error_z_um=None if planes is None else planes * fixed.spacing_um[0],
+        error_z_um=error_z_um,
         similarity=search.shifts.similarity_at(coarse_shift),
         overlap=_overlap(fixed.shape, moving.shape, location.shift_px),
         evidence=Evidence(

@@ -30,8 +30,10 @@ at the next shift one of the planes that meet is another one, which matters the 
 fewer they are. The second is divided by their number. About what synthetic stacks of 2
 to 15 planes show."""
 
-_UNKNOWN = 0.5
-"""Standard error, in planes, where there are no such three: at the end of a stack."""
+_UNKNOWN = 1 / math.sqrt(12)
+"""Standard error where planes do not tell, over their number: of a uniform distribution
+over all shifts at which at least half of them meet. Planes do not tell at the end of a
+stack, or with a single window, which has nothing to differ from."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,11 @@ class Depth:
 
     planes: float
     error: float
-    """Standard error."""
+    """Standard error; infinite where planes do not tell."""
+
+    def error_among(self, planes: int) -> float:
+        """Give the standard error in a stack of so many planes."""
+        return min(self.error, _UNKNOWN * planes)
 
 
 @dataclass(frozen=True)
@@ -92,15 +98,20 @@ def find_peak(
     bounded = np.clip(similarity, -_MOST_SIMILAR, _MOST_SIMILAR)
     significance = np.arctanh(bounded) * np.sqrt(spectra.planes)
     best = int(significance.argmax())
-    # It favours many planes, so the top of the similarity may be the next one.
-    first = max(0, best - 1)
-    top = first + int(similarity[first : best + 2].argmax())
-    around = slice(max(0, top - 1), top + 2)
+    # It favours many planes, so the top of the similarity may be the next one; but not
+    # the last one: too few planes meet there to be compared, as they all look alike.
+    inside = [
+        index
+        for index in range(max(1, best - 1), min(best + 2, len(similarity) - 1))
+        if spectra.planes[index - 1 : index + 2].all()
+    ]
+    top = max({*inside, best}, key=lambda index: float(similarity[index]))
+    if top not in inside:
+        return Peak(best, Depth(0.0, math.inf), (y, x))
+    around = slice(top - 1, top + 2)
     shares = [
         _correlate_planes(one.at(around), y, x) / energy[around] for one in windows
     ]
-    if len(shares[0]) < 3 or not spectra.planes[around].all():
-        return Peak(best, Depth(float(top - best), _UNKNOWN), (y, x))
     depth = find_depth(np.array(shares), spectra.planes[top] / len(windows))
     return Peak(best, Depth(top - best + depth.planes, depth.error), (y, x))
 
@@ -117,25 +128,26 @@ def find_depth(shares: FloatArray, planes_that_meet: float) -> Depth:
 
     Args:
         shares: What each window adds to the similarity at three plane shifts, of which
-            the middle one is the highest; shape ``(n, 3)``.
+            the middle one is the highest; shape ``(n, 3)``. If one beside it is higher,
+            the answer is half way to that one, and nothing tells how exact.
         planes_that_meet: Their number at the middle one.
 
     Returns:
         In planes from the middle one. What windows differ in tells the standard error:
         a flat curve, as of few planes, makes the same difference a large one.
     """
-    planes = find_vertex(shares.sum(axis=0), 1)
+    total = shares.sum(axis=0)
+    planes = find_vertex(total, 1)
     slopes = (shares[:, 2] - shares[:, 0]) / 2
     bends = 2 * shares[:, 1] - shares[:, 0] - shares[:, 2]
-    # At the vertex the slopes add up to 0, but each window's own is off from it.
-    count = len(shares)
-    square = float(((slopes - planes * bends) ** 2).sum()) * count / max(1, count - 1)
     bend = float(bends.sum())
-    if count == 1 or bend <= 0:
-        return Depth(planes, _UNKNOWN)
+    count = len(shares)
+    if count == 1 or total.argmax() != 1 or bend <= 0:
+        return Depth(planes, math.inf)
+    # At the vertex the slopes add up to 0, but each window's own is off from it.
+    square = float(((slopes - planes * bends) ** 2).sum()) * count / (count - 1)
     few = _OTHER_PLANES / planes_that_meet
-    error = math.hypot(_INTERPOLATION, few, math.sqrt(square) / bend)
-    return Depth(planes, min(error, _UNKNOWN))
+    return Depth(planes, math.hypot(_INTERPOLATION, few, math.sqrt(square) / bend))
 
 
 def find_vertex(values: npt.NDArray[np.floating], top: int) -> float:
