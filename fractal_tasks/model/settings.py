@@ -39,7 +39,7 @@ Keep: TypeAlias = Literal["intersection", "reference"]
 """Crop to what all acquisitions see, or keep the whole ROI of the reference."""
 
 Rejected: TypeAlias = Literal["impute", "error", "exclude"]
-"""What happens to a ROI of which no estimate is believed."""
+"""What happens to a ROI of which no estimate is used and believed."""
 
 
 class _Settings(BaseModel):

@@ -101,9 +101,7 @@ def decide(
     chosen, errors_um, posteriors = (
         np.concatenate(parts) for parts in zip(*pieces, strict=True)
     )
-    is_known = plate is not None or bool(
-        (posteriors.max(axis=1) >= min_confidence - _ROUNDING).any()
-    )
+    is_known = plate is not None or is_enough(float(posteriors.max()), min_confidence)
     decisions = []
     for index, count in enumerate(counts):
         own = tuple(posteriors[index, :count].tolist())
@@ -118,6 +116,11 @@ def decide(
             )
         )
     return decisions
+
+
+def is_enough(posterior: float, min_confidence: float) -> bool:
+    """Whether a candidate of this probability is believed."""
+    return posterior >= min_confidence - _ROUNDING
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,7 @@ def _find_status(
     min_confidence: float,
     is_known: bool,
 ) -> Status:
-    if source == "candidate" and posterior >= min_confidence - _ROUNDING:
+    if source == "candidate" and is_enough(posterior, min_confidence):
         return "measured" if rank == 0 else "chosen"
     if source in ("well", "plate") and is_known:
         return "imputed"

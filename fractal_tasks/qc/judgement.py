@@ -34,7 +34,7 @@ class Judgement:
 
     @property
     def rejected(self) -> dict[RowKey, Verdict]:
-        """The verdicts on the ROIs of which no candidate is believed."""
+        """The verdicts on the ROIs of which no candidate is used and believed."""
         return {
             key: verdict
             for key, verdict in self.verdicts.items()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fractal_tasks.model import Measurement, WellMovement
-from fractal_tasks.qc.decision import Decision
+from fractal_tasks.qc.decision import Decision, is_enough
 from fractal_tasks.qc.vetoes import Objection
 from fractal_tasks.transforms import FloatArray
 
@@ -61,17 +61,29 @@ def _tell_candidate(
     measurement: Measurement, decision: Decision, context: Context
 ) -> str:
     own = measurement.candidates[decision.rank].confidence
-    known = "no confidence was recorded" if own is None else f"confidence {own:.2f}"
+    posterior, limit = decision.confidence, context.min_confidence
+    enough = is_enough(posterior, limit)
+    digits = 2 if enough else _digits_between(posterior, limit)
+    known = "no confidence was recorded"
+    if own is not None:
+        known = f"confidence {own:.{digits}f}"
     if decision.rank > 0:
         known = f"candidate {decision.rank + 1}, {known}"
-    posterior = decision.confidence
     others = context.believed - decision.status.startswith(("measured", "chosen"))
-    if own is None or round(own, 2) != round(posterior, 2):
-        known += f", {posterior:.2f} in view of "
+    if own is None or round(own, digits) != round(posterior, digits):
+        known += f", {posterior:.{digits}f} in view of "
         known += f"{others} believed ROIs of the well," if others else "everything,"
-    if posterior < context.min_confidence:
-        known += f" is below {context.min_confidence:.2f}"
+    if not enough:
+        known += f" is below {limit:.{digits}f}"
     return known.rstrip(",")
+
+
+def _digits_between(one: float, other: float) -> int:
+    """Give how many decimals, at least 2, show that two probabilities differ."""
+    digits = 2
+    while one != other and round(one, digits) == round(other, digits):
+        digits += 1
+    return digits
 
 
 def _tell_place(decision: Decision, context: Context) -> str:

@@ -95,10 +95,11 @@ def _refuse_rejected(well: WellRows, judged: Iterable[_Judged]) -> None:
     ]
     if found:
         raise InvalidDataError(
-            f"Well {well.well_url}: found {len(found)} estimates that are "
-            f"not believed; needed is none, with rejected='error'. {'; '.join(found)}. "
+            f"Well {well.well_url}: found {len(found)} ROIs of which no estimate is "
+            f"used and believed; needed is none, with rejected='error'. "
+            f"{'; '.join(found)}. "
             "Look at these ROIs, choose rejected='impute' or 'exclude', or lower "
-            "min_confidence."
+            "min_confidence if it is what they are below."
         )
 
 

@@ -64,9 +64,10 @@ def find_registration_consensus(
         min_confidence: An estimate is believed if it is, in view of everything, the
             right one with at least this probability (0 to 1). Raise it, e.g. to `0.97`,
             if every wrong shift must be marked; `0` trusts all.
-        rejected: What happens to a ROI of which no estimate is believed. `impute` puts
-            it where the expected error is smallest, as its well or plate say; `error`
-            stops; `exclude` leaves the ROI out of all acquisitions of the well.
+        rejected: What happens to a ROI of which no estimate is used and believed: none
+            is probable enough, or it is so inexact that its well or plate know better.
+            `impute` puts it where the expected error is smallest; `error` stops;
+            `exclude` leaves the ROI out of all acquisitions of the well.
         rerun: Whether to do again what was done from the same input in the same way
             already.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
@@ -79,8 +80,7 @@ def find_registration_consensus(
     Raises:
         InvalidInputError: An argument does not fit the images.
         InvalidDataError: No ROIs belong together, there is no common region, or
-            estimates are not believed, with `rejected="error"`, or in no ROI, with
-            `"exclude"`.
+            `rejected` does not allow what was found.
         MissingStepError: "Calculate Registration (image-based)" has not run.
         PublishError: A table could not be replaced; the old one is untouched.
     """

@@ -294,6 +294,20 @@ def test_certain_estimate_can_still_be_rejected() -> None:
     assert list(judge(well).rejected) == [fov(1)]
 
 
+def test_probable_estimate_that_is_too_inexact_is_rejected_for_its_well() -> None:
+    places_um = grid(3, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    # One standard error off, and that is ten times how exact the well is known.
+    off_um = np.add(SHIFT_UM, (0.0, 2.0, 0.0))
+    well[fov(5)] = with_best(measured(off_um, places_um[4]), error_um=2.0)
+    judgement = judge(well, min_confidence=0.9)
+    verdict = judgement.verdicts[fov(5)]
+    assert verdict.status == "imputed"
+    assert verdict.confidence is not None
+    assert verdict.confidence >= 0.9
+    assert list(judgement.rejected) == [fov(5)]
+
+
 def test_well_without_any_confidence_at_all_is_rejected() -> None:
     places_um = grid(2, 3)
     well = measured_well(places_um, moved_plate(places_um))

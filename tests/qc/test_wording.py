@@ -32,6 +32,12 @@ ALONE = RowKey("FOV_1")
             "expected error 1.42 um",
         ),
         (
+            0.8996,
+            # As above, of 0.1004.
+            "confidence 0.8996 is below 0.9000; kept, since nothing better is known, "
+            "expected error 0.74 um",
+        ),
+        (
             0.0,
             "confidence 0.00 is below 0.90; left where it is, since nothing is known, "
             "expected error 2.30 um",

@@ -74,9 +74,7 @@ def test_rejected_roi_gets_the_movement_of_the_others(
 
 
 def test_rejected_roi_stops_the_task_if_that_is_asked_for(plate: Path) -> None:
-    with pytest.raises(
-        InvalidDataError, match=r"1 estimates.*ROI 'FOV_2', acquisition"
-    ):
+    with pytest.raises(InvalidDataError, match=r"1 ROIs.*ROI 'FOV_2', acquisition"):
         find(plate, UNSURE, rejected="error")
     find(plate, BOTH, rejected="error")
 
