@@ -59,7 +59,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "level too large": (lambda one: grow(one / "1"), "level '1' has .* pixels, level"),
     "pipe": (lambda one: make_pipe(one / "notes.txt"), r"notes\.txt: found a named"),
     "pipe as metadata": (lambda one: make_pipe(one / "1/.zarray"), "found a named"),
-    "pipe in a label": (lambda one: make_pipe(one / LABEL / "0/0/0/0"), "found a nam"),
+    "pipe in a label": (
+        lambda one: make_pipe(one / LABEL / "0/0/0/0"),
+        "found a named",
+    ),
     "pipe in a table": (
         lambda one: make_pipe(one / "tables/FOV_ROI_table/notes.txt"),
         "found a named",

@@ -339,6 +339,7 @@ def test_users_of_a_group_that_shares_a_folder_take_turns() -> None:
                 f"os.setgroups([{group}]); os.setgid({user}); os.setuid({user})\n"
                 f"os.umask(0o002); image = Path({str(image)!r})\n"
                 "image.mkdir(parents=True, exist_ok=True)\n"
+                "(image.parents[2] / '.zattrs').touch()\n"
                 "with image_lock(image): pass"
             )
             subprocess.run([sys.executable, "-c", command], check=True)
