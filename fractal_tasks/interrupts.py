@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +19,9 @@ MAX_CLEANUP_S = 5.0
 """From the signal to the end. SLURM kills 30 s after it, other schedulers sooner."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_WAKE_S = 0.1
+"""Between signals to a main thread that waits without hearing them."""
 
 
 class Stopped(SystemExit):
@@ -35,12 +39,15 @@ class _State:
     """What has been received; signals are of the process, and so is this."""
 
     received: int | None = None
+    second_ends = True
     deferred = 0
     """How many bodies of `undisturbed` the main thread is in."""
 
 
 @contextmanager
-def stopping_on_signals(max_cleanup_s: float = MAX_CLEANUP_S) -> Iterator[None]:
+def stopping_on_signals(
+    max_cleanup_s: float = MAX_CLEANUP_S, *, second_ends: bool = True
+) -> Iterator[None]:
     """Raise `Stopped` in the body on the first SIGTERM or SIGINT.
 
     Only in the main thread, where Python has its handlers; elsewhere nothing is done.
@@ -48,12 +55,20 @@ def stopping_on_signals(max_cleanup_s: float = MAX_CLEANUP_S) -> Iterator[None]:
     Args:
         max_cleanup_s: After so long the process ends wherever it is. What is left then
             is what a kill leaves, and is healed by the next run.
+        second_ends: Whether a second signal ends the process at once, or is ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _State.received = None
-    before = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    _State.second_ends = second_ends
+    # What a shell runs in its background is not to hear Ctrl-C.
+    heard = [one for one in _SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in heard}
+    # polars, which ngio imports, puts a handler for SIGINT before Python's, after which
+    # the system goes on with a wait of the main thread. SIGURG, which is free to be
+    # used and else ignored, ends the wait.
+    before[signal.SIGURG] = signal.signal(signal.SIGURG, lambda number, frame: None)
     # Python writes the number of a signal here as it arrives, in whatever call of a
     # library the main thread is.
     watched, told = socket.socketpair()
@@ -97,7 +112,9 @@ def is_stopping() -> bool:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     if _State.received is not None:
-        os._exit(128 + number)
+        if _State.second_ends:
+            os._exit(128 + number)
+        return
     _State.received = number
     if not _State.deferred:
         raise Stopped(number)
@@ -107,7 +124,14 @@ def _limit(
     watched: socket.socket, ended: threading.Event, max_cleanup_s: float
 ) -> None:
     """End the process some time after a signal; return if the other end is closed."""
+    main = threading.main_thread().ident or 0
     with watched:
         while number := watched.recv(1):
-            if number[0] in _SIGNALS and not ended.wait(max_cleanup_s):
-                os._exit(128 + number[0])
+            if number[0] not in _SIGNALS:
+                continue
+            limit = time.monotonic() + max_cleanup_s
+            while not ended.wait(_WAKE_S):
+                if time.monotonic() > limit:
+                    os._exit(128 + number[0])
+                if _State.received is None:
+                    signal.pthread_kill(main, signal.SIGURG)

@@ -1,9 +1,10 @@
 """Processes that are told to end clean up, and are gone in time."""
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def driver(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
         for _ in range(workers):
             assert read(process) == "building"
@@ -61,13 +63,18 @@ def are_untouched(images: list[Path]) -> bool:
     )
 
 
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["process", "group"])
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(("number", "code"), GENTLE)
 def test_signal_ends_all_processes_and_leaves_nothing(
-    images: list[Path], workers: int, number: signal.Signals, code: int
+    images: list[Path],
+    workers: int,
+    number: signal.Signals,
+    code: int,
+    send: Callable[[int, int], None],
 ) -> None:
     with driver(images, workers) as process:
-        process.send_signal(number)
+        send(process.pid, number)
         assert process.wait(LIMIT_S) == code
     assert are_untouched(images)
     for image in images:
@@ -98,6 +105,45 @@ def test_clean_up_ends_by_a_second_signal_or_after_its_time(
     assert not are_untouched(images)
     heal(images[0])
     assert are_untouched(images)
+
+
+WAIT = """
+import os, signal
+from threading import Event, Timer
+from fractal_tasks.interrupts import stopping_on_signals
+
+with stopping_on_signals(%s):
+    # As polars does, in C.
+    signal.siginterrupt(signal.SIGINT, False)
+    Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    try:
+        Event().wait()
+    finally:
+        print("cleaned up")
+"""
+
+
+def test_signal_ends_a_wait_that_the_system_goes_on_with() -> None:
+    command = [sys.executable, "-c", WAIT % LIMIT_S]
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=LIMIT_S)
+    assert (ended.returncode, ended.stdout) == (130, b"cleaned up\n")
+
+
+def test_second_signal_is_ignored_where_several_send_it() -> None:
+    with stopping_on_signals(second_ends=False):
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_signal_that_a_shell_has_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopping_on_signals():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_first_signal_waits_for_what_is_not_to_be_disturbed() -> None:

@@ -94,8 +94,10 @@ def _start_worker(
     log_level: int, records: "_Records", lifeline: "Connection[Any, Any]"
 ) -> None:
     _start_logging(log_level, records)
+    # Schedulers tell all processes of a job, and a pool all of its workers when the
+    # first has ended: none of this is the second signal of somebody out of patience.
+    _FOR_LIFE.enter_context(stopping_on_signals(second_ends=False))
     # Ctrl-C is sent to all processes of a terminal: who began them ends them.
-    _FOR_LIFE.enter_context(stopping_on_signals())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with, args=(lifeline,), daemon=True).start()
 

@@ -180,8 +180,9 @@ def _for_each(
             action(box)
 
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(work) for _ in range(workers)]
+        futures = []
         try:
+            futures.extend(pool.submit(work) for _ in range(workers))
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             with lock:
