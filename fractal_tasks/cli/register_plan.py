@@ -11,6 +11,7 @@ from fractal_tasks.cli.dry_run import (
     plan_to_json,
 )
 from fractal_tasks.cli.output import Reporter
+from fractal_tasks.workflow.output import move_plan
 from fractal_tasks.workflow.planning import Plan
 from fractal_tasks.workflow.run import CHECKS, Workflow
 
@@ -51,13 +52,19 @@ def confirm(reporter: Reporter, plan: Plan) -> bool:
     return reporter.ask("Replace them?")
 
 
-def show_dry_run(reporter: Reporter, workflow: Workflow) -> int:
-    """Say what would be done, and give the exit code."""
+def show_dry_run(reporter: Reporter, workflow: Workflow, output: str | None) -> int:
+    """Say what would be done, in the output folder if there is one; give the exit code.
+
+    The plan is that of the input: nothing is made in the folder to look at.
+    """
     with reporter.log():
-        plan = workflow.make_plan()
+        plan = workflow.make_plan(writes_here=output is None)
+    if output is not None:
+        plan = move_plan(plan, output)
     plan.require_arguments()
     reporter.show_errors(plan.failures)
-    texts = (describe_plan(plan.images), additions(plan, workflow.settings))
+    added = additions(plan, workflow.settings) if output is None else ""
+    texts = (describe_plan(plan.images), added)
     text = "\n".join(text for text in texts if text)
     reporter.show(text, plan_to_json(plan.images))
     return int(bool(plan.failures) or workflow.has_failed)

@@ -10,7 +10,6 @@ from cyclopts import Group, Parameter
 from fractal_tasks.cli.flags import collect_arguments, make_flags
 from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summarise
 from fractal_tasks.cli.register_plan import additions, check, confirm, show_dry_run
-from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.runner import Task, TaskFunction
 from fractal_tasks.workflow.catalogue import list_task_commands
 from fractal_tasks.workflow.results import is_lost
@@ -114,16 +113,12 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
 
         if csv is not None:
             check_csv(csv)
-        if dry_run and output is not None:
-            raise InvalidInputError(
-                "--dry-run: found --output, which makes folders to work on. Leave it "
-                "out: the same images are registered."
-            )
         workflow = Workflow.of(tasks, collect_arguments(functions, values))
         reporter = Reporter(options)
-        _find_images(reporter, workflow, urls, output, heal=not dry_run)
+        made = None if dry_run else output
+        _find_images(reporter, workflow, urls, made, heal=not dry_run)
         if dry_run:
-            return show_dry_run(reporter, workflow)
+            return show_dry_run(reporter, workflow, output)
         check(reporter, workflow)
         if not yes and not confirm(reporter, workflow.plan):
             reporter.show("Nothing was changed.", {"declined": True})

@@ -168,6 +168,7 @@ def plan_registration(
     *,
     entering: Entering = lambda url: nullcontext(),
     planned: Callable[[int, int], None] = lambda done, total: None,
+    writes_here: bool = True,
 ) -> Plan:
     """Find out what registering images would do, and which could not be registered.
 
@@ -177,6 +178,8 @@ def plan_registration(
         entering: Gives what is held while an image is looked at. By default nothing,
             and nothing is changed.
         planned: Called with the number of images that were looked at, and of all.
+        writes_here: Whether what is written is to lie where the images are; else it is
+            not asked whether it can be written there.
     """
     values = settings.values
     found = group_images(
@@ -185,7 +188,13 @@ def plan_registration(
         parse_storage_options(values["storage_options"]),
         values["reference"],
     )
-    plan = plan_groups(found.groups, settings, entering=entering, planned=planned)
+    plan = plan_groups(
+        found.groups,
+        settings,
+        entering=entering,
+        planned=planned,
+        writes_here=writes_here,
+    )
     failures = found.failures | plan.failures
     return Plan(plan.images, failures)
 
@@ -196,6 +205,7 @@ def plan_groups(
     *,
     entering: Entering = lambda url: nullcontext(),
     planned: Callable[[int, int], None] = lambda done, total: None,
+    writes_here: bool = True,
 ) -> Plan:
     """As `plan_registration`, of images of which the references are known."""
     images: list[ImagePlan] = []
@@ -204,6 +214,8 @@ def plan_groups(
     for done, (url, group) in enumerate(work):
         planned(done, len(work))
         try:
+            if writes_here:
+                _check_writable(url, group, settings)
             images.append(_plan_image(url, group, settings, entering))
         except FractalTasksError as error:
             failures[url.zarr_url] = error
@@ -212,13 +224,22 @@ def plan_groups(
     return Plan([one for one in images if well_of(one.url) not in bad], failures)
 
 
+def _check_writable(
+    url: ImageUrl, group: RegistrationGroup, settings: Settings
+) -> None:
+    """Find out whether the tasks could write image and tables."""
+    files_of(url).check_writable(url)
+    check_place(settings.order_of(url))
+    if url != group.reference:
+        check_table_replaceable(url, settings.calculate.input_roi_table)
+    check_table_replaceable(url, settings.consensus.registered_roi_table)
+
+
 def _plan_image(
     url: ImageUrl, group: RegistrationGroup, settings: Settings, entering: Entering
 ) -> ImagePlan:
     files = files_of(url)
-    files.check_writable(url)
     order = settings.order_of(url)
-    check_place(order)
     with entering(url):
         if url == group.reference:
             image, table, pairing = *_open_reference(url, settings), None
@@ -264,7 +285,6 @@ def _open_acquisition(
     own = settings.values["acquisition_wavelength_ids"]
     channels = choose_channels(reference, url, own, wanted.wavelength_id)
     fixed, moving = open_sides(reference, url, wanted, channels)
-    check_table_replaceable(url, wanted.input_roi_table)
     open_pairs(fixed, moving, settings.method, wanted)
     pairing = pair_rois(fixed.image, fixed.table, moving.image, moving.table)
     return moving.image, moving.table, pairing
@@ -273,8 +293,7 @@ def _open_acquisition(
 def _check_tables(
     image: OpenImage, table: RoiTableData, settings: ConsensusSettings
 ) -> None:
-    """Find out whether *consensus* could write its table."""
-    check_table_replaceable(image.url, settings.registered_roi_table)
+    """Find out whether *consensus* could make its table."""
     check_not_foreign(image, table, settings.registered_roi_table)
     if settings.keep == "reference":
         check_fill_value(image, settings.fill_value)

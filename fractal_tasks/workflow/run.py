@@ -215,6 +215,7 @@ class Workflow:
         *,
         entering: Entering = lambda url: nullcontext(),
         planned: Callable[[int, int], None] = lambda done, total: None,
+        writes_here: bool = True,
     ) -> Plan:
         """Find out what registering the images would do; arguments as of `planning`.
 
@@ -228,6 +229,7 @@ class Workflow:
             settings,
             entering=entering,
             planned=planned,
+            writes_here=writes_here,
         )
         return Plan([*plan.images, *rest.images], plan.failures | rest.failures)
 

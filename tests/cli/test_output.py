@@ -1,5 +1,6 @@
 """Input that stays as it is: all that is written lies in a folder of its own."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -157,9 +158,15 @@ def test_run_that_was_killed_goes_on_with_the_same_command(
     assert tree_hash(disk) == before
 
 
-def test_dry_run_takes_no_output(
-    pair: list[str], tmp_path: Path, capsys: Capture
+def test_dry_run_names_what_would_be_written_in_the_output_folder(
+    pair: list[str], disk: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    assert register(pair, "--dry-run", "--output", str(tmp_path / "out")) == 2
-    assert "Leave it out" in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "out").exists()
+    before = tree_hash(disk)
+    out = tmp_path / "out"
+    assert register(pair, "--dry-run", "--json", "--output", str(out)) == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert image["zarr_url"] == str(disk / "moved.zarr")
+    assert image["replaces"] == [str(out / "moved.zarr")]
+    assert all(url.startswith(f"{out}/moved.zarr/tables/") for url in image["writes"])
+    assert not out.exists()
+    assert tree_hash(disk) == before
