@@ -180,7 +180,7 @@ def _add_images(found: Discovery, folder: Location) -> None:
     if "well" in metadata:
         wells = [folder]
     elif "plate" in metadata:
-        wells = [folder / path for path in _well_paths(folder, metadata["plate"])]
+        wells = [folder / path for path in well_paths(folder, metadata["plate"])]
     else:
         raise InvalidInputError(
             f"{folder.url}: found a Zarr group that is no plate, well or image of "
@@ -209,7 +209,12 @@ def _add_images(found: Discovery, folder: Location) -> None:
     found.failures |= failures
 
 
-def _well_paths(folder: Location, plate: Any) -> list[str]:  # noqa: ANN401 - whatever JSON
+def well_paths(folder: Location, plate: Any) -> list[str]:  # noqa: ANN401 - whatever JSON
+    """Give the paths in a plate of the wells that its metadata list.
+
+    Raises:
+        InvalidDataError: They are no such list.
+    """
     with reading(
         f"{folder.url}: found no list of wells", "Correct the plate's metadata."
     ):

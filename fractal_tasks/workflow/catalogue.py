@@ -1,5 +1,6 @@
 """The tasks as commands, without importing their modules."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -97,3 +98,11 @@ def read_defaults(functions: Sequence[TaskFunction]) -> dict[str, Any]:
         for name, parameter in user_parameters(function).items()
         if parameter.default is not parameter.empty
     }
+
+
+def groups_images(task: Task) -> bool:
+    """Whether a task pairs images with those of the reference acquisition."""
+    needed = {"zarr_urls", "reference_acquisition"}
+    return any(
+        needed <= set(inspect.signature(one).parameters) for one in task.functions
+    )

@@ -9,7 +9,6 @@
 Each step can be left out, or its outcome shown before the next.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -37,14 +36,13 @@ from fractal_tasks.storage.plate.wells import well_of
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import (
     StorageOptions,
-    is_remote_url,
     parse_image_url,
     parse_storage_options,
 )
 from fractal_tasks.workflow.begun import find_begun, plan_pending
-from fractal_tasks.workflow.catalogue import read_defaults
+from fractal_tasks.workflow.catalogue import groups_images, read_defaults
 from fractal_tasks.workflow.healing import Interrupted, heal_images
-from fractal_tasks.workflow.output import make_counterparts, resume
+from fractal_tasks.workflow.output import move_inputs, resume
 from fractal_tasks.workflow.planning import (
     Entering,
     Plan,
@@ -152,13 +150,18 @@ class Workflow:
             PublishError: The output could not be written.
         """
         if output is not None:
-            urls = self._move(urls, output)
+            urls, reference = move_inputs(
+                urls, self.settings.get("reference"), output, self.storage_options
+            )
+            self.settings["reference"] = reference
         if heal:
             self.healed = heal_images(urls, self.storage_options)
         found = discover_images(urls, self.storage_options)
         if output is not None:
-            found = resume(urls, self.settings["registered_roi_table"])
-        if any(_groups(task) for task in self.tasks):
+            found = resume(
+                urls, self.settings["registered_roi_table"], self.storage_options
+            )
+        if any(groups_images(task) for task in self.tasks):
             if "registered_roi_table" in self.settings:
                 begun = find_begun(found.images, self.settings, self.storage_options)
                 found, self.pending = begun.without(found), begun.pending
@@ -169,16 +172,6 @@ class Workflow:
             found = find_work(found, number, reference, self.storage_options)
         self.found, self.left = found, [*found.images, *self.pending]
         return found
-
-    def _move(self, urls: Sequence[str], output: str) -> Sequence[str]:
-        """Give what is worked on in the place of the input."""
-        reference = self.settings.get("reference")
-        if reference is None or is_remote_url(reference):  # the latter is only read
-            return make_counterparts(urls, output)
-        *urls, self.settings["reference"] = make_counterparts(
-            [*urls, reference], output
-        )
-        return urls
 
     def check(
         self, planned: Callable[[int, int], None] = lambda done, total: None
@@ -241,7 +234,7 @@ class Workflow:
             InvalidDataError: It does not find what it needs.
         """
         for task in self.tasks:
-            pending = self.pending if _groups(task) else ()
+            pending = self.pending if groups_images(task) else ()
             images = [url for url in self.left if url not in pending]
             if images:
                 own = select_arguments(task.functions, self.settings)
@@ -292,11 +285,3 @@ class Workflow:
             for url in dict.fromkeys((*self.found.registered, *listed))
             if is_registered(parse_image_url(url, self.storage_options))
         ]
-
-
-def _groups(task: Task) -> bool:
-    """Whether a task pairs images with those of the reference acquisition."""
-    needed = {"zarr_urls", "reference_acquisition"}
-    return any(
-        needed <= set(inspect.signature(one).parameters) for one in task.functions
-    )

@@ -138,10 +138,6 @@ def test_what_is_there_already_is_not_touched(tmp_path: Path, other: str) -> Non
     assert tree_hash(out) == before
 
 
-@pytest.mark.parametrize("remote", ["input", "output"])
-def test_object_stores_are_refused_before_any_work(tmp_path: Path, remote: str) -> None:
-    places = {"input": image_in(tmp_path / "in"), "output": str(tmp_path / "out")}
-    places[remote] = "https://example.org/image.zarr"
-    with pytest.raises(InvalidInputError, match=r"example\.org.*Download"):
-        make_counterparts([places["input"]], places["output"])
-    assert not (tmp_path / "out").exists()
+def test_output_in_an_object_store_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"example\.org.*on this machine"):
+        make_counterparts([image_in(tmp_path / "in")], "https://example.org/out")

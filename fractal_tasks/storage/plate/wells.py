@@ -91,6 +91,8 @@ def well_of(image: ImageUrl) -> str | None:
 
 
 def _has(folder: Location, key: str) -> bool:
+    if folder.url.endswith("://"):
+        return False  # above the server: the image lies near its root
     try:
         return key in read_ome_metadata(folder)
     except InvalidInputError:

@@ -15,17 +15,16 @@ import zarr
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.storage.file_version import FileVersion
-from fractal_tasks.storage.remote.folder import (
-    ObjectFolder,
+from fractal_tasks.storage.remote.copies import (
     copy_object,
     copy_objects,
+    is_read_only,
 )
+from fractal_tasks.storage.remote.folder import ObjectFolder
 from fractal_tasks.storage.remote.images import build_image, list_in_well, read_marker
 from fractal_tasks.storage.remote.store import RemoteStore, open_remote_store
 from fractal_tasks.storage.remote.tables import choose_backend, replace_table
 from fractal_tasks.storage.urls import ImageUrl, Location
-
-_READ_ONLY_SCHEMES = {"http", "https"}
 
 
 class RemoteFiles:
@@ -78,10 +77,12 @@ class RemoteFiles:
 
     def check_writable(self, image: ImageUrl) -> None:
         """Refuse http, by which objects can only be read."""
-        if image.zarr_url.partition("://")[0] in _READ_ONLY_SCHEMES:
+        if is_read_only(image.zarr_url):
             raise InvalidInputError(
-                f"{image.zarr_url}: a url of http can only be read. Give the url of "
-                "the object store itself, e.g. 's3://bucket/plate.zarr/B/03/0'."
+                f"{image.zarr_url}: a url of http can only be read. Give 'register' "
+                "an output folder, --output or output=, to which it is downloaded; or "
+                "the url of the object store itself, e.g. "
+                "'s3://bucket/plate.zarr/B/03/0'."
             )
 
     def copy_folder(self, source: Location, target: Location) -> None:

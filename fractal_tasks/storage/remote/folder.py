@@ -105,6 +105,24 @@ class ObjectFolder:
                 return None
         return content
 
+    def read_each(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Read several objects at once, by key; those that are not there are left out.
+
+        Unlike `list_keys` it needs no store that can list.
+        """
+        with reading_store(self.url):
+            found = self.file_system.cat(self._paths_of(keys), on_error="return")
+        there = {}
+        for key in keys:
+            content = found[self.path_of(key)]
+            if isinstance(content, FileNotFoundError):
+                continue
+            with reading_store(f"{self.url}/{key}"):
+                if isinstance(content, Exception):
+                    raise content
+            there[key] = content
+        return there
+
     def write(self, key: str, content: bytes) -> None:
         """Write an object in one atomic step."""
         with writing_store(f"{self.url}/{key}"):
@@ -178,35 +196,3 @@ class ObjectFolder:
 
     def _paths_of(self, keys: Sequence[str]) -> list[str]:
         return [self.path_of(key) for key in keys]
-
-
-def copy_object(source: Location, target: Location) -> None:
-    """Copy a file where source, target or both lie in an object store."""
-    folder, _, name = source.url.rpartition("/")
-    if source.is_remote:
-        content = ObjectFolder(Location(folder, source.storage_options)).read(name)
-    else:
-        content = source.path.read_bytes()
-    folder, _, name = target.url.rpartition("/")
-    if target.is_remote:
-        ObjectFolder(Location(folder, target.storage_options)).write(
-            name, content or b""
-        )
-    else:
-        target.path.write_bytes(content or b"")
-
-
-def copy_objects(source: Location, target: Location) -> None:
-    """Copy a folder where source, target or both lie in an object store."""
-    if not source.is_remote:
-        ObjectFolder(target).upload(source.path)
-    elif not target.is_remote:
-        ObjectFolder(source).download(target.path)
-    else:
-        origin, copy = ObjectFolder(source), ObjectFolder(target)
-        keys = origin.list_keys()
-        with writing_store(target.url):
-            origin.file_system.copy(
-                [origin.path_of(key) for key in keys],
-                [copy.path_of(key) for key in keys],
-            )
