@@ -1,8 +1,9 @@
 """Find the images that a plate, a well or an image stands for."""
 
+import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fractal_tasks.errors import (
@@ -11,7 +12,7 @@ from fractal_tasks.errors import (
     InvalidInputError,
 )
 from fractal_tasks.storage.library_errors import reading
-from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.grouping import Grouping, group_images
 from fractal_tasks.storage.plate.ome_metadata import read_ome_metadata
 from fractal_tasks.storage.plate.wells import read_acquisitions
 from fractal_tasks.storage.urls import (
@@ -24,6 +25,8 @@ from fractal_tasks.storage.urls import (
     parse_image_url,
 )
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class Discovery:
@@ -34,6 +37,9 @@ class Discovery:
 
     registered: list[str] = field(default_factory=list)
     """Images that are left out, as they are registered already."""
+
+    pending: list[str] = field(default_factory=list)
+    """Images of wells that are registered in part: they only need the last step."""
 
     failures: dict[str, FractalTasksError] = field(default_factory=dict)
     """Wells, and images, with what is wrong with them; the others can go on."""
@@ -82,6 +88,7 @@ def find_work(
         The images that the init tasks can pair, with all failures so far.
 
     Raises:
+        InvalidInputError: There is nothing but the reference.
         InvalidDataError: There is nothing to register, and nothing is registered.
     """
     images = found.images
@@ -93,13 +100,29 @@ def find_work(
         failures |= missing
     grouping = group_images(images, reference_acquisition, storage_options, reference)
     failures |= grouping.failures
-    if not any(group.others for group in grouping.groups):
-        if grouping.groups and not failures and not found.registered:
+    has_work = any(group.others for group in grouping.groups)
+    if not (has_work or failures or found.registered or found.pending):
+        _require_others(grouping)
+        if grouping.groups:
             grouping.require_work()
-        return Discovery([], found.registered, failures)
-    grouped = {one.zarr_url for group in grouping.groups for one in group.written}
+    for image in grouping.only_read:
+        logger.warning(
+            "%s: is the reference, or of its plate: only read", image.zarr_url
+        )
+    groups = grouping.groups if has_work else []
+    grouped = {one.zarr_url for group in groups for one in group.written}
     images = [url for url in images if url in grouped]
-    return Discovery(images, found.registered, failures)
+    return replace(found, images=images, failures=failures)
+
+
+def _require_others(grouping: Grouping) -> None:
+    """Refuse to register nothing but the reference."""
+    if grouping.only_read and not grouping.groups:
+        names = [image.zarr_url for image in grouping.only_read]
+        raise InvalidInputError(
+            f"Found nothing to register but the reference itself: {names[:1]}, which "
+            "is only read. Name the images that are to be registered to it as well."
+        )
 
 
 def _add_references(

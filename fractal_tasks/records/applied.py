@@ -27,6 +27,9 @@ class AppliedRecord(Record):
     consensus: Record | None
     """What they were made from; None if another package wrote the table."""
 
+    measured: Record | None = None
+    """By what the ROIs were measured; None of the reference."""
+
 
 def is_registered(url: ImageUrl) -> bool:
     """Whether this package registered an image.

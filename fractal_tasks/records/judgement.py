@@ -8,7 +8,7 @@ do is to apply the judgement to the others.
 from collections.abc import Iterable, Mapping, Sequence
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.records.applied import read_applied_record
+from fractal_tasks.records.applied import AppliedRecord, read_applied_record
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.storage.files import open_group
 from fractal_tasks.storage.library_errors import reading
@@ -30,13 +30,32 @@ def read_applied_judgement(image: ImageUrl) -> Record | None:
     Returns:
         None if it was not, or if that cannot be read.
     """
+    applied = _read_replacing(image)
+    return None if applied is None else applied.consensus
+
+
+def read_replacing_records(image: ImageUrl) -> list[Record]:
+    """Read what made the registered image that has replaced an image, step by step.
+
+    Returns:
+        Empty if it was not replaced; steps that it does not tell of are left out.
+    """
+    applied = _read_replacing(image)
+    if applied is None:
+        return []
+    steps = (applied.measured, applied.consensus, applied)
+    return [one for one in steps if one is not None]
+
+
+def _read_replacing(image: ImageUrl) -> AppliedRecord | None:
+    """Read the record of a registered image that is in the place of its input."""
     try:
         applied = read_applied_record(image)
     except InvalidDataError:  # damaged images are reported where they are used
         return None
     if applied is None or applied.input_image != image.image_path:
         return None
-    return applied.consensus
+    return applied
 
 
 def read_table_record(image: ImageUrl, table: str) -> Record | None:
@@ -98,13 +117,11 @@ def _images_beside(image: ImageUrl, judgement: Record) -> list[ImageUrl]:
     return [image.sibling(name) for name in names if "/" not in name]
 
 
-def find_differences(
-    record: Record | None, settings: Mapping[str, object]
-) -> list[str]:
+def find_differences(record: Record, settings: Mapping[str, object]) -> list[str]:
     """Say in which settings a run differs from what an earlier one made.
 
     Args:
-        record: Of the earlier one; None: nothing is known of it.
+        record: Of the earlier one.
         settings: Those of the run, and any others.
 
     Returns:
@@ -112,7 +129,7 @@ def find_differences(
     """
     return [
         f"{name}={settings[name]!r} (was {value!r})"
-        for name, value in (record.settings if record else {}).items()
+        for name, value in record.settings.items()
         if name in settings and settings[name] != value
     ]
 
@@ -123,6 +140,16 @@ def judged_otherwise(image: ImageUrl, differences: Sequence[str]) -> InvalidData
         f"{image.zarr_url}: found {', '.join(differences)}, but other images of its "
         "well are registered already, and cannot be judged again. Finish it with the "
         "arguments it was begun with, or restore the input of the whole well."
+    )
+
+
+def registered_otherwise(differences: Sequence[str]) -> InvalidDataError:
+    """Make the error of an order that is not that by which an image was replaced."""
+    return InvalidDataError(
+        f"Found {', '.join(differences)}, but the image is registered already, in the "
+        "place of its input. Restore the input (in an output folder, remove the plate "
+        "or image there) to register it with these arguments, or give those it was "
+        "registered with."
     )
 
 

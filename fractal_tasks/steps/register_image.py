@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import ApplySettings
 from fractal_tasks.records.applied import AppliedRecord, is_applied, is_up_to_date
+from fractal_tasks.records.judgement import read_table_record
 from fractal_tasks.records.plans import RegistrationPlan, read_plan
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.reference_plan import find_reference, plan_from_reference
@@ -159,11 +160,14 @@ def _make_record(
         },
         ApplySettings(registered_roi_table=table, labels=tuple(labels)),
     )
+    judged = plan.consensus
     return AppliedRecord(
         **dict(record),
         input_image=image.url.image_path,
         reference_image=plan.reference_image,
-        consensus=plan.consensus,
+        consensus=judged,
+        measured=judged
+        and read_table_record(image.url, str(judged.settings["input_roi_table"])),
         placements=tuple(
             StoredPlacement.of(key, placement)
             for key, placement in plan.placements.items()

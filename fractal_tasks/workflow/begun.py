@@ -4,9 +4,9 @@ They were judged as a whole, from pixels that are gone: the rest is registered b
 same judgement, which every image holds, or not at all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fractal_tasks.discovery import Discovery
@@ -17,7 +17,9 @@ from fractal_tasks.records.judgement import (
     judged_otherwise,
     not_judged,
     read_applied_judgement,
+    read_replacing_records,
     read_table_record,
+    registered_otherwise,
 )
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.reference_plan import find_reference
@@ -54,6 +56,7 @@ class Begun:
         return Discovery(
             [url for url in found.images if url not in own],
             [*found.registered, *self.registered],
+            self.pending,
             found.failures | self.failures,
         )
 
@@ -92,6 +95,32 @@ def find_begun(
         else:
             begun.failures[image.zarr_url] = not_judged(image)
     return begun
+
+
+def without_otherwise_registered(
+    found: Discovery, settings: Mapping[str, Any], storage_options: StorageOptions
+) -> Discovery:
+    """Name as failures what was replaced with other settings than are ordered now.
+
+    Images that are named though they are registered, and are to be so again, are not
+    looked at.
+
+    Args:
+        found: What was found.
+        settings: Arguments of the tasks, by name.
+        storage_options: How to reach the object store the images may be in.
+    """
+    failures: dict[str, FractalTasksError] = {}
+    for url in found.registered:
+        records = read_replacing_records(parse_image_url(url, storage_options))
+        differences = _differences_of(records, settings)
+        if differences:
+            failures[url] = registered_otherwise(differences)
+    return replace(
+        found,
+        registered=[url for url in found.registered if url not in failures],
+        failures=found.failures | failures,
+    )
 
 
 def plan_pending(
@@ -147,9 +176,19 @@ def _find_differences(
     image: ImageUrl, judgement: Record, settings: Mapping[str, Any]
 ) -> list[str]:
     """Say what is ordered in another way than the well was begun with."""
-    found = find_differences(judgement, settings)
-    if "method" not in settings:  # it is not measured
-        return found
-    measured = read_table_record(image, settings["input_roi_table"])
-    method = settings["method"].model_dump(mode="json")
-    return find_differences(measured, {**settings, "method": method}) + found
+    records = [judgement]
+    if "method" in settings:  # it is measured
+        measured = read_table_record(image, settings["input_roi_table"])
+        records = [*([measured] if measured else []), judgement]
+    return _differences_of(records, settings)
+
+
+def _differences_of(
+    records: Iterable[Record], settings: Mapping[str, Any]
+) -> list[str]:
+    """Say in which settings a run differs from the records of an earlier one."""
+    values = dict(settings)
+    if "method" in values:
+        values["method"] = values["method"].model_dump(mode="json")
+    texts = (text for one in records for text in find_differences(one, values))
+    return list(dict.fromkeys(texts))

@@ -181,7 +181,7 @@ def resume(
     done = [url for url in found.images if is_replaced(parse_image_url(url))]
     left = [url for url in found.images if url not in done]
     registered = list(dict.fromkeys((*done, *found.registered)))
-    return Discovery(left, registered, found.failures)
+    return replace(found, images=left, registered=registered)
 
 
 def move_plan(plan: Plan, folder: str) -> Plan:

@@ -14,12 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
-from fractal_tasks.discovery import (
-    Discovery,
-    absolute_url,
-    discover_images,
-    find_work,
-)
+from fractal_tasks.discovery import Discovery, absolute_url, discover_images, find_work
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.records.applied import is_registered
 from fractal_tasks.records.table_names import format_table_name
@@ -39,7 +34,11 @@ from fractal_tasks.storage.urls import (
     parse_image_url,
     parse_storage_options,
 )
-from fractal_tasks.workflow.begun import find_begun, plan_pending
+from fractal_tasks.workflow.begun import (
+    find_begun,
+    plan_pending,
+    without_otherwise_registered,
+)
 from fractal_tasks.workflow.catalogue import groups_images, read_defaults
 from fractal_tasks.workflow.healing import Interrupted, heal_images
 from fractal_tasks.workflow.output import move_inputs, resume
@@ -82,9 +81,6 @@ class Workflow:
 
     plan: Plan = field(default_factory=Plan)
     """What would happen to the images, once they are checked."""
-
-    pending: list[str] = field(default_factory=list)
-    """Images of wells that are registered in part: they only need the last task."""
 
     healed: list[Interrupted] = field(default_factory=list)
     """What interrupted runs had left, and what became of it."""
@@ -156,21 +152,20 @@ class Workflow:
             self.settings["reference"] = reference
         if heal:
             self.healed = heal_images(urls, self.storage_options)
-        found = discover_images(urls, self.storage_options)
+        options = self.storage_options
+        found = discover_images(urls, options)
         if output is not None:
-            found = resume(
-                urls, self.settings["registered_roi_table"], self.storage_options
-            )
-        if any(groups_images(task) for task in self.tasks):
-            if "registered_roi_table" in self.settings:
-                begun = find_begun(found.images, self.settings, self.storage_options)
-                found, self.pending = begun.without(found), begun.pending
-            reference = self.settings.get("reference")
-            if reference is not None:
+            found = resume(urls, self.settings["registered_roi_table"], options)
+        groups = any(groups_images(task) for task in self.tasks)
+        if groups and "registered_roi_table" in self.settings:
+            found = find_begun(found.images, self.settings, options).without(found)
+        found = without_otherwise_registered(found, self.settings, options)
+        if groups:
+            if (reference := self.settings.get("reference")) is not None:
                 reference = self.settings["reference"] = absolute_url(reference)
             number = self.settings["reference_acquisition"]
-            found = find_work(found, number, reference, self.storage_options)
-        self.found, self.left = found, [*found.images, *self.pending]
+            found = find_work(found, number, reference, options)
+        self.found, self.left = found, [*found.images, *found.pending]
         return found
 
     def check(
@@ -216,9 +211,9 @@ class Workflow:
             InvalidInputError: An argument is wrong for any image.
         """
         settings = Settings.of(self.settings)
-        rest = plan_pending(self.pending, settings, entering=entering)
+        rest = plan_pending(self.found.pending, settings, entering=entering)
         plan = plan_registration(
-            [url for url in self.left if url not in self.pending],
+            [url for url in self.left if url not in self.found.pending],
             settings,
             entering=entering,
             planned=planned,
@@ -234,7 +229,7 @@ class Workflow:
             InvalidDataError: It does not find what it needs.
         """
         for task in self.tasks:
-            pending = self.pending if groups_images(task) else ()
+            pending = self.found.pending if groups_images(task) else ()
             images = [url for url in self.left if url not in pending]
             if images:
                 own = select_arguments(task.functions, self.settings)

@@ -104,6 +104,35 @@ def test_reference_that_is_neither_plate_nor_image_is_refused(
     assert "nothing.zarr" in capsys.readouterr().err
 
 
+def test_reference_alone_is_nothing_to_register(
+    images: dict[str, Path], capsys: Capture
+) -> None:
+    fixed = str(images["fixed"])
+    command = ["register", fixed, "--reference", fixed, "--wavelength-id", "0"]
+    assert main(command) == 2
+    assert "nothing to register but the reference itself" in capsys.readouterr().err
+
+
+def test_reference_among_the_images_is_said_to_be_only_read(
+    images: dict[str, Path], capsys: Capture
+) -> None:
+    fixed, before = str(images["fixed"]), tree_hash(images["fixed"])
+    assert register(images, fixed) == 0
+    assert f"Warning: {fixed}: is the reference" in capsys.readouterr().err
+    assert tree_hash(images["fixed"]) == before
+
+
+@pytest.mark.parametrize("place", ["", "A/01"])
+def test_plate_or_well_is_no_reference_of_an_image_in_no_plate(
+    images: dict[str, Path], plate: Path, place: str, capsys: Capture
+) -> None:
+    onto = ["--reference", str(plate / place), "--wavelength-id", "0"]
+    assert main(["register", str(images["one"]), *onto]) == 2
+    shown = capsys.readouterr().err
+    assert f"{images['one']}: this image is in no plate" in shown
+    assert f"{plate / place}, which is no image" in shown
+
+
 def test_dry_run_says_what_would_be_replaced_and_changes_nothing(
     images: dict[str, Path], tmp_path: Path, capsys: Capture
 ) -> None:

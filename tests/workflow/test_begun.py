@@ -121,6 +121,26 @@ def test_well_is_not_ended_in_another_way_than_it_was_begun(
     assert is_registered(parse_image_url(f"{judged}/A/02/1"))
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "found"),
+    [
+        ("--min-confidence", "0.5", "min_confidence=0.5 (was 0.9)"),
+        ("--level-path", "1", "level_path='1' (was '2')"),
+    ],
+)
+def test_finished_plate_is_not_said_to_be_registered_with_other_arguments(
+    judged: Path, capsys: Capture, flag: str, value: str, found: str
+) -> None:
+    assert register(judged) == 0
+    before = data_of(judged)
+    assert register(judged, flag, value) == 1
+    shown = capsys.readouterr().err
+    assert f"{judged}/A/02/1" in shown
+    assert f"Found {found}, but the image is registered already" in shown
+    assert data_of(judged) == before
+    assert register(judged) == 0
+
+
 def test_image_that_was_not_judged_with_the_others_is_named(
     judged: Path, capsys: Capture
 ) -> None:

@@ -9,12 +9,17 @@ that all others are registered to.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fractal_tasks.errors import FractalTasksError, InvalidDataError
+from fractal_tasks.errors import (
+    FractalTasksError,
+    InvalidDataError,
+    InvalidInputError,
+)
 from fractal_tasks.storage.plate.image_pairs import no_partner, pair_images
 from fractal_tasks.storage.plate.ome_metadata import is_image
 from fractal_tasks.storage.plate.wells import (
     format_acquisitions,
     has_acquisitions,
+    is_in_plate,
     number_acquisitions,
     originals,
     read_acquisition_of_each,
@@ -62,6 +67,9 @@ class Grouping:
     failures: dict[str, FractalTasksError] = field(default_factory=dict)
     """By url, the images for which there is no reference, and why."""
 
+    only_read: tuple[ImageUrl, ...] = ()
+    """Images that are the reference, or of its plate, and so not registered."""
+
     @property
     def lone(self) -> list[RegistrationGroup]:
         """The groups of a reference alone, with nothing to register."""
@@ -108,18 +116,22 @@ def group_images(
 
     Raises:
         InvalidInputError: A url is not that of an image, or the reference is neither
-            plate nor image.
+            plate nor image, or no image though images are in no plate.
     """
     images = [parse_image_url(url, storage_options) for url in dict.fromkeys(zarr_urls)]
     plate = normalise_url(reference) if reference else None
     if plate and is_image(Location(plate, storage_options or {})):
         image = parse_image_url(plate, storage_options)
-        return Grouping(_group_by_image(image, images))
+        own = tuple(one for one in images if one == image)
+        return Grouping(_group_by_image(image, images), only_read=own)
     by_well: dict[str, list[ImageUrl]] = {}
     for image in images:
         if image.plate_url != plate:
             by_well.setdefault(image.well_url, []).append(image)
-    found = Grouping()
+    if plate:
+        _check_plate(plate, [well[0] for well in by_well.values()])
+    own = tuple(one for one in images if one.plate_url == plate)
+    found = Grouping(only_read=own)
     for images in by_well.values():
         try:
             well = _read_well(images, reference_acquisition, plate)
@@ -144,6 +156,18 @@ def _group_by_image(
         RegistrationGroup(reference, tuple(others), is_reference_kept=True)
         for others in by_well.values()
     ]
+
+
+def _check_plate(reference: str, samples: Iterable[ImageUrl]) -> None:
+    """Refuse a reference that is no image for images that are in no plate."""
+    for image in samples:
+        if not is_in_plate(image):
+            raise InvalidInputError(
+                f"{image.zarr_url}: this image is in no plate, and found as its "
+                f"reference is {reference}, which is no image; needed is one, e.g. "
+                "'day1.zarr' or 'plate.zarr/B/03/0'. Name the image that it is to be "
+                "registered to."
+            )
 
 
 @dataclass(frozen=True)
