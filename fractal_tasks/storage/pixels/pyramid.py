@@ -12,7 +12,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -180,7 +180,7 @@ def _for_each(
             action(box)
 
     with ThreadPoolExecutor(workers) as pool:
-        futures = []
+        futures: list[Future[None]] = []
         try:
             futures.extend(pool.submit(work) for _ in range(workers))
             wait(futures, return_when=FIRST_EXCEPTION)
