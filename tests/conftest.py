@@ -1,7 +1,8 @@
 """Small synthetic plates, made once per session and copied for each test."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,34 @@ SMALL = PlateOptions(
 )
 
 MakePlate = Callable[..., Path]
+Prepare = Callable[[Path], object]
+
+
+@dataclass
+class PlateCache:
+    """Plates that are copied for each test."""
+
+    root: Path
+    plates: dict[object, Path] = field(default_factory=dict)
+
+    def give(self, options: PlateOptions, then: tuple[Prepare, ...]) -> Path:
+        key = (options.model_dump_json(), then)
+        if key not in self.plates:
+            original = self.give(options, then[:-1]) if then else None
+            plate = self.root / f"{len(self.plates)}" / "plate.zarr"
+            if original is None:
+                create_plate(plate, options)
+            else:
+                copy_plate(original, plate)
+                then[-1](plate)
+            self.plates[key] = plate
+        return self.plates[key]
+
+
+def copy_plate(original: Path, plate: Path) -> None:
+    shutil.copytree(original, plate)
+    shutil.copy(f"{original}.truth.json", f"{plate}.truth.json")
+
 
 FLUSHING = ("storage/local", "tasks/test_disk_faults.py", "tasks/test_kills.py")
 """Tests of what survives a crash or a full disk."""
@@ -39,26 +68,24 @@ def no_flush(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture(scope="session")
-def plate_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {"root": tmp_path_factory.mktemp("plates")}
+def plate_cache(tmp_path_factory: pytest.TempPathFactory) -> PlateCache:
+    return PlateCache(tmp_path_factory.mktemp("plates"))
 
 
 @pytest.fixture
-def make_plate(tmp_path: Path, plate_cache: dict[str, Path]) -> MakePlate:
+def make_plate(tmp_path: Path, plate_cache: PlateCache) -> MakePlate:
     """Give a function that makes a fresh copy of a small plate.
 
-    Keyword arguments change single options of `SMALL`.
+    Keyword arguments change single options of `SMALL`; `then` is called with the paths
+    of plates, once for all copies, to do to them what many tests begin with, in order.
     """
 
-    def make(name: str = "plate.zarr", **changes: object) -> Path:
+    def make(
+        name: str = "plate.zarr", *, then: Sequence[Prepare] = (), **changes: object
+    ) -> Path:
         options = PlateOptions(**{**SMALL.model_dump(), **changes})
-        key = options.model_dump_json()
-        if key not in plate_cache:
-            original = plate_cache["root"] / f"{len(plate_cache)}" / "plate.zarr"
-            plate_cache[key] = create_plate(original, options)
         plate = tmp_path / name
-        shutil.copytree(plate_cache[key], plate)
-        shutil.copy(f"{plate_cache[key]}.truth.json", f"{plate}.truth.json")
+        copy_plate(plate_cache.give(options, tuple(then)), plate)
         return plate
 
     return make

@@ -17,7 +17,7 @@ from fractal_tasks.steps.judge_well import judge_well
 from fractal_tasks.steps.register_image import register_image
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.wells import read_acquisitions
-from tests.conftest import MakePlate
+from tests.conftest import MakePlate, PlateCache
 from tests.records.plans import PLACEMENTS, SETTINGS, cropped_rois
 from tests.records.plates import (
     REGISTERED,
@@ -41,12 +41,12 @@ OUTPUT = "1_registered"
 
 
 @pytest.fixture
-def judged(plate: Path, plate_cache: dict[str, Path]) -> Path:
+def judged(plate: Path, plate_cache: PlateCache) -> Path:
     """The tiny plate, judged: rows 0 to 30 of acquisition 1 go to rows 2 to 32.
 
     It is judged once, and copied for each test.
     """
-    original = plate_cache["root"] / "judged.zarr"
+    original = plate_cache.root / "judged.zarr"
     if not original.exists():
         moved = moved_by(2, 0)
         store_estimates(image_url(plate, 1), {"FOV_1": moved, "FOV_2": moved})

@@ -88,8 +88,8 @@ def moved_by_hand(pixels: np.ndarray, acquisition: int, size: int) -> np.ndarray
 def test_every_field_moves_to_where_the_reference_has_it(
     make_plate: MakePlate, options: dict[str, object]
 ) -> None:
-    plate = make_plate(**options)
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare], **options)
+    urls = image_urls(plate)
     before = [read_pixels(url) for url in urls]
     arrays = [zarr.open_array(f"{url}/0", mode="r") for url in urls]
     metadata = [array.metadata for array in arrays]
@@ -102,8 +102,8 @@ def test_every_field_moves_to_where_the_reference_has_it(
 
 @pytest.mark.parametrize("ngff_version", ["0.4", "0.5"])
 def test_pyramid_is_that_of_ngio(make_plate: MakePlate, ngff_version: str) -> None:
-    plate = make_plate(ngff_version=ngff_version)
-    urls = prepare(plate)
+    plate = make_plate(ngff_version=ngff_version, then=[prepare])
+    urls = image_urls(plate)
     run_apply(urls[1:2])
     levels = [read_pixels(urls[1], path) for path in ("1", "2", "3")]
     open_ome_zarr_container(urls[1]).get_image().consolidate(mode="numpy")
@@ -114,8 +114,8 @@ def test_pyramid_is_that_of_ngio(make_plate: MakePlate, ngff_version: str) -> No
 def test_keeping_the_input_writes_a_new_image_and_lists_it(
     make_plate: MakePlate,
 ) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     before = {url: tree_of(Path(url)) for url in urls}
     updates = run_apply(urls, overwrite_input=False)
     assert updates == [{"zarr_url": f"{url}_registered", "origin": url} for url in urls]
@@ -132,8 +132,8 @@ def test_keeping_the_input_writes_a_new_image_and_lists_it(
 def test_the_output_is_locked_with_the_input_and_beside_the_plate_are_only_locks(
     make_plate: MakePlate, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     before = set(plate.parent.iterdir())
     locked: list[str] = []
 
@@ -165,8 +165,8 @@ def held(lock: Path) -> bool:
 def test_channel_metadata_and_unknown_attributes_are_kept(
     make_plate: MakePlate,
 ) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     group = zarr.open_group(urls[1], mode="r+")
     group.attrs["lab_notes"] = {"operator": "someone"}
     (Path(urls[1]) / "thumbnails").mkdir()
@@ -227,8 +227,8 @@ def test_label_at_half_resolution_moves_by_the_nearest_whole_pixel(
 
 
 def test_labels_are_not_lost_without_a_further_word(make_plate: MakePlate) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     before = tree_of(plate)
     with pytest.raises(InvalidInputError, match=r"labels \['nuclei'\].*discard_labels"):
         run_apply(urls[1:2], register_labels=False)
@@ -283,8 +283,8 @@ def test_own_table_with_the_name_of_the_reference_is_kept_beside_it(
 def test_masking_roi_table_is_made_anew_from_the_registered_label(
     make_plate: MakePlate,
 ) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     run_apply(urls[1:2])
     container = open_container(urls[1])
     label = container.get_label("nuclei")
@@ -305,8 +305,8 @@ def test_masking_roi_table_is_made_anew_from_the_registered_label(
 
 @pytest.mark.parametrize("overwrite_input", [True, False], ids=["replace", "keep"])
 def test_second_run_does_nothing(make_plate: MakePlate, overwrite_input: bool) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     first = run_apply(urls, overwrite_input=overwrite_input)
     before = tree_of(plate)
     assert run_apply(urls, overwrite_input=overwrite_input) == first
@@ -315,7 +315,7 @@ def test_second_run_does_nothing(make_plate: MakePlate, overwrite_input: bool) -
 
 def test_registered_images_keep_their_verdicts_in_place(make_plate: MakePlate) -> None:
     """Also an acquisition that follows when the reference is registered already."""
-    urls = prepare(make_plate())
+    urls = image_urls(make_plate(then=[prepare]))
     before = [read_table(url, REGISTERED).rois for url in urls]
     run_apply(urls)
     reference = before[0]
@@ -329,8 +329,8 @@ def test_registered_images_keep_their_verdicts_in_place(make_plate: MakePlate) -
 
 
 def test_new_consensus_makes_the_output_anew(make_plate: MakePlate) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     run_apply(urls, overwrite_input=False)
     run_consensus(urls, keep="reference")
     run_apply(urls, overwrite_input=False)
@@ -343,8 +343,8 @@ def test_new_consensus_makes_the_output_anew(make_plate: MakePlate) -> None:
 def test_foreign_image_in_the_place_of_the_output_is_left_alone(
     make_plate: MakePlate,
 ) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     foreign = Path(f"{urls[1]}_registered")
     foreign.mkdir()
     (foreign / "data").write_text("somebody's")
@@ -372,8 +372,8 @@ def test_fill_value_that_pixels_cannot_hold_is_refused(make_plate: MakePlate) ->
 
 
 def test_record_says_what_was_applied(make_plate: MakePlate) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     run_apply(urls[1:2])
     record = read_applied_record(parse_image_url(urls[1]))
     assert record is not None
@@ -388,8 +388,8 @@ def test_record_says_what_was_applied(make_plate: MakePlate) -> None:
 
 
 def test_apply_reads_nothing_of_the_reference(make_plate: MakePlate) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     before = read_pixels(urls[1])
     Path(urls[0]).rename(plate / "A/01/elsewhere")
     run_apply(urls[1:2])
@@ -401,8 +401,8 @@ def test_table_without_plan_is_applied_from_the_reference(
     make_plate: MakePlate,
 ) -> None:
     """Registered tables that fractal-tasks-core wrote have no plan beside them."""
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     before = read_pixels(urls[1])
     for url in urls:
         table = f"{url}/tables/{REGISTERED}"
@@ -422,8 +422,8 @@ def test_apply_before_consensus_says_which_tasks_to_run(make_plate: MakePlate) -
 
 
 def test_other_reference_acquisition_is_refused(make_plate: MakePlate) -> None:
-    plate = make_plate()
-    urls = prepare(plate)
+    plate = make_plate(then=[prepare])
+    urls = image_urls(plate)
     with pytest.raises(InvalidDataError, match="reference_acquisition=1"):
         run_apply(urls[2:], reference_acquisition=1)
 

@@ -36,37 +36,35 @@ def judge(plate: Path, *consensus: str) -> None:
     assert main(["find-registration-consensus", str(plate), *consensus, *quiet]) == 0
 
 
+def finish(plate: Path) -> None:
+    assert register(plate) == 0
+
+
 @pytest.fixture
 def judged(make_plate: MakePlate) -> Path:
     """A plate of two wells with three acquisitions each, judged and not registered."""
-    plate = make_plate(columns=2)
-    judge(plate)
-    return plate
+    return make_plate(columns=2, then=[judge])
 
 
 @pytest.fixture
-def undisturbed(judged: Path, tmp_path: Path) -> dict[str, bytes]:
+def undisturbed(make_plate: MakePlate) -> dict[str, bytes]:
     """What one run makes of it."""
-    other = tmp_path / "undisturbed" / judged.name
-    shutil.copytree(judged, other)
-    assert register(other) == 0
-    return data_of(other)
+    return data_of(make_plate("undisturbed.zarr", columns=2, then=[judge, finish]))
 
 
 @pytest.mark.parametrize(("ngff_version", "done"), CASES)
 def test_run_is_ended_whatever_images_of_a_well_were_replaced(
-    make_plate: MakePlate, tmp_path: Path, ngff_version: str, done: str
+    make_plate: MakePlate, ngff_version: str, done: str
 ) -> None:
-    plate = make_plate(ngff_version=ngff_version)
-    judge(plate)
-    other = tmp_path / "undisturbed" / plate.name
-    shutil.copytree(plate, other)
-    assert register(other) == 0
+    plate = make_plate(ngff_version=ngff_version, then=[judge])
+    undisturbed = make_plate(
+        "undisturbed.zarr", ngff_version=ngff_version, then=[judge, finish]
+    )
     apply([plate / "A/01" / path for path in done])
     assert register(plate) == 0
-    assert data_of(plate) == data_of(other)
+    assert data_of(plate) == data_of(undisturbed)
     assert register(plate) == 0
-    assert data_of(plate) == data_of(other)
+    assert data_of(plate) == data_of(undisturbed)
 
 
 @pytest.mark.parametrize("named", ["wells", "images"])

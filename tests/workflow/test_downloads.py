@@ -18,6 +18,7 @@ from tests.cli.helpers import tree_hash
 from tests.plain_plates import make_scene, see
 from tests.plain_plates import write_image as write_plain
 from tests.tasks.foreign import WELL, write_plate
+from tests.tasks.plates import REGISTERED
 from tests.workflow.web import Web, serving
 
 PIXELS = see(make_scene(1, 32))
@@ -52,7 +53,7 @@ def test_image_is_downloaded_with_labels_and_tables_of_all_backends(
     made = make_counterparts([f"{web.url}/{inner}"], str(tmp_path / "out"))
     assert made == [str(tmp_path / "out" / inner)]
     assert contents(Path(made[0])) == contents(Path(url))
-    assert resume(made).images == made
+    assert resume(made, REGISTERED).images == made
 
 
 @pytest.mark.parametrize("sharded", [False, True])
@@ -97,11 +98,11 @@ def test_only_the_wells_that_are_named_are_downloaded_and_listed(
     (made,) = make_counterparts([f"{web.url}/plate.zarr/A/02"], str(out))
     assert made == str(out / "plate.zarr/A/02")
     plate = [str(out / "plate.zarr")]
-    assert resume(plate).images == [f"{made}/0", f"{made}/1"]
+    assert resume(plate, REGISTERED).images == [f"{made}/0", f"{made}/1"]
     assert not any("/A/01" in path for path in web.requests)
     make_counterparts([f"{web.url}/plate.zarr"], str(out))
-    assert len(resume(plate).images) == 4
-    assert not resume(plate).failures
+    assert len(resume(plate, REGISTERED).images) == 4
+    assert not resume(plate, REGISTERED).failures
 
 
 def test_download_that_was_interrupted_goes_on_with_what_is_missing(
@@ -118,7 +119,7 @@ def test_download_that_was_interrupted_goes_on_with_what_is_missing(
     web.requests.clear()
     made = make_counterparts([f"{web.url}/plate.zarr"], str(out))
     assert not any("/A/01/0/" in path for path in web.requests)
-    assert len(resume(made).images) == 2
+    assert len(resume(made, REGISTERED).images) == 2
     assert contents(out / "plate.zarr/A") == contents(source / "A")
     web.requests.clear()
     make_counterparts([f"{web.url}/plate.zarr"], str(out))
