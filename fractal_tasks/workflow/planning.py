@@ -215,8 +215,11 @@ def plan_groups(
         planned(done, len(work))
         try:
             if writes_here:
-                _check_writable(url, group, settings)
+                files_of(url).check_writable(url)
+                check_place(settings.order_of(url))
             images.append(_plan_image(url, group, settings, entering))
+            if writes_here:
+                _check_tables_replaceable(url, group, settings)
         except FractalTasksError as error:
             failures[url.zarr_url] = error
     planned(len(work), len(work))
@@ -224,12 +227,9 @@ def plan_groups(
     return Plan([one for one in images if well_of(one.url) not in bad], failures)
 
 
-def _check_writable(
+def _check_tables_replaceable(
     url: ImageUrl, group: RegistrationGroup, settings: Settings
 ) -> None:
-    """Find out whether the tasks could write image and tables."""
-    files_of(url).check_writable(url)
-    check_place(settings.order_of(url))
     if url != group.reference:
         check_table_replaceable(url, settings.calculate.input_roi_table)
     check_table_replaceable(url, settings.consensus.registered_roi_table)
