@@ -65,10 +65,10 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Show acquisitions, the worst wells and what failed."""
-        wells = by_well(self.rois)[:_MAX_WELLS]
+        acquisitions, wells = by_acquisition(self.rois), by_well(self.rois)[:_MAX_WELLS]
         parts = [
             f"<p>{len(self.images)} registered images, {len(self.rois)} ROIs</p>",
-            _to_html("Acquisitions", by_acquisition(self.rois)),
+            _to_html("Acquisitions", acquisitions) if acquisitions else "",
             _to_html("Wells, worst first", wells) if wells else "",
             *(
                 f"<p><b>{escape(url)}</b>: {escape(text)}</p>"
@@ -221,8 +221,8 @@ def _to_html(title: str, groups: Sequence[GroupResult]) -> str:
 
     rows = [
         {
-            "well": one.well or "all",
-            "acquisition": one.acquisition,
+            "well": one.lone_image or one.well or "all",
+            "acquisition": "" if one.lone_image else one.acquisition,
             "shift z, y, x (um)": _round(one.shift_um),
             "shift z, y, x (px)": _round(one.shift_px),
             **{name: getattr(one, name) for name in _SHOWN},

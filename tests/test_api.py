@@ -108,3 +108,19 @@ def test_importing_the_package_imports_nothing_of_it() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[] []"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"wavelength_id": 0}, "wavelength_id=0: Input should be a valid string"),
+        ({"keep": "all"}, "keep='all': Input should be 'intersection' or 'reference'"),
+        ({"method": "foo"}, "'phase_cross_correlation', 'chi2_shift'"),
+        ({"colour": "red"}, r"Found unknown arguments \['colour'\]; there are"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(
+    tmp_path: Path, arguments: dict[str, object], found: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=found):
+        ft.register(tmp_path, **{"wavelength_id": "A01_C01", **arguments})

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from fractal_tasks import __version__
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from fractal_tasks.interrupts import Stopped, stopping_on_signals
+from fractal_tasks.runner import describe_problem
 from fractal_tasks.workflow.catalogue import list_task_commands
 
 _HELP = """Register multiplexed OME-Zarr plates.
@@ -159,11 +160,11 @@ def _describe(error: CycloptsError) -> str:
         return str(error)
     problems = []
     for problem in cause.errors():
-        message = problem["msg"].removeprefix("Value error, ")
+        name = ""
         if problem["loc"]:
-            names = [str(part).replace("_", "-") for part in problem["loc"]]
-            message = f"--{'.'.join(names)} {problem['input']!r}: {message}"
+            path = ".".join(str(part).replace("_", "-") for part in problem["loc"])
+            name = f"--{path} "
         elif error.argument is not None and error.argument.name.startswith("--"):
-            message = f"{error.argument.name} {problem['input']!r}: {message}"
-        problems.append(message)
+            name = f"{error.argument.name} "
+        problems.append(describe_problem(problem, name))
     return "; ".join(problems)

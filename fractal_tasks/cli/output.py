@@ -56,6 +56,7 @@ class Reporter:
         """Report as `options` say."""
         self._options = options
         self._console = Console(stderr=True)
+        self._warned: set[str] = set()
         level = "error" if options.quiet else options.log_level
         self._log_level = logging.getLevelNamesMapping()[level.upper()]
 
@@ -162,7 +163,7 @@ class Reporter:
         """
         root, own = logging.getLogger(), logging.getLogger("fractal_tasks")
         handlers, root_level, own_level = root.handlers, root.level, own.level
-        root.handlers = [ConsoleLog(self.say)]
+        root.handlers = [ConsoleLog(self.say, self._warned)]
         root.setLevel(logging.WARNING)
         set_log_level(self._log_level if level is None else level)
         try:

@@ -106,13 +106,22 @@ def say(console: Console, text: str) -> None:
 
 
 class ConsoleLog(logging.Handler):
-    """Writes the log in one format, above the bars."""
+    """Writes the log in one format, above the bars.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Write with `say`."""
+    A warning is written once, however many tasks look at the same image.
+    """
+
+    def __init__(self, say: Callable[[str], None], warned: set[str]) -> None:
+        """Write with `say` what is not in `warned`, which grows."""
         super().__init__()
         self._say = say
+        self._warned = warned
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record as ``Warning: what it says``."""
-        self._say(f"{record.levelname.capitalize()}: {record.getMessage()}")
+        text = f"{record.levelname.capitalize()}: {record.getMessage()}"
+        if record.levelno == logging.WARNING:
+            if text in self._warned:
+                return
+            self._warned.add(text)
+        self._say(text)

@@ -26,11 +26,12 @@ _MAX_WELLS = 20
 """What fits on a screen; all are in the JSON."""
 
 _LEGEND = (
-    "y x: median shift; conf.: lowest confidence; error: largest standard error (px); "
-    "left: how far (px) turn or\nscale leave corners off; kept: mean part"
+    "y x: median shift; conf.: lowest confidence; error: largest standard error (px);\n"
+    "left: how far (px) turn or scale leave corners off; kept: mean part"
 )
 _COUNTS = ("measured", "chosen", "imputed", "unresolved")
 _Cell = Callable[[GroupResult], str]
+_ACQUISITION: dict[str, _Cell] = {"acq.": lambda one: str(one.acquisition)}
 
 
 def describe_results(results: Sequence[RoiResult]) -> str:
@@ -48,15 +49,28 @@ def describe_results(results: Sequence[RoiResult]) -> str:
     tables = []
     for plate in plates:
         own = [one for one in acquisitions if one.plate_url == plate]
-        tables.append(_make_table(f"Acquisitions of {_name(plate)}", own, has_z))
-    if wells:
-        title = f"Wells, worst first ({min(len(wells), _MAX_WELLS)} of {len(wells)})"
-        columns: dict[str, _Cell] = {"well": lambda one: str(one.well)}
-        if len(plates) > 1:
-            columns = {"plate": lambda one: _name(one.plate_url), **columns}
-        tables.append(_make_table(title, wells[:_MAX_WELLS], has_z, columns))
+        tables.append(
+            _make_table(f"Acquisitions of {_name(plate)}", own, has_z, _ACQUISITION)
+        )
+    in_plates = [one for one in wells if not one.lone_image]
+    columns = {"well": lambda one: one.well or "", **_ACQUISITION}
+    if len(plates) > 1:
+        columns = {"plate": lambda one: _name(one.plate_url), **columns}
+    alone = [one for one in wells if one.lone_image]
+    for what, groups, leading in (
+        ("Wells", in_plates, columns),
+        ("Images", alone, {"image": lambda one: one.lone_image}),
+    ):
+        if groups:
+            shown = groups[:_MAX_WELLS]
+            title = f"{what}, worst first ({len(shown)} of {len(groups)})"
+            tables.append(_make_table(title, shown, has_z, leading))
     text = _render(tables)
-    lost = [f"{one.well} acquisition {one.acquisition}" for one in wells if one.is_lost]
+    lost = [
+        one.lone_image or f"{one.well} acquisition {one.acquisition}"
+        for one in wells
+        if one.is_lost
+    ]
     if lost:
         names = ", ".join(lost[:_MAX_WELLS])
         text += f"\nNothing is resolved in {len(lost)} of {len(wells)}: {names}."
@@ -119,12 +133,11 @@ def _make_table(
     title: str,
     groups: Sequence[GroupResult],
     has_z: bool,
-    columns: Mapping[str, _Cell] | None = None,
+    columns: Mapping[str, _Cell],
 ) -> Table:
     axes = "z y x" if has_z else "y x"
     cells: dict[str, _Cell] = {
-        **(columns or {}),
-        "acq.": lambda one: str(one.acquisition),
+        **columns,
         f"{axes} (um)": lambda one: _format_shift(one, one.shift_um, has_z),
         f"{axes} (px)": lambda one: _format_shift(one, one.shift_px, has_z),
         **{name: _count_cell(name) for name in _COUNTS},
@@ -136,7 +149,7 @@ def _make_table(
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for name in cells:
         # A number that is broken into two lines, or cut, would be read as another one.
-        table.add_column(name, justify="right", no_wrap=name != "plate")
+        table.add_column(name, justify="right", no_wrap=name not in {"plate", "image"})
     for one in groups:
         table.add_row(*(cell(one) for cell in cells.values()))
     return table

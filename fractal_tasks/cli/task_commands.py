@@ -202,7 +202,8 @@ def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> i
     )
 
     known = set(workflow.found.failures)
-    rois = workflow.read_results()
+    with reporter.log():
+        rois = workflow.read_results()
     unread = workflow.found.failures.items()
     reporter.show_errors({url: error for url, error in unread if url not in known})
     results, left_out = workflow.results, workflow.found.failures

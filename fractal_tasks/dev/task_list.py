@@ -1,6 +1,9 @@
 """The tasks of this package, as the manifest and the command line list them."""
 
-from fractal_task_tools.task_models import CompoundTask, ParallelTask
+from fractal_tasks.storage.upstream import log_unchanged
+
+with log_unchanged():
+    from fractal_task_tools.task_models import CompoundTask, ParallelTask
 
 # Not for development alone: the command line makes its commands from it at run time. It
 # lies here as fractal-task-tools looks for `<package>.dev.task_list`.

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
-from typing import TypeAlias
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.wells import read_acquisition_of_each
+from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition_of_each
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Vector
 from fractal_tasks.transforms.boxes import AXES
@@ -30,6 +30,8 @@ class RoiResult:
     """What became of one ROI of an acquisition."""
 
     plate_url: str
+    """Empty, as the well, of an image in no plate."""
+
     well: str
     """Path in the plate, e.g. ``A/01``."""
 
@@ -77,9 +79,14 @@ class GroupResult:
     """What became of the ROIs of an acquisition, in one well or in all of a plate."""
 
     plate_url: str
+    """Empty, as the well, of an image in no plate."""
+
     acquisition: int
     well: str | None
     """None: all wells of the plate."""
+
+    zarr_url: str | None
+    """The image; None: those of all wells."""
 
     rois: int
     is_reference: bool
@@ -98,6 +105,11 @@ class GroupResult:
 
     kept: float | None
     """Mean over the ROIs."""
+
+    @property
+    def lone_image(self) -> str:
+        """The url of an image that is in no plate; empty for others."""
+        return "" if self.plate_url else str(self.zarr_url)
 
     @property
     def is_lost(self) -> bool:
@@ -149,8 +161,8 @@ def _to_result(row: RoiRecord, image: OpenImage, acquisition: int) -> RoiResult:
     error_um = None if best is None else best.error_um
     shift_um = None if best is None else row.displacement_um
     return RoiResult(
-        plate_url=url.plate_url,
-        well=f"{url.row}/{url.column}",
+        plate_url=url.plate_url if is_in_plate(url) else "",
+        well=f"{url.row}/{url.column}" if is_in_plate(url) else "",
         acquisition=acquisition,
         zarr_url=url.zarr_url,
         roi=row.key.roi,
@@ -172,19 +184,29 @@ def _in_pixels(shift_um: Vector, image: OpenImage) -> Vector:
     return z, y, x
 
 
-_Key: TypeAlias = tuple[str | int, ...]
+_Key = TypeVar("_Key")
 
 
 def by_acquisition(results: Iterable[RoiResult]) -> list[GroupResult]:
-    """Summarise each acquisition of each plate, in their order."""
-    groups = _group(results, lambda one: (one.plate_url, one.acquisition))
-    return [_summarise(groups[key], well=None) for key in sorted(groups)]
+    """Summarise each acquisition of each plate, in their order.
+
+    Images in no plate have no acquisitions; they are told one by one, as wells.
+    """
+    in_plates = (one for one in results if one.plate_url)
+    groups = _group(in_plates, lambda one: (one.plate_url, one.acquisition))
+    return [_summarise(groups[key]) for key in sorted(groups)]
 
 
 def by_well(results: Iterable[RoiResult]) -> list[GroupResult]:
-    """Summarise each acquisition of each well but the references, worst first."""
+    """Summarise each image of each well but the references, worst first.
+
+    Images in no plate are told likewise.
+    """
     groups = _group(results, lambda one: (one.zarr_url,))
-    wells = [_summarise(group, well=group[0].well) for group in groups.values()]
+    wells = [
+        _summarise(group, well=group[0].well, zarr_url=zarr_url)
+        for (zarr_url,), group in groups.items()
+    ]
     return sorted((one for one in wells if not one.is_reference), key=_worst_first)
 
 
@@ -197,13 +219,16 @@ def _group(
     return groups
 
 
-def _summarise(group: Sequence[RoiResult], well: str | None) -> GroupResult:
+def _summarise(
+    group: Sequence[RoiResult], well: str | None = None, zarr_url: str | None = None
+) -> GroupResult:
     counts = Counter(one.status for one in group)
     resolved = [one for one in group if one.status != "unresolved"]
     return GroupResult(
         plate_url=group[0].plate_url,
         acquisition=group[0].acquisition,
         well=well,
+        zarr_url=zarr_url,
         rois=len(group),
         is_reference=set(counts) == {"reference"},
         measured=counts["measured"],

@@ -1,11 +1,23 @@
 """What a task is: its functions, its kind, and the arguments that a user sets."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeAlias,
+    get_args,
+    get_type_hints,
+)
+
+from pydantic import TypeAdapter, ValidationError
 
 from fractal_tasks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 TaskFunction: TypeAlias = Callable[..., Any]
 TaskKind: TypeAlias = Literal["parallel", "compound", "non_parallel"]
@@ -72,6 +84,53 @@ def select_arguments(
     return {name: value for name, value in arguments.items() if name in known}
 
 
+def convert_arguments(
+    functions: Iterable[TaskFunction], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give arguments as the annotations of the functions convert them.
+
+    Args:
+        functions: Those that get them; of a name that several have, the last counts.
+        arguments: By name; those that no function has stay as they are.
+
+    Raises:
+        InvalidInputError: Values do not fit. It names each.
+    """
+    converted, problems = dict(arguments), []
+    hints: dict[str, Any] = {}
+    for function in functions:
+        hints |= get_type_hints(function, include_extras=True)
+    for name in arguments.keys() & hints.keys():
+        try:
+            value = TypeAdapter(hints[name]).validate_python(arguments[name])
+        except ValidationError as error:
+            for problem in error.errors():
+                path = ".".join(map(str, (name, *problem["loc"])))
+                problems.append(describe_problem(problem, f"{path}="))
+        else:
+            converted[name] = value
+    if problems:
+        raise InvalidInputError("; ".join(sorted(problems)))
+    return converted
+
+
+def describe_problem(problem: "ErrorDetails", name: str) -> str:
+    """Say what pydantic found wrong with an argument.
+
+    Args:
+        problem: One of `ValidationError.errors()`.
+        name: Stands before the value; empty if several together are wrong.
+    """
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name}{problem['input']!r}: {message}" if name else message
+
+
+def describe_names(unknown: Collection[str], missing: Collection[str]) -> str:
+    """Say which arguments are unknown and which are missing, as far as there are."""
+    lists = (("unknown arguments", unknown), ("missing arguments", missing))
+    return ", ".join(f"{what} {sorted(names)}" for what, names in lists if names)
+
+
 def check_arguments(task: Task, arguments: dict[str, Any]) -> None:
     """Check that a task has all of `arguments`, and needs no others.
 
@@ -83,14 +142,14 @@ def check_arguments(task: Task, arguments: dict[str, Any]) -> None:
         for function in task.functions
         for name, parameter in user_parameters(function).items()
     }
-    unknown = sorted(set(arguments) - set(known))
-    missing = sorted(
+    unknown = set(arguments) - set(known)
+    missing = {
         name
         for name, parameter in known.items()
         if parameter.default is parameter.empty and name not in arguments
-    )
+    }
     if unknown or missing:
         raise InvalidInputError(
-            f"{task.name}: unknown arguments {unknown}, missing arguments {missing}; "
-            f"it has {sorted(known)}."
+            f"{task.name}: found {describe_names(unknown, missing)}; it has "
+            f"{sorted(known)}."
         )

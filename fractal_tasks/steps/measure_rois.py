@@ -18,12 +18,12 @@ from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
 from fractal_tasks.registration.patch import Patch
 from fractal_tasks.steps.channel_choice import choose_channels
+from fractal_tasks.steps.prepared_pairs import prepare_pair
 from fractal_tasks.steps.roi_pairs import (
     RoiPair,
     Side,
     open_pairs,
     open_sides,
-    prepare_pair,
 )
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.fingerprint import fingerprint_pixels

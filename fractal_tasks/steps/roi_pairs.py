@@ -1,23 +1,16 @@
 """The ROIs of two acquisitions, opened pairwise and prepared for registration."""
 
 import logging
-from collections.abc import Sequence
+import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
 
-from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.model import CalculateSettings, Pairing, RowKey
 from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.registration.base import RegistrationMethod
-from fractal_tasks.registration.fixed_pattern import FixedPattern, MaskedPatch
-from fractal_tasks.registration.patch import (
-    ClippedPatch,
-    MaxProjectionPatch,
-    Patch,
-    ResampledPatch,
-    intensity_limits,
-)
 from fractal_tasks.storage.pixels.roi_patches import (
     RoiPatch,
     channel_pyramid,
@@ -34,6 +27,12 @@ from fractal_tasks.transforms import FloatArray
 from fractal_tasks.transforms.boxes import PixelBox
 
 logger = logging.getLogger(__name__)
+
+_MAX_PLANE_PX = 2**28
+"""Of the coarsest level. Pyramids of gigapixel images end far below."""
+
+_BYTES_PER_PIXEL = 12
+"""At least, of the coarsest level: two images of float32, and one made of them."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +183,7 @@ def open_pairs(
     ]
     for pair in pairs:
         _check_dimensions(pair, method, settings)
+        _check_memory(pair, settings)
     return pairs
 
 
@@ -232,47 +232,18 @@ def _check_dimensions(
         )
 
 
-def prepare_pair(
-    pair: RoiPair, settings: CalculateSettings, pattern: FixedPattern | None
-) -> tuple[list[Patch], list[Patch]]:
-    """Give the patches of a pair as a method gets them: of one spacing per level."""
-    is_2d = settings.dimensions == "2d" or (pair.is_flat and pair.is_uneven)
-    fixed = _prepare(pair.fixed, settings, pattern, is_2d=is_2d)
-    moving = _prepare(pair.moving, settings, pattern, is_2d=is_2d)
-    return fixed, [_on_spacing(moving, patch) for patch in fixed]
-
-
-def _prepare(
-    roi: SideRoi,
-    settings: CalculateSettings,
-    pattern: FixedPattern | None,
-    *,
-    is_2d: bool,
-) -> list[Patch]:
-    """Project, clip and mask the patches of a ROI, as far as asked for."""
-    patches: list[Patch] = list(roi.patches)
-    if is_2d and len(patches[0].shape) == 3:
-        patches = [MaxProjectionPatch(patch) for patch in patches]
-    quantiles = settings.lower_rescale_quantile, settings.upper_rescale_quantile
-    if quantiles != (0.0, 1.0):
-        limits = intensity_limits(patches[roi.start_level], *quantiles)
-        patches = [ClippedPatch(patch, *limits) for patch in patches]
-    if pattern is not None and pattern.mask.any():
-        patches = [MaskedPatch(patch, pattern) for patch in patches]
-    return patches
-
-
-def _on_spacing(candidates: Sequence[Patch], fixed: Patch) -> Patch:
-    """Give the moving patch on the pixel size of `fixed`, resampled if need be.
-
-    Of the levels that are not coarser than `fixed` the coarsest is used.
-    """
-    fine_enough = [
-        patch
-        for patch in candidates
-        if np.all(np.divide(patch.spacing_um, fixed.spacing_um) < 1 + 1e-3)
-    ]
-    patch = fine_enough[-1] if fine_enough else candidates[0]
-    if np.allclose(patch.spacing_um, fixed.spacing_um, rtol=1e-6, atol=0):
-        return patch
-    return ResampledPatch(patch, fixed.spacing_um)
+def _check_memory(pair: RoiPair, settings: CalculateSettings) -> None:
+    """Refuse what a search would read for hours, or be killed for."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    is_2d = settings.dimensions == "2d" or pair.is_flat
+    for side in (pair.fixed, pair.moving):
+        shape = side.patches[-1].shape
+        needed = _BYTES_PER_PIXEL * math.prod(shape[-2:] if is_2d else shape)
+        if needed > memory or math.prod(shape[-2:]) > _MAX_PLANE_PX:
+            raise InvalidDataError(
+                f"{side.where}: found {' x '.join(map(str, shape))} pixels at the "
+                f"coarsest level; a search reads all of them, and needs at most "
+                f"{_MAX_PLANE_PX} in a plane and {memory / _BYTES_PER_PIXEL:.0f} in "
+                "this machine's memory. Choose a ROI table of single fields as "
+                "input_roi_table, or convert the image again with more levels."
+            )

@@ -7,7 +7,7 @@ Nothing heavy is imported before it is used.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -163,6 +163,23 @@ async def _wait_for_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
+def list_keys(array: "zarr.Array[Any]") -> list[str]:
+    """Give the keys of all that is stored of an array, relative to its own.
+
+    Why: zarr has no public way to list without asking for each chunk that is declared.
+    Where: `zarr.core.sync.sync`, zarr 3.1.6, as `finished_writes`.
+    """
+    from zarr.core.sync import sync
+
+    prefix = f"{array.path}/" if array.path else ""
+    keys: list[str] = sync(_collect(array.store.list_prefix(prefix)))
+    return [key.removeprefix(prefix) for key in keys]
+
+
+async def _collect(keys: AsyncIterator[str]) -> list[str]:
+    return [key async for key in keys]
+
+
 BLOSC_HEADER_BYTES = 16
 """The length of the header of a blosc chunk."""
 
@@ -183,6 +200,24 @@ def declared_blosc_bytes(header: bytes) -> int:
             one.
     """
     return int.from_bytes(header[-4:], "little")
+
+
+@contextmanager
+def log_unchanged() -> Iterator[None]:
+    """Leave the log of the process as its owner has it.
+
+    Why: fractal-task-tools sets it up to show everything as soon as it is imported,
+    also where a notebook or script imports this package.
+    Where: `fractal_task_tools/__init__.py` 0.5.1,
+    https://github.com/fractal-analytics-platform/fractal-task-tools
+    """
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def create_manifest(package: str, task_list: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from fractal_tasks.runner import (
     TaskResult,
     UnitResult,
     as_entries,
+    convert_arguments,
+    describe_names,
     select_arguments,
     user_parameters,
 )
@@ -97,7 +99,8 @@ class Workflow:
             arguments: Arguments by name; each task gets those it has.
 
         Raises:
-            InvalidInputError: An argument is unknown, or a necessary one is missing.
+            InvalidInputError: An argument is unknown or does not fit, or a necessary
+                one is missing.
         """
         functions = [function for task in tasks for function in task.functions]
         settings = {**read_defaults(functions), **arguments}
@@ -105,9 +108,9 @@ class Workflow:
         unknown, missing = set(arguments) - known, known - set(settings)
         if unknown or missing:
             raise InvalidInputError(
-                f"Found the unknown arguments {sorted(unknown)}, and missing are "
-                f"{sorted(missing)}. There are {sorted(known)}."
+                f"Found {describe_names(unknown, missing)}; there are {sorted(known)}."
             )
+        settings = convert_arguments(functions, settings)
         if settings.keys() >= {"registered_roi_table", "input_roi_table"}:
             # Apply needs the name of the table that consensus writes.
             settings["registered_roi_table"] = format_table_name(

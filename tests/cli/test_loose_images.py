@@ -54,6 +54,7 @@ def test_images_are_replaced_by_ones_that_lie_on_the_reference(
     assert register(images, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["zarr_urls"] == [str(images["one"]), str(images["two"])]
+    assert {(roi["plate_url"], roi["well"]) for roi in found["rois"]} == {("", "")}
     shifts = {roi["zarr_url"]: roi["shift_px"][1:] for roi in found["rois"]}
     for name in ("one", "two"):
         # A translation brings back what has moved.

@@ -67,6 +67,22 @@ def test_text_names_what_is_lost_and_plates_if_there_are_several() -> None:
     assert line.split()[0] == "q.zarr"
 
 
+def test_images_in_no_plate_are_told_one_by_one_by_their_urls() -> None:
+    images = [
+        result(plate_url="", well="", zarr_url=f"/lab/day_{day}/image.zarr", **changes)
+        for day, changes in enumerate(
+            [{"status": "reference"}, {}, {"status": "unresolved"}]
+        )
+    ]
+    text = describe_results(images)
+    assert "Acquisitions" not in text
+    assert "Wells" not in text
+    assert "Images, worst first (2 of 2)" in text
+    first = [line.split()[0] for line in text.splitlines() if "/lab" in line]
+    assert first == ["/lab/day_2/image.zarr", "/lab/day_1/image.zarr", "Nothing"]
+    assert "Nothing is resolved in 1 of 2: /lab/day_2/image.zarr." in text
+
+
 def test_nothing_has_no_text() -> None:
     assert describe_results([]) == ""
 

@@ -8,12 +8,13 @@ import pytest
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.model import RowKey
+from fractal_tasks.steps import roi_pairs
+from fractal_tasks.steps.prepared_pairs import prepare_pair
 from fractal_tasks.steps.roi_pairs import (
     RoiPair,
     Side,
     open_pairs,
     open_sides,
-    prepare_pair,
 )
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.conftest import MakePlate
@@ -148,3 +149,17 @@ def test_released_pair_reads_again(plate: Path) -> None:
     before = pair.fixed.patches[0].read(FIELD)
     pair.release()
     np.testing.assert_array_equal(pair.fixed.patches[0].read(FIELD), before)
+
+
+def test_roi_of_more_pixels_than_a_search_can_read_is_refused(
+    plate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roi_pairs, "_MAX_PLANE_PX", 8 * 8)
+    assert pairs_of(plate)
+    monkeypatch.setattr(roi_pairs, "_MAX_PLANE_PX", 8 * 8 - 1)
+    with pytest.raises(InvalidDataError, match=r"ROI 'FOV_1': found 1 x 8 x 8 pixels"):
+        pairs_of(plate)
+    monkeypatch.undo()
+    monkeypatch.setattr(roi_pairs, "_BYTES_PER_PIXEL", 10**15)
+    with pytest.raises(InvalidDataError, match=r"more levels\.$"):
+        pairs_of(plate)

@@ -7,6 +7,8 @@ import asyncio
 import errno
 import logging
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -187,3 +189,13 @@ def test_manifest_is_made_by_what_the_command_of_fractal_task_tools_calls(
     (task,) = manifest["task_list"]
     assert task["name"] == "Work"
     assert "strength" in task["args_schema_parallel"]["properties"]
+
+
+def test_fractal_task_tools_sets_up_the_log_as_it_is_imported() -> None:
+    """And this package, which imports it, leaves the log alone."""
+    code = "import logging, %s; print(len(logging.root.handlers), logging.root.level)"
+    shown = [
+        subprocess.check_output([sys.executable, "-c", code % module], text=True)
+        for module in ("fractal_task_tools", "fractal_tasks.dev.task_list")
+    ]
+    assert shown == ["1 20\n", "0 30\n"]

@@ -1,5 +1,6 @@
 """What gives the pixels of an image that is being written."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from fractal_tasks.storage.pixels.grid import Box, Pixels
@@ -20,6 +21,13 @@ class BlockSource(Protocol):
     @property
     def fill_value(self) -> float:
         """The value of pixels that come from nowhere."""
+        ...
+
+    def find_content(self) -> Iterator[Box]:
+        """Give boxes of level 0 outside of which all pixels are `fill_value`.
+
+        They may overlap. Blocks that touch none of them are not asked for.
+        """
         ...
 
     def read_block(self, box: Box) -> Pixels | None:

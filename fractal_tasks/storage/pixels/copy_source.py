@@ -1,7 +1,7 @@
 """Boxes of whole pixels of one array, at other places of a new one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -15,10 +15,13 @@ from fractal_tasks.storage.pixels.grid import (
     ZarrArray,
     box_shape,
     cell_around,
+    intersect,
     split_box,
     to_slices,
+    write_unit,
 )
 from fractal_tasks.storage.pixels.pyramid import new_block, usable_cores
+from fractal_tasks.storage.pixels.stored import stored_cells
 
 CACHED_CHUNKS_PER_WORKER = 4
 """A shifted block touches four chunks, and shares each with three other blocks. Of
@@ -53,15 +56,11 @@ class _Copy:
 
     def to_source(self, box: Box) -> Box:
         """Give a box of the target in the source's indices; it may reach out of it."""
-        return tuple(
-            range(
-                side.start + source.start - target.start,
-                side.stop + source.start - target.start,
-            )
-            for side, source, target in zip(
-                box, self.source, self.destination, strict=True
-            )
-        )
+        return _move(box, self.destination, self.source)
+
+    def to_destination(self, box: Box) -> Box:
+        """Give a box of the source in the target's indices."""
+        return _move(box, self.source, self.destination)
 
 
 @dataclass
@@ -137,6 +136,40 @@ class CopySource:
         self._chunks: dict[Box, _Chunk] = {}
         self._lock = Lock()
 
+    def find_content(self) -> Iterator[Box]:
+        """Give boxes of the target outside of which all pixels are the fill value.
+
+        Those of what is stored of the source, where the copies put it.
+        """
+        if self._source.fill_value != self.fill_value:
+            yield from (copy.destination for copy in self._copies)
+            return
+        unit = write_unit(self._source)
+        stored = {
+            tuple(side.start for side in cell): cell
+            for cell in stored_cells(self._source)
+        }
+        for copy in self._copies:
+            cells: Iterable[Box] = stored.values()
+            n_cells = math.prod(
+                (side.stop - 1) // size - side.start // size + 1
+                for side, size in zip(copy.source, unit, strict=True)
+            )
+            if n_cells < len(stored):
+                # The smaller of both: there may be many copies, or few huge ones.
+                corners = (
+                    tuple(
+                        side.start // size * size
+                        for side, size in zip(part, unit, strict=True)
+                    )
+                    for part in split_box(copy.source, unit)
+                )
+                cells = (stored[corner] for corner in corners if corner in stored)
+            for cell in cells:
+                part = intersect(cell, copy.source)
+                if all(part):
+                    yield copy.to_destination(part)
+
     def read_block(self, box: Box) -> Pixels | None:
         """Give the pixels of a box of the target; None if all are the fill value.
 
@@ -148,7 +181,7 @@ class CopySource:
         for copy in self._find_copies(box):
             # From here on in the source's indices, where chunks begin and end.
             block_box = copy.to_source(box)
-            for part in split_box(_intersect(block_box, copy.source), chunk_shape):
+            for part in split_box(intersect(block_box, copy.source), chunk_shape):
                 chunk_box = cell_around(part, chunk_shape, shape)
                 chunk = self._get_chunk(chunk_box, copy.roi)
                 place = to_slices(part, block_box)
@@ -238,8 +271,9 @@ def _to_box(slices: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
     )
 
 
-def _intersect(box: Box, other: Box) -> Box:
+def _move(box: Box, start: Box, end: Box) -> Box:
+    """Move a box as `start` is moved to `end`."""
     return tuple(
-        range(max(a.start, b.start), min(a.stop, b.stop))
-        for a, b in zip(box, other, strict=True)
+        range(side.start + b.start - a.start, side.stop + b.start - a.start)
+        for side, a, b in zip(box, start, end, strict=True)
     )

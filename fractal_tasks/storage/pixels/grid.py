@@ -71,6 +71,14 @@ def grow_box(box: Box, factors: Sequence[int]) -> Box:
     )
 
 
+def intersect(box: Box, other: Box) -> Box:
+    """Give what two boxes have in common; a side of it is empty if that is nothing."""
+    return tuple(
+        range(max(a.start, b.start), min(a.stop, b.stop))
+        for a, b in zip(box, other, strict=True)
+    )
+
+
 def write_unit(array: ZarrArray) -> tuple[int, ...]:
     """Give the shape of a shard, or of a chunk: what can be written without reading."""
     return array.shards or array.chunks

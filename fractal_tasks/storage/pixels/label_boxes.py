@@ -16,6 +16,7 @@ from fractal_tasks.storage.pixels.grid import (
     split_box,
     to_slices,
 )
+from fractal_tasks.storage.pixels.stored import stored_cells
 from fractal_tasks.transforms import Vector
 from fractal_tasks.transforms.boxes import AXES
 
@@ -56,7 +57,12 @@ def _find_boxes(label: "Label") -> dict[int, Box]:
     array = label.zarr_array
     spatial = [label.axes.index(axis) for axis in label.axes if axis in AXES]
     boxes: dict[int, Box] = {}
-    for cell in split_box(full_box(array.shape), array.chunks):
+    # What is not stored is background.
+    stored = [full_box(array.shape)] if array.fill_value else stored_cells(array)
+    cells = itertools.chain.from_iterable(
+        split_box(cell, array.chunks) for cell in stored
+    )
+    for cell in cells:
         block = np.asarray(array[to_slices(cell)])
         for object_id, part in _find_parts(block):
             found = tuple(

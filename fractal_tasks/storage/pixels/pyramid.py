@@ -8,10 +8,9 @@ each level hardly more nodes than there are workers are incomplete, however larg
 image.
 """
 
-import itertools
 import math
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Lock
@@ -24,7 +23,6 @@ from fractal_tasks.storage.pixels.downsample import (
     Downsampling,
     consolidate_levels,
     halve,
-    halving_factors,
 )
 from fractal_tasks.storage.pixels.grid import (
     Box,
@@ -33,18 +31,19 @@ from fractal_tasks.storage.pixels.grid import (
     box_shape,
     cell_around,
     full_box,
-    grow_box,
     shrink_box,
-    split_box,
     to_slices,
-    write_unit,
+)
+from fractal_tasks.storage.pixels.nodes import (
+    Level,
+    Node,
+    find_nodes,
+    plan_levels,
+    walk_nodes,
 )
 
 MAX_DEFAULT_WORKERS = 4
 """More hardly help: they wait for the same disk."""
-
-MAX_UNITS_PER_NODE = 8
-"""Units that do not nest would make nodes, and with them memory, grow without limit."""
 
 
 def write_pyramid(
@@ -69,13 +68,19 @@ def write_pyramid(
         max_workers: Number of threads; by default the usable cores, at most 4. The
             result does not depend on it.
     """
-    planned = _plan_levels(levels, downsampling)
+    planned = plan_levels(levels, downsampling)
     writer = _Writer(planned, downsampling, source.fill_value)
-    _for_each(
-        _walk_leaves(planned, full_box(planned[-1].array.shape)),
-        lambda box: writer.put(box, source.read_block(box)),
-        max_workers or usable_cores(),
-    )
+    if any(level.array.fill_value != source.fill_value for level in planned):
+        # All is to be written, also where nothing is.
+        content: Iterable[Box] = [full_box(source.shape)]
+    else:
+        content = source.find_content()
+
+    def put(node: Node) -> None:
+        writer.put(node, source.read_block(node.box) if node.is_filled else None)
+
+    nodes = walk_nodes(planned, find_nodes(planned, content))
+    _for_each(nodes, put, max_workers or usable_cores())
     if len(planned) < len(levels):
         consolidate_levels(levels[len(planned) - 1 :], downsampling)
 
@@ -95,89 +100,27 @@ def new_block(
     return np.full(shape, fill_value, dtype) if fill_value else np.zeros(shape, dtype)
 
 
-@dataclass(frozen=True)
-class _Level:
-    """A level that is built from blocks in memory."""
-
-    array: ZarrArray
-    node_shape: tuple[int, ...]
-    factors: tuple[int, ...]
-    """How many pixels make one of the next level, per axis; 1 at the last level."""
-
-
 @dataclass
-class _Node:
-    """A block that waits for its parts."""
+class _Incomplete:
+    """A node that waits for its parts."""
 
     missing_pixels: int
     block: Pixels | None = None
 
 
-def _plan_levels(
-    levels: Sequence[ZarrArray], downsampling: Downsampling
-) -> list[_Level]:
-    """Cut the levels that can be built from memory, at least the first, into nodes.
-
-    A node has to be whole write units of its level, so that none is written twice;
-    whole nodes of the finer level, so that each of these has one parent; and of even
-    size where it is halved, so that it can be halved by itself.
-    """
-    max_pixels = MAX_UNITS_PER_NODE * max(math.prod(write_unit(a)) for a in levels)
-    planned: list[_Level] = []
-    # Of a finer node, in pixels of the level at hand. Level 0 has none below it.
-    child_shape = (1,) * levels[0].ndim
-    for level, factors in zip(
-        levels, _halving_chain(levels, downsampling), strict=False
-    ):
-        needs = zip(write_unit(level), child_shape, factors, level.shape, strict=True)
-        # A node that is larger than the level is the level: nothing lies beyond.
-        node_shape = tuple(min(math.lcm(*sizes), total) for *sizes, total in needs)
-        if planned and math.prod(node_shape) > max_pixels:
-            break
-        planned.append(_Level(level, node_shape, factors))
-        child_shape = tuple(np.floor_divide(node_shape, factors).tolist())
-    return planned
-
-
-def _halving_chain(
-    levels: Sequence[ZarrArray], downsampling: Downsampling
-) -> list[tuple[int, ...]]:
-    """Give the factors from each level to the next, as far as `halve` can go.
-
-    The last level that it reaches has factors of 1: nothing is made from it in memory.
-    """
-    chain = []
-    for level, coarser in itertools.pairwise(levels):
-        factors = halving_factors(level, coarser, downsampling)
-        if factors is None:
-            break
-        chain.append(factors)
-    return [*chain, (1,) * levels[0].ndim]
-
-
-def _walk_leaves(levels: Sequence[_Level], box: Box) -> Generator[Box, None, None]:
-    """Give the level-0 nodes under a box of the last level, siblings in a row."""
-    *finer, level = levels
-    for node in split_box(box, level.node_shape):
-        if finer:
-            yield from _walk_leaves(finer, grow_box(node, finer[-1].factors))
-        else:
-            yield node
-
-
 def _for_each(
-    boxes: Generator[Box, None, None], action: Callable[[Box], None], workers: int
+    nodes: Generator[Node, None, None], action: Callable[[Node], None], workers: int
 ) -> None:
-    """Run an action for all boxes, in order, in threads; stop at the first failure."""
+    """Run an action for all nodes, in order, in threads; stop at the first failure."""
     lock = Lock()
 
     def work() -> None:
         while True:
             with lock:
-                box = next(boxes, None)
-            if box is None:
+                node = next(nodes, None)
+            if node is None:
                 return
-            action(box)
+            action(node)
 
     with ThreadPoolExecutor(workers) as pool:
         futures: list[Future[None]] = []
@@ -186,7 +129,7 @@ def _for_each(
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             with lock:
-                boxes.close()
+                nodes.close()
         for future in futures:
             future.result()
 
@@ -195,17 +138,18 @@ class _Writer:
     """Writes blocks, and puts them together to the blocks of coarser levels."""
 
     def __init__(
-        self, levels: Sequence[_Level], downsampling: Downsampling, fill_value: float
+        self, levels: Sequence[Level], downsampling: Downsampling, fill_value: float
     ) -> None:
         self._levels = levels
         self._downsampling = downsampling
         self._fill_value = fill_value
         self._lock = Lock()
-        self._incomplete: dict[tuple[int, Box], _Node] = {}
+        self._incomplete: dict[tuple[int, Box], _Incomplete] = {}
 
-    def put(self, box: Box, block: Pixels | None) -> None:
-        """Write a node of level 0, and each ancestor that it completes."""
-        for depth, level in enumerate(self._levels, start=1):
+    def put(self, node: Node, block: Pixels | None) -> None:
+        """Write a node, and each ancestor that it completes."""
+        box = node.box
+        for depth, level in enumerate(self._levels[node.depth :], node.depth + 1):
             if block is not None:
                 level.array[to_slices(box)] = block
             elif level.array.fill_value != self._fill_value:
@@ -227,14 +171,16 @@ class _Writer:
         box = cell_around(part_box, level.node_shape, level.array.shape)
         shape = box_shape(box)
         with self._lock:
-            node = self._incomplete.setdefault((depth, box), _Node(math.prod(shape)))
-            if part is not None and node.block is None:
-                node.block = new_block(shape, self._fill_value, part.dtype)
-        if part is not None and node.block is not None:
-            node.block[to_slices(part_box, box)] = part
+            parent = self._incomplete.setdefault(
+                (depth, box), _Incomplete(math.prod(shape))
+            )
+            if part is not None and parent.block is None:
+                parent.block = new_block(shape, self._fill_value, part.dtype)
+        if part is not None and parent.block is not None:
+            parent.block[to_slices(part_box, box)] = part
         with self._lock:
-            node.missing_pixels -= math.prod(box_shape(part_box))
-            if node.missing_pixels:
+            parent.missing_pixels -= math.prod(box_shape(part_box))
+            if parent.missing_pixels:
                 return None
             del self._incomplete[depth, box]
-        return box, node.block
+        return box, parent.block

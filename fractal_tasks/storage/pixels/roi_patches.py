@@ -21,6 +21,7 @@ from fractal_tasks.storage.pixels.grid import (
     Box,
     Pixels,
     box_shape,
+    intersect,
     split_box,
     to_slices,
 )
@@ -129,7 +130,7 @@ class RoiPatch:
         fitting = self._count_fitting(missing, room)
         for block in _join_boxes(missing[:fitting]):
             self._fill_and_keep(block, pixels, wanted)
-        rest = [_intersect(cell, wanted) for cell in missing[fitting:]]
+        rest = [intersect(cell, wanted) for cell in missing[fitting:]]
         for block in _join_boxes(rest):
             _copy(self._decode(block), block, pixels, wanted)
         return pixels
@@ -237,19 +238,11 @@ def roi_pyramid(
     return patches
 
 
-def _intersect(one: Box, other: Box) -> Box:
-    """Give what two boxes have in common."""
-    return tuple(
-        range(max(a.start, b.start), min(a.stop, b.stop))
-        for a, b in zip(one, other, strict=True)
-    )
-
-
 def _copy(
     values: Pixels, box: Box, pixels: npt.NDArray[np.float32], wanted: Box
 ) -> None:
     """Copy what `values` of `box` has of `wanted` to its place in `pixels`."""
-    common = _intersect(box, wanted)
+    common = intersect(box, wanted)
     pixels[to_slices(common, wanted)] = values[to_slices(common, box)]
 
 

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from ngio.common import consolidate_pyramid
 
 from fractal_tasks.storage.pixels.downsample import Downsampling
-from fractal_tasks.storage.pixels.grid import Box, Pixels
+from fractal_tasks.storage.pixels.grid import Box, Pixels, full_box
 from fractal_tasks.storage.pixels.pyramid import write_pyramid
 from tests.storage.pixels.arrays import (
     TWO_FIELDS,
@@ -32,8 +32,11 @@ class FromFunction:
     """A block source of a function."""
 
     read_block: Callable[[Box], Pixels | None]
+    shape: tuple[int, ...]
     fill_value: float = 0
-    shape: tuple[int, ...] = ()
+
+    def find_content(self) -> Iterator[Box]:
+        yield full_box(self.shape)
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -213,9 +216,10 @@ def test_number_of_incomplete_blocks_does_not_grow_with_the_image(
             counts.append(len(writers[0]._incomplete))
             return np.ones([len(side) for side in block_box], np.uint8)
 
+        shape = (8 * n_chunks,) * 2
         write_pyramid(
-            make_pyramid([8 * n_chunks] * 2, (8, 8), dtype="uint8", n_levels=4),
-            FromFunction(read_block),
+            make_pyramid(shape, (8, 8), dtype="uint8", n_levels=4),
+            FromFunction(read_block, shape),
             downsampling="mean",
             max_workers=max_workers,
         )
@@ -241,7 +245,10 @@ def test_failure_in_one_thread_stops_all_and_is_raised() -> None:
     (level,) = make_pyramid((8, 8000), (8, 8), n_levels=1)
     with pytest.raises(OSError, match="disk full"):
         write_pyramid(
-            [level], FromFunction(read_block), downsampling="mean", max_workers=2
+            [level],
+            FromFunction(read_block, level.shape),
+            downsampling="mean",
+            max_workers=2,
         )
 
     assert len(started) < 1000
