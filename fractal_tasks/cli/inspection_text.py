@@ -1,7 +1,7 @@
 """How the command line shows what is in images, and how it could be registered."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import replace
 from typing import Any
 
@@ -70,15 +70,15 @@ def _describe_contents(found: Inspection) -> list[str]:
     texts = []
     if any(number is not None for number in found.acquisitions.values()):
         wells = list(dict.fromkeys(_well(url) for url in found.acquisitions))
-        texts.append(f"{len(wells)} wells: {_listed(wells)}")
+        texts.append(f"{_count(wells, 'well')}: {_listed(wells)}")
     for (number, _), urls in sorted(alike.items(), key=lambda one: one[0][0] or 0):
         title = "" if number is None else f"acquisition {number}, "
         names = _listed([_name(url, number) for url in urls])
         text = _describe_content([found.contents[url] for url in urls])
-        texts.append(f"{len(urls)} images, {title}{names}\n{text}")
+        texts.append(f"{_count(urls, 'image')}, {title}{names}\n{text}")
     if found.registered:
-        count = len(found.registered)
-        texts.append(f"{count} images are registered already and left out.")
+        count = _count(found.registered, "image", "is", "are")
+        texts.append(f"{count} registered already and left out.")
     return texts
 
 
@@ -86,6 +86,7 @@ def _describe_content(contents: Sequence[Content]) -> str:
     """Write what is in images that differ in nothing but the number of ROIs."""
     content = contents[0]
     unit = content.unit or "none, taken as micrometer"
+    axes = ("z", "y", "x") if "z" in content.axes else ("y", "x")
     channels = (
         f"{one.index}: id {one.wavelength_id}, label {one.label}"
         for one in content.channels
@@ -99,8 +100,8 @@ def _describe_content(contents: Sequence[Content]) -> str:
     rows = {
         "pixels": f"{content.data_type}, axes {' '.join(content.axes)}, unit {unit}",
         "levels": "\n".join(
-            f"{level.path}: {_times(level.shape)}, pixels of "
-            f"{_times(level.pixel_um)} um (z, y, x)"
+            f"{level.path}: {_times(level.shape[-len(axes) :])}, pixels of "
+            f"{_times(level.pixel_um[-len(axes) :])} um ({', '.join(axes)})"
             for level in content.levels
         ),
         "channels": "\n".join(channels),
@@ -140,7 +141,15 @@ def _describe_pairs(found: Inspection) -> str:
     ]
     if not lines:
         return ""
-    return "\n".join(["What is registered to what", *_cut(lines), *_cut(remarks)])
+    planned = {plan.url for plan in found.plan.images}
+    alone = [
+        f"  {url.zarr_url}: a reference with nothing to be registered to it"
+        for url in found.contents
+        if url not in planned and url.zarr_url not in found.failures
+    ]
+    return "\n".join(
+        ["What is registered to what", *_cut(lines), *_cut(remarks), *_cut(alone)]
+    )
 
 
 def _remark(plan: ImagePlan, pairing: Pairing) -> list[str]:
@@ -169,8 +178,7 @@ def _advise(found: Inspection) -> str:
         lines += ["Cannot be registered", *_cut(shown), ""]
     if not found.plan.images:
         return "\n".join([*lines, _say_nothing(found)])
-    count = len(found.plan.images)
-    lines.append(f"{count} images can be registered.")
+    lines.append(f"{_count(found.plan.images, 'image')} can be registered.")
     if found.command is None:
         lines.append(
             "No stain is known to be in all of them: choose what shows the same with "
@@ -196,6 +204,13 @@ def _say_nothing(found: Inspection) -> str:
         "This image is in no plate. To register others to it, name them after it: "
         f"fractal-tasks inspect {shlex.join(found.urls)} OTHER_IMAGE"
     )
+
+
+def _count(things: Sized, noun: str, one: str = "", several: str = "") -> str:
+    """Write a number with its noun, and with a verb if it is given for both."""
+    is_one = len(things) == 1
+    verb = one if is_one else several
+    return f"{len(things)} {noun}{'' if is_one else 's'} {verb}".rstrip()
 
 
 def _well(url: ImageUrl) -> str:

@@ -15,7 +15,7 @@ from fractal_tasks.storage.pixels.pyramid import write_pyramid
 from fractal_tasks.storage.plate.multiscale import with_origins, with_unit
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import RECORD_KEY, own_columns_known
-from fractal_tasks.storage.upstream import finished_writes, open_container
+from fractal_tasks.storage.upstream import finished_writes, get_label, open_container
 from fractal_tasks.storage.urls import ImageUrl, Location
 from fractal_tasks.transforms import Vector
 
@@ -155,7 +155,7 @@ def _write_label(
 ) -> None:
     import zarr
 
-    old = source.container.get_label(name)
+    old = get_label(source.container, name)
     paths = old.meta.paths
     build.container.derive_label(
         name,
@@ -171,7 +171,7 @@ def _write_label(
         attributes = with_unit(attributes, source.missing_unit)
     group = zarr.open_group(build.group.store, path=f"labels/{name}", mode="r+")
     group.attrs.put(attributes)
-    levels = [build.container.get_label(name, path=path).zarr_array for path in paths]
+    levels = [get_label(build.container, name, path).zarr_array for path in paths]
     write_pyramid(levels, pixels, downsampling="nearest")
 
 
@@ -217,9 +217,9 @@ def _describe(
     """Give the shape and the type of every level, of the image and of its labels."""
     described = {"image": _describe_levels(container.get_image, container.level_paths)}
     for name in sorted(labels):
-        paths = container.get_label(name).meta.paths
+        paths = get_label(container, name).meta.paths
         described[f"label {name!r}"] = _describe_levels(
-            partial(container.get_label, name), paths
+            partial(get_label, container, name), paths
         )
     return described
 

@@ -22,7 +22,7 @@ from fractal_tasks.storage.plate.roi_tables import (
 )
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.tables import read_table_types
-from fractal_tasks.storage.upstream import open_container
+from fractal_tasks.storage.upstream import get_label, open_container
 from fractal_tasks.storage.urls import Location
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import AXES, box_from_um
@@ -144,7 +144,7 @@ def _remade_masking_table(
         )
         return None
     built = open_container(files_of(build).open_store(build))
-    registered = built.get_label(label)
+    registered = get_label(built, label)
     extras = {roi.label: roi.model_extra or {} for roi in old.rois.values()}
     rois = {
         str(roi.name): roi.model_copy(update=extras.get(roi.label, {}))

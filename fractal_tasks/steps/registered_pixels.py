@@ -10,6 +10,7 @@ from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.pixels.copy_source import BoxCopy, CopySource
 from fractal_tasks.storage.plate.levels import spatial_shape
 from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.upstream import get_label
 from fractal_tasks.transforms import FloatArray
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import as_triple
@@ -37,7 +38,7 @@ def registered_pixels(image: OpenImage, plan: RegistrationPlan) -> CopySource:
 
 def registered_label(image: OpenImage, name: str, plan: RegistrationPlan) -> CopySource:
     """Give level 0 of a registered label, at its own pixel size."""
-    label = image.container.get_label(name)
+    label = get_label(image.container, name)
     array = label.zarr_array
     ratio = np.divide(image.spacing_um, image.label_spacing_um(label))
     registered = image.grid.registered_to(plan.reference_grid)

@@ -6,15 +6,17 @@ there would miss it in the image that is made from this one.
 
 import logging
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from fractal_tasks.storage.files import files_of, open_group
+from fractal_tasks.storage.pixels.stored import METADATA_FILES, list_unknown
 from fractal_tasks.storage.plate.images import list_labels, list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.upstream import get_label
 from fractal_tasks.storage.urls import Location
 
 logger = logging.getLogger(__name__)
 
-_OF_ZARR = {".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"}
 _LISTS = {"labels", "ome", "tables"}
 """Attributes of the groups of labels and tables that are written anew."""
 
@@ -29,14 +31,22 @@ def carry_over_unknown(
         build: The new image, with its labels and tables.
         labels: Names of the labels that are in it.
     """
-    levels = source.container.level_paths
-    _carry_over(source, build, "", {*levels, "labels", "tables"})
+    paths = source.container.level_paths
+    _carry_over(source, build, "", {*paths, "labels", "tables"})
+    for path in paths:
+        array = source.container.get_image(path=path).zarr_array
+        _carry_over_files(source, build, path, list_unknown(array))
     folders = files_of(source.url).list_folders(source.url.location)
     if "labels" in folders:
         _carry_over(source, build, "labels", list_labels(source))
     for name in labels:
-        paths = source.container.get_label(name).meta.paths
+        paths = get_label(source.container, name).meta.paths
         _carry_over(source, build, f"labels/{name}", paths)
+        for path in paths:
+            array = get_label(source.container, name, path).zarr_array
+            _carry_over_files(
+                source, build, f"labels/{name}/{path}", list_unknown(array)
+            )
     if "tables" in folders:
         _carry_over(source, build, "tables", list_tables(source))
 
@@ -53,24 +63,49 @@ def _carry_over(
     files = files_of(folder)
     tops = {name.split("/")[0] for name in known}
     names = [name for name in files.list_folders(folder) if name not in tops]
-    others = [name for name in files.list_files(folder) if name not in _OF_ZARR]
+    others = [name for name in files.list_files(folder) if name not in METADATA_FILES]
     attributes = {
         key: value
-        for key, value in open_group(folder).attrs.asdict().items()
+        for key, value in _read_attributes(folder).items()
         if key not in _LISTS
     }
     if inner and (names or others or attributes):
         store = files_of(build).open_store(build, read_only=False)
         group = zarr.open_group(store, mode="r+").require_group(inner)
         group.attrs.put({**attributes, **group.attrs.asdict()})
-    copying = files_of(folder, target)
-    for name in (*names, *others):
-        if files_of(target).exists(target / name):
-            continue
-        logger.warning(
-            "%s: %r is not known, and is carried over unchanged",
-            source.zarr_url,
-            f"{inner}/{name}".lstrip("/"),
-        )
-        copy = copying.copy_folder if name in names else copying.copy_file
-        copy(folder / name, target / name)
+    for name in names:
+        if not files_of(target).exists(target / name):
+            _report(source, f"{inner}/{name}")
+            files_of(folder, target).copy_folder(folder / name, target / name)
+    _carry_over_files(source, build, inner, others)
+
+
+def _read_attributes(folder: Location) -> dict[str, Any]:
+    """Read the attributes of a group; a folder that is none has no attributes."""
+    from zarr.errors import GroupNotFoundError
+
+    try:
+        return open_group(folder).attrs.asdict()
+    except GroupNotFoundError:
+        return {}
+
+
+def _carry_over_files(
+    source: OpenImage, build: Location, inner: str, names: Sequence[str]
+) -> None:
+    """Copy files of a folder of the image, or of folders in it."""
+    for name in names:
+        path = f"{inner}/{name}".lstrip("/")
+        if not files_of(build).exists(build / path):
+            _report(source, path)
+            files_of(source.url, build).copy_file(
+                source.url.location / path, build / path
+            )
+
+
+def _report(source: OpenImage, path: str) -> None:
+    logger.warning(
+        "%s: %r is not known, and is carried over unchanged",
+        source.zarr_url,
+        path.lstrip("/"),
+    )

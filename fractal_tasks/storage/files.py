@@ -134,7 +134,7 @@ class Files(Protocol):
         ...
 
     def copy_file(self, source: Location, target: Location) -> None:
-        """Copy a file into a folder that is there; pairs as for `copy_folder`."""
+        """Copy a file, and make the folders around it; pairs as for `copy_folder`."""
         ...
 
     def building_locally(self, location: Location) -> AbstractContextManager[Path]:

@@ -57,6 +57,24 @@ def open_container(
     return OmeZarrContainer(group_handler=handler)
 
 
+def get_label(
+    container: "OmeZarrContainer", name: str, path: str | None = None
+) -> "Label":
+    """Open a level of a label, the finest if none is given.
+
+    Why: ngio refuses labels of OME-Zarr 0.4 without `image-label`, which ought to be
+    there, and need not.
+    Where: `_attrs_cache` of `ZarrGroupHandler`, as `open_container`.
+    """
+    labels = container.labels_container._group_handler
+    handler = labels.get_handler(name, create_mode=False)
+    attributes = handler.load_attrs()
+    if "ome" not in attributes:
+        attributes.setdefault("image-label", {})
+        handler._attrs_cache = attributes
+    return container.get_label(name, path=path)
+
+
 def zarr_group_of(tables: "TablesContainer", name: str) -> "zarr.Group":
     """Give the group of a table, without opening it again.
 

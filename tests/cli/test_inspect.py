@@ -63,6 +63,21 @@ def test_command_works_when_it_is_pasted(tmp_path: Path, capsys: Capture) -> Non
     assert made == {"0", "1", "0_registered", "1_registered"}
 
 
+def test_text_counts_names_and_has_the_axes_of_the_image(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    plate = tmp_path / "p.zarr"
+    write_plate(plate, {"A/1": {"0": 0, "1": 1}, "A/2": {"0": 0}})
+    write_pair(plate, "A/1", channels(DAPI), channels(DAPI))
+    write_pair(plate, "A/2", channels(DAPI))
+    assert main(["inspect", str(plate)]) == 0
+    text = capsys.readouterr().out
+    assert "2 wells: A/1, A/2" in text
+    assert "1 image, acquisition 1, A/1/1" in text
+    assert f"0: 128 x 128, pixels of {PIXEL_UM:g} x {PIXEL_UM:g} um (y, x)" in text
+    assert f"{plate}/A/2/0: a reference with nothing to be registered to it" in text
+
+
 def test_content_is_what_was_written(tmp_path: Path, capsys: Capture) -> None:
     write_plate(tmp_path / "p.zarr", {"A/1": {"0": 0, "1": 1}})
     write_pair(tmp_path / "p.zarr", "A/1", channels(DAPI, GFP), channels(DAPI))

@@ -1,7 +1,7 @@
 """An image that is made from another has all that the other one holds."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,13 @@ import zarr
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.steps.derived_image import write_derived_image
 from fractal_tasks.storage.pixels.block_source import BlockSource
-from fractal_tasks.storage.pixels.grid import Box, Pixels, box_shape, to_slices
+from fractal_tasks.storage.pixels.grid import (
+    Box,
+    Pixels,
+    box_shape,
+    full_box,
+    to_slices,
+)
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl, Location
@@ -29,6 +35,9 @@ class _Brighter:
         self._constant = constant
         self.shape = array.shape
 
+    def find_content(self) -> Iterator[Box]:
+        yield full_box(self.shape)
+
     def read_block(self, box: Box) -> Pixels | None:
         pixels = np.asarray(self._array[to_slices(box)])
         assert pixels.shape == box_shape(box)
@@ -40,6 +49,9 @@ class _Nothing:
 
     fill_value = 7.0
     shape = (1, 1, 20, 70)
+
+    def find_content(self) -> Iterator[Box]:
+        return iter(())
 
     def read_block(self, box: Box) -> Pixels | None:
         return None
@@ -123,8 +135,10 @@ def test_what_nobody_knows_is_carried_over(
     (url.path / "tables" / "unlisted" / "rows.csv").write_text("a,b")
     (url.path / "labels" / "unlisted").mkdir()
     (url.path / "labels" / "unlisted" / "0").write_text("pixels")
-    files = ("notes.txt", "labels/colours.csv", "labels/nuclei/how.md", "tables/a.xls")
+    beside = ("notes.txt", "labels/colours.csv", "labels/nuclei/how.md", "tables/a.xls")
+    files = (*beside, "0/note.txt", "1/more/note.txt", "labels/nuclei/0/1.txt")
     for file in files:
+        (url.path / file).parent.mkdir(exist_ok=True)
         (url.path / file).write_text(f"content of {file}")
     for kind in ("labels", "tables"):
         zarr.open_group(url.path / kind, mode="r+").attrs["author"] = "me"

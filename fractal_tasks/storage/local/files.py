@@ -118,6 +118,7 @@ class LocalFiles:
 
     def copy_file(self, source: Location, target: Location) -> None:
         """Copy a file; a symbolic link stays what it is."""
+        target.path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source.path, target.path, follow_symlinks=False)
 
     @contextmanager

@@ -11,6 +11,7 @@ from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.model import DEFAULT_LEVEL_PATH
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.library_errors import reading
+from fractal_tasks.storage.pixels.stored import METADATA_FILES
 from fractal_tasks.storage.plate.levels import (
     LABELS,
     check_inner_paths,
@@ -19,7 +20,8 @@ from fractal_tasks.storage.plate.levels import (
     spacing_of,
 )
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.upstream import group_handler_of
+from fractal_tasks.storage.upstream import get_label, group_handler_of
+from fractal_tasks.storage.urls import Location
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ def _read_names(image: OpenImage, kind: str) -> list[str]:
             path=kind, create_mode=False
         )
     except NgioFileNotFoundError:
-        if files_of(image.url).exists(image.url.location / kind):
+        if _has_metadata(image.url.location / kind):
             raise
         return []
     attributes = group.load_attrs()
@@ -76,6 +78,15 @@ def _read_names(image: OpenImage, kind: str) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"found {names!r}, which is no list of names")
     return list(dict.fromkeys(names))
+
+
+def _has_metadata(folder: Location) -> bool:
+    """Whether a folder, or one in it, has metadata of zarr; else all is unknown."""
+    files = files_of(folder)
+    if not files.exists(folder):
+        return False
+    folders = [folder, *(folder / name for name in files.list_folders(folder))]
+    return any(not METADATA_FILES.isdisjoint(files.list_files(one)) for one in folders)
 
 
 def open_labels(image: OpenImage, names: Sequence[str]) -> None:
@@ -91,9 +102,9 @@ def open_labels(image: OpenImage, names: Sequence[str]) -> None:
             "Remove it from the image, segment again, or go on without labels: "
             "register_labels=False with overwrite_input=False.",
         ):
-            paths = image.container.get_label(name).meta.paths
+            paths = get_label(image.container, name).meta.paths
             check_inner_paths(image.url, f"label {name!r}, level", paths)
-            levels = [image.container.get_label(name, path=path) for path in paths]
+            levels = [get_label(image.container, name, path) for path in paths]
             for label in levels:
                 check_pixels(label, image.label_unit_um(label), where, LABELS)
             check_levels(levels, where)

@@ -48,7 +48,7 @@ def check_pixels(
     where: str,
     kinds: str = PIXELS,
 ) -> None:
-    """Check that the pixels of a level are numbers, and of a size that can be.
+    """Check the order of the axes, and that pixels are numbers and of possible size.
 
     Args:
         level: Any level of an image or label.
@@ -59,6 +59,13 @@ def check_pixels(
     Raises:
         InvalidDataError: They are not.
     """
+    spatial = [axis for axis in AXES if axis in level.axes]
+    if spatial[-2:] != ["y", "x"] or list(level.axes[-len(spatial) :]) != spatial:
+        raise InvalidDataError(
+            f"{where}: found the axes {', '.join(level.axes)}; needed are y and x, or "
+            "z, y and x, in this order and after all others. Convert the image again, "
+            "with its axes in this order."
+        )
     dtype = level.zarr_array.dtype
     if dtype.kind not in kinds:
         names = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)

@@ -19,6 +19,7 @@ from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.model import USUAL_LENGTH_UNIT, LengthUnit
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
+from fractal_tasks.storage.pixels.stored import METADATA_FILES
 from fractal_tasks.storage.plate.given_unit import note_given_unit
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
@@ -232,11 +233,14 @@ def replace_roi_table(
 
 
 def _make_folder(tables: Location, zarr_format: Literal[2, 3]) -> None:
-    """Make the group of an image's tables, if it has none yet."""
+    """Make the group of an image's tables, if it has none yet.
+
+    A folder of that name with nothing but other files becomes the group.
+    """
     import zarr
 
     files = files_of(tables)
-    if not files.exists(tables):
+    if not files.exists(tables) or METADATA_FILES.isdisjoint(files.list_files(tables)):
         with files.building_locally(tables) as folder:
             zarr.create_group(
                 folder, zarr_format=zarr_format, attributes={"tables": []}
