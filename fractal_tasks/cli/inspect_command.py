@@ -34,8 +34,9 @@ from fractal_tasks.storage.urls import (
     parse_storage_options,
 )
 from fractal_tasks.workflow.catalogue import list_task_commands, read_defaults
-from fractal_tasks.workflow.planning import Settings, plan_groups
+from fractal_tasks.workflow.planning import find_closed, plan_groups
 from fractal_tasks.workflow.run import REGISTER_TASKS
+from fractal_tasks.workflow.settings import Settings
 
 _DEFAULT = OutputOptions()
 _NOTHING = logging.CRITICAL
@@ -161,7 +162,8 @@ def _check(
         return
     found.stain = _choose_stain(found, groups, opened)
     settings = Settings.of(_arguments(found))
-    found.plan = plan_groups(groups, settings, planned=progress)
+    found.plan = plan_groups(groups, settings, planned=progress, writes_here=False)
+    found.closed = find_closed(groups, settings)
     found.failures = {**found.plan.failures, **found.failures}
     if found.plan.images and found.stain is not None:
         found.command = _to_command(found, found.stain)
@@ -215,4 +217,5 @@ def _to_command(found: Inspection, stain: Stain) -> str:
         words += [f"--acquisition-wavelength-ids.{number}", name]
     if found.storage_options:
         words += ["--storage-options", found.storage_options]
-    return shlex.join([*words, "--no-overwrite-input"])
+    words += ["--output", "registered"] if found.closed else ["--no-overwrite-input"]
+    return shlex.join(words)

@@ -180,6 +180,9 @@ class Inspection:
     failures: dict[str, FractalTasksError] = field(default_factory=dict)
     """By url, what cannot be registered, and why."""
 
+    closed: dict[str, FractalTasksError] = field(default_factory=dict)
+    """By url, images where nothing can be written, and why."""
+
     stain: Stain | None = None
     command: str | None = None
     """What to type; None if nothing can be registered, or a stain has to be chosen."""

@@ -43,6 +43,7 @@ def to_json(found: Inspection) -> dict[str, Any]:
             if plan.pairing is not None
         ],
         "failures": {url: str(error) for url, error in found.failures.items()},
+        "closed": {url: str(error) for url, error in found.closed.items()},
         "wavelength_id": found.stain.wavelength_id if found.stain else None,
         "command": found.command,
     }
@@ -170,12 +171,16 @@ def _remark(plan: ImagePlan, pairing: Pairing) -> list[str]:
 def _advise(found: Inspection) -> str:
     """Say whether it can be registered, and what to type."""
     lines = []
-    reasons: dict[str, list[str]] = {}
-    for url, error in found.failures.items():
-        reasons.setdefault(str(error), []).append(url)
-    if reasons:
-        shown = [f"  {_listed(urls)}: {text}" for text, urls in reasons.items()]
-        lines += ["Cannot be registered", *_cut(shown), ""]
+    for title, errors in (
+        ("Cannot be registered", found.failures),
+        ("Cannot be written where it is", found.closed),
+    ):
+        reasons: dict[str, list[str]] = {}
+        for url, error in errors.items():
+            reasons.setdefault(str(error), []).append(url)
+        if reasons:
+            shown = [f"  {_listed(urls)}: {text}" for text, urls in reasons.items()]
+            lines += [title, *_cut(shown), ""]
     if not found.plan.images:
         return "\n".join([*lines, _say_nothing(found)])
     lines.append(f"{_count(found.plan.images, 'image')} can be registered.")
@@ -187,7 +192,8 @@ def _advise(found: Inspection) -> str:
         return "\n".join(lines)
     stain = found.stain.label or found.stain.wavelength_id if found.stain else ""
     lines += [
-        f"By the channel {stain}, and with all that is there kept as it is:",
+        f"By the channel {stain}, and with all that is there kept as it is"
+        + (", in a folder of its own:" if found.closed else ":"),
         f"  {found.command}",
         "Choose the stain that shows the same in all acquisitions, and add --dry-run "
         "to see what would be written.",

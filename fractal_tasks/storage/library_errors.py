@@ -9,6 +9,15 @@ from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.storage.pixels.chunks import UNREADABLE
 from fractal_tasks.storage.upstream import registry_error
 
+_USUAL = {
+    "FileNotFoundError": "there is nothing",
+    "GroupNotFoundError": "there is nothing",
+    "JSONDecodeError": "its metadata are no JSON",
+    "NgioFileNotFoundError": "there is nothing",
+    "NgioValidationError": "its metadata are not as OME-Zarr has them",
+}
+"""What users meet most, instead of the names that libraries have for it."""
+
 _MAX_CAUSE_LENGTH = 300
 _TRIMMINGS = re.compile(
     r"\[type=.*?input_type=\w+\]|For further information visit \S+", re.DOTALL
@@ -57,6 +66,7 @@ def library_errors() -> tuple[type[Exception], ...]:
 
 
 def describe_cause(error: Exception) -> str:
-    """Give the name and text of an error on one line, without pydantic's trimmings."""
+    """Give the kind and text of an error on one line, without pydantic's trimmings."""
     text = " ".join(_TRIMMINGS.sub("", str(error)).split())
-    return f"{type(error).__name__}: {shorten(text, _MAX_CAUSE_LENGTH)}"
+    kind = _USUAL.get(type(error).__name__, type(error).__name__)
+    return f"{kind}: {shorten(text, _MAX_CAUSE_LENGTH)}"

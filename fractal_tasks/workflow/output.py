@@ -1,5 +1,6 @@
 """Register in a folder what cannot, or is not to be, written where it lies."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,9 +81,9 @@ def make_counterparts(
         The url in the folder that stands for each of `urls`.
 
     Raises:
-        InvalidInputError: The folder does not lie on this machine, a url and it are one
-            in the other, two have the same name, or something else is there. Nothing is
-            written then.
+        InvalidInputError: The folder does not lie on this machine or cannot be made, a
+            url and it are one in the other, two have the same name, or something else
+            is there. Nothing is written then.
         InvalidDataError: What lies in an object store cannot be read.
         PublishError: The folder could not be written.
     """
@@ -92,6 +93,7 @@ def make_counterparts(
             "this machine."
         )
     output = Path(absolute_url(folder))
+    _check_folder(output)
     places = [Location(absolute_url(url), storage_options or {}) for url in urls]
     roots = [_find_root(place) for place in places]
     sources = {root.url: _describe(root) for root in roots}
@@ -117,6 +119,25 @@ def make_counterparts(
         str(output / sources[root.url].name) + place.url.removeprefix(root.url)
         for place, root in zip(places, roots, strict=True)
     ]
+
+
+def _check_folder(output: Path) -> None:
+    """Find out whether a folder is there, or can be made, and can be written in.
+
+    Raises:
+        InvalidInputError: It is not.
+    """
+    there = next(one for one in (output, *output.parents) if os.path.lexists(one))
+    if not there.is_dir():
+        problem = f"{there} is no folder"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        problem = f"there is no permission to write in {there}"
+    else:
+        return
+    raise InvalidInputError(
+        f"{output}: {problem}; needed is a folder for the output, or a place to make "
+        "it. Choose another."
+    )
 
 
 def _is_below(place: Location, root: Location) -> bool:

@@ -4,17 +4,14 @@ The checks are those of the tasks, asked of every image before the first step. A
 of which some images are replaced, and others cannot be, is of no use.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
-from fractal_tasks.model import CalculateSettings, ConsensusSettings, Pairing
+from fractal_tasks.model import ConsensusSettings, Pairing
 from fractal_tasks.records.roi_pairing import pair_rois
-from fractal_tasks.records.table_names import format_table_name
-from fractal_tasks.registration.base import RegistrationMethod
-from fractal_tasks.steps.apply_order import ApplyOrder, check_content, check_place
+from fractal_tasks.steps.apply_order import check_content, check_place
 from fractal_tasks.steps.channel_choice import choose_channel, choose_channels
 from fractal_tasks.steps.roi_pairs import open_pairs, open_sides
 from fractal_tasks.steps.well_checks import check_not_foreign
@@ -35,6 +32,7 @@ from fractal_tasks.storage.plate.roi_tables import (
 )
 from fractal_tasks.storage.plate.wells import well_of
 from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
+from fractal_tasks.workflow.settings import Settings
 
 Entering = Callable[[ImageUrl], AbstractContextManager[None]]
 
@@ -93,73 +91,6 @@ class Plan:
         for error in self.failures.values():
             if isinstance(error, InvalidInputError):
                 raise error
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The arguments of the three tasks, as each of them takes them."""
-
-    values: Mapping[str, Any]
-    calculate: CalculateSettings
-    consensus: ConsensusSettings
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Settings":
-        """Check the arguments that are right or wrong for all images.
-
-        Args:
-            values: Of all arguments of the tasks, by name.
-
-        Raises:
-            InvalidInputError: They are wrong.
-        """
-        name = format_table_name(
-            values["registered_roi_table"], values["input_roi_table"]
-        )
-        values = {**values, "registered_roi_table": name}
-        calculate, consensus = (
-            {name: values[name] for name in model.model_fields}
-            for model in (CalculateSettings, ConsensusSettings)
-        )
-        return cls(
-            values, CalculateSettings.of(**calculate), ConsensusSettings(**consensus)
-        )
-
-    @staticmethod
-    def cover(values: Mapping[str, Any]) -> bool:
-        """Whether these are arguments of all three tasks."""
-        needed = (
-            *CalculateSettings.model_fields,
-            *ConsensusSettings.model_fields,
-            *_APPLY,
-        )
-        return values.keys() >= set(needed)
-
-    @property
-    def method(self) -> RegistrationMethod:
-        """How images are compared."""
-        method: RegistrationMethod = self.values["method"]
-        return method
-
-    def order_of(self, url: ImageUrl) -> ApplyOrder:
-        """Give what *apply* would do with an image.
-
-        Raises:
-            InvalidInputError: An argument does not fit it.
-        """
-        return ApplyOrder.of(url, **{one: self.values[one] for one in _APPLY})
-
-
-_APPLY = (
-    "overwrite_input",
-    "output_image_suffix",
-    "registered_roi_table",
-    "reference_acquisition",
-    "register_labels",
-    "discard_labels",
-    "rerun",
-)
-"""The arguments of *apply* that say what it is to do."""
 
 
 def plan_registration(
@@ -225,6 +156,22 @@ def plan_groups(
     planned(len(work), len(work))
     bad = {well_of(url) for url, _ in work if url.zarr_url in failures}
     return Plan([one for one in images if well_of(one.url) not in bad], failures)
+
+
+def find_closed(
+    groups: Sequence[RegistrationGroup], settings: Settings
+) -> dict[str, FractalTasksError]:
+    """Give the urls of images where nothing can be written, and why."""
+    closed: dict[str, FractalTasksError] = {}
+    for group in groups:
+        for url in group.written:
+            try:
+                files_of(url).check_writable(url)
+                check_place(settings.order_of(url))
+                _check_tables_replaceable(url, group, settings)
+            except FractalTasksError as error:
+                closed[url.zarr_url] = error
+    return closed
 
 
 def _check_tables_replaceable(

@@ -47,10 +47,10 @@ from fractal_tasks.workflow.output import move_inputs, resume
 from fractal_tasks.workflow.planning import (
     Entering,
     Plan,
-    Settings,
     plan_registration,
 )
 from fractal_tasks.workflow.results import read_run_results
+from fractal_tasks.workflow.settings import Settings
 
 RunTask: TypeAlias = Callable[[Task, Sequence[str], dict[str, Any]], TaskResult]
 """Runs all units of a task on images, with arguments."""

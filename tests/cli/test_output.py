@@ -1,6 +1,7 @@
 """Input that stays as it is: all that is written lies in a folder of its own."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -170,3 +171,39 @@ def test_dry_run_names_what_would_be_written_in_the_output_folder(
     assert all(url.startswith(f"{out}/moved.zarr/tables/") for url in image["writes"])
     assert not out.exists()
     assert tree_hash(disk) == before
+
+
+@pytest.mark.parametrize("inner", ["", "/more/folders"])
+def test_output_that_can_be_no_folder_is_wrong_usage(
+    pair: list[str], tmp_path: Path, capsys: Capture, inner: str
+) -> None:
+    (tmp_path / "file").touch()
+    assert register(pair, "--output", f"{tmp_path}/file{inner}") == 2
+    assert (
+        f"{tmp_path}/file is no folder; needed is a folder" in capsys.readouterr().err
+    )
+
+
+def test_what_cannot_be_written_is_to_be_registered_into_a_folder(
+    pair: list[str], disk: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write everywhere, so permissions are taken from what `access` says."""
+    access = os.access
+
+    def denied(path: str, mode: int) -> bool:
+        return access(path, mode) and not (mode & os.W_OK and Path(path) == disk)
+
+    monkeypatch.setattr(os, "access", denied)
+    advice = f"write in {disk}. Change its permissions, or write elsewhere: register"
+    assert register(pair, "--yes") == 1
+    assert advice in capsys.readouterr().err
+    assert main(["inspect", *pair]) == 0
+    shown = capsys.readouterr().out
+    assert advice in shown
+    assert "1 image can be registered." in shown
+    assert "--wavelength-id 0 --output registered\n" in shown
+    assert main(["inspect", *pair, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["closed"]) == [pair[0]]
+    command = found["command"].split()[1:-1]
+    assert main([*command, str(disk.parent / "registered"), *IN_PROCESS]) == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from fractal_tasks.cli import main
 from fractal_tasks.errors import InvalidDataError
@@ -58,3 +59,15 @@ def test_axes_in_another_order_are_refused(tmp_path: Path, axes: str) -> None:
     needed = f"{urls[1]}.*found the axes {', '.join(axes)}; needed are y and x"
     with pytest.raises(InvalidDataError, match=needed):
         open_image(parse_image_url(urls[1]))
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_two_multiscales_are_refused(tmp_path: Path, zarr_format: int) -> None:
+    plate = tmp_path / "plate.zarr"
+    (url,) = write_plate(plate, [{"pixels": scene(1, 32, 32)}], zarr_format)
+    attributes = zarr.open_group(url, mode="r+").attrs
+    whole = attributes.asdict()
+    whole.get("ome", whole)["multiscales"] *= 2
+    attributes.put(whole)
+    with pytest.raises(InvalidDataError, match="found 2 multiscales in its metadata"):
+        open_image(parse_image_url(url))

@@ -8,6 +8,7 @@ its old and its new inode. The lock is the kernel's (`flock`), which releases it
 its holder dies, however it dies. ADR 0004 has what this rests on in `filelock`.
 """
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,6 +140,10 @@ def _make_lock(path: Path) -> UnixFileLock:
     )
 
 
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What a system says where nothing may be written, or of a read-only disk."""
+
+
 @contextmanager
 def _locking(path: Path) -> Iterator[None]:
     """Say what is needed where a lock file cannot be made or locked."""
@@ -150,6 +155,12 @@ def _locking(path: Path) -> Iterator[None]:
     except Timeout:
         raise
     except OSError as error:
+        if error.errno in _CLOSED:
+            raise PublishError(
+                f"The lock {path} could not be made or taken ({error.strerror}); "
+                f"needed is to write beside the plate, in {path.parent.parent}. Change "
+                "the permissions, or write elsewhere: register with --output FOLDER."
+            ) from error
         raise PublishError(
             f"The lock {path} could not be taken ({error}). Workers need to create "
             f"and lock files in {path.parent.parent}, beside the plate: check that it "

@@ -131,7 +131,8 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PublishError(
                 f"{target} cannot be written: no permission to write in {directory}. "
-                "Change its permissions, or work on a copy of the plate."
+                "Change its permissions, or write elsewhere: register with --output "
+                "FOLDER."
             )
         if directory.stat().st_dev != well.stat().st_dev:
             raise PublishError(

@@ -1,6 +1,7 @@
-"""OME-Zarr 0.1 to 0.3, which have no pixel sizes: the error that says what to do.
+"""OME-Zarr that ngio does not open: the error that says why, and what to do.
 
-Nothing is looked at as long as a newer version can be opened.
+Versions 0.1 to 0.3, which have no pixel sizes, and images of several multiscales.
+Nothing is looked at as long as an image can be opened.
 """
 
 import shlex
@@ -21,7 +22,7 @@ _SIZES = {"z": "1.0", "y": "0.65", "x": "0.65"}
 
 @contextmanager
 def reading_ome(location: Location, found: str, remedy: str) -> Iterator[None]:
-    """As `reading`, for the group of an image or a well, which may be of old.
+    """As `reading`, for the group of an image or a well.
 
     Args:
         location: The group.
@@ -35,12 +36,28 @@ def reading_ome(location: Location, found: str, remedy: str) -> Iterator[None]:
         with reading(found, remedy):
             yield
     except InvalidDataError as error:
-        _refuse_old(location, error)
+        attributes = _read_attributes(location)
+        _refuse_several(location, attributes, error)
+        _refuse_old(location, attributes, error)
         raise
 
 
-def _refuse_old(location: Location, error: InvalidDataError) -> None:
-    attributes = _read_attributes(location)
+def _refuse_several(
+    location: Location, attributes: Mapping[str, Any], error: InvalidDataError
+) -> None:
+    ome = attributes.get("ome", attributes)
+    multiscales = ome.get("multiscales") if isinstance(ome, dict) else None
+    if isinstance(multiscales, list) and len(multiscales) != 1:
+        raise InvalidDataError(
+            f"{location.url}: found {len(multiscales)} multiscales in its metadata; "
+            "needed is one. Keep the one that is to be registered, or write each as an "
+            "image of its own."
+        ) from error
+
+
+def _refuse_old(
+    location: Location, attributes: Mapping[str, Any], error: InvalidDataError
+) -> None:
     version = _find_version(attributes)
     if version is None:
         return
