@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from pandas import DataFrame
 
 from fractal_tasks.cli import main
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.storage.plate.ngio_tables import check_lengths
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.urls import parse_image_url
 from tests.cli.helpers import CHANNEL, IN_PROCESS
@@ -71,3 +73,27 @@ def test_two_multiscales_are_refused(tmp_path: Path, zarr_format: int) -> None:
     attributes.put(whole)
     with pytest.raises(InvalidDataError, match="found 2 multiscales in its metadata"):
         open_image(parse_image_url(url))
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf"), 0, -1, "NaN", None])
+def test_scale_that_is_none_is_named_with_its_level(
+    tmp_path: Path, scale: object
+) -> None:
+    (url,) = write_plate(tmp_path / "plate.zarr", [{"pixels": scene(1, 32, 32)}])
+    file = Path(url, ".zattrs")
+    metadata = json.loads(file.read_text())
+    steps = metadata["multiscales"][0]["datasets"][1]["coordinateTransformations"]
+    steps[0]["scale"][1] = scale
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(InvalidDataError, match=r"level '1' has the scale \[1\.0, "):
+        open_image(parse_image_url(url))
+
+
+@pytest.mark.parametrize("length", [np.nan, -1.0])
+def test_length_of_a_roi_that_is_none_is_named(length: float) -> None:
+    lengths = {"len_x_micrometer": [1.0, 0.0], "len_y_micrometer": [1.0, length]}
+    frame = DataFrame(lengths, index=["FOV_1", "FOV_2"])
+    found = f"ROI 'FOV_2': found len_y_micrometer = {length}; needed are numbers"
+    with pytest.raises(InvalidDataError, match=found):
+        check_lengths("table 'rois'", frame)
+    assert check_lengths("table 'rois'", frame.iloc[:1]) is not None

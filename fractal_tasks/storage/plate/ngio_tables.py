@@ -4,6 +4,7 @@ import keyword
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.pixels.chunks import check_arrays
 from fractal_tasks.storage.plate.open_image import OpenImage
@@ -13,6 +14,7 @@ from fractal_tasks.storage.upstream import (
     roi_table_meta,
     zarr_group_of,
 )
+from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -22,9 +24,14 @@ if TYPE_CHECKING:
 
 
 def open_table(image: OpenImage, name: str) -> "GenericRoiTable":
-    """Open a table as a ROI table; one without a type is taken for one."""
+    """Open a table as a ROI table; one without a type is taken for one.
+
+    Raises:
+        InvalidDataError, ValueError: As `check_table`.
+    """
     from ngio.tables import RoiTable
 
+    check_table(image, name)
     if read_stored_type(image, name) is None:
         return image.container.get_table_as(name, RoiTable)
     return image.container.get_generic_roi_table(name)
@@ -40,6 +47,30 @@ def check_table(image: OpenImage, name: str) -> None:
     folder = image.url.location / "tables" / name
     files_of(folder).check_readable(folder)
     check_arrays(zarr_group_of(image.container.tables_container, name))
+
+
+def check_lengths(where: str, frame: "DataFrame") -> "DataFrame":
+    """Give a ROI table back, if ngio can make ROIs of its rows.
+
+    Args:
+        where: Names the table in errors.
+        frame: The table.
+
+    Raises:
+        InvalidDataError: A length is negative, or no number. It names the first ROI.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    for name in (f"len_{axis}_micrometer" for axis in AXES):
+        if name not in frame.columns or not is_numeric_dtype(frame[name]):
+            continue
+        wrong = frame[name][~(frame[name] >= 0)]
+        if len(wrong):
+            raise InvalidDataError(
+                f"{where}, ROI {wrong.index[0]!r}: found {name} = {wrong.iloc[0]}; "
+                "needed are numbers from 0 on. Correct the table."
+            )
+    return frame
 
 
 def read_stored_type(image: OpenImage, name: str) -> str | None:

@@ -23,7 +23,7 @@ from fractal_tasks.storage.pixels.stored import METADATA_FILES
 from fractal_tasks.storage.plate.given_unit import note_given_unit
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
-    check_table,
+    check_lengths,
     new_table,
     open_table,
     with_lost_columns,
@@ -128,9 +128,8 @@ def load_roi_table(image: OpenImage, name: str) -> RoiTableData:
         ),
         own_columns_known(),
     ):
-        check_table(image, name)
         table = open_table(image, name)
-        frame = table.load_as_pandas_df()
+        frame = check_lengths(where, table.load_as_pandas_df())
         rois = table.rois()
     check_rois(where, [str(index) for index in frame.index], rois)
     unit_um = stored_unit_um(rois, image)

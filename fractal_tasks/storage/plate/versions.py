@@ -1,9 +1,11 @@
 """OME-Zarr that ngio does not open: the error that says why, and what to do.
 
-Versions 0.1 to 0.3, which have no pixel sizes, and images of several multiscales.
+Versions 0.1 to 0.3, which have no pixel sizes; several multiscales in one image, and
+scales that are none.
 Nothing is looked at as long as an image can be opened.
 """
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,22 +39,49 @@ def reading_ome(location: Location, found: str, remedy: str) -> Iterator[None]:
             yield
     except InvalidDataError as error:
         attributes = _read_attributes(location)
-        _refuse_several(location, attributes, error)
+        _refuse_damaged(location, attributes, error)
         _refuse_old(location, attributes, error)
         raise
 
 
-def _refuse_several(
+def _refuse_damaged(
     location: Location, attributes: Mapping[str, Any], error: InvalidDataError
 ) -> None:
     ome = attributes.get("ome", attributes)
     multiscales = ome.get("multiscales") if isinstance(ome, dict) else None
-    if isinstance(multiscales, list) and len(multiscales) != 1:
+    if not isinstance(multiscales, list):
+        return
+    if len(multiscales) != 1:
         raise InvalidDataError(
             f"{location.url}: found {len(multiscales)} multiscales in its metadata; "
             "needed is one. Keep the one that is to be registered, or write each as an "
             "image of its own."
         ) from error
+    for level, scale in _find_scales(multiscales[0]):
+        if not all(_is_size(number) for number in scale):
+            raise InvalidDataError(
+                f"{location.url}: level {level!r} has the scale {scale}; needed are "
+                "numbers above 0. Correct the scale in the metadata."
+            ) from error
+
+
+def _find_scales(multiscale: object) -> Iterator[tuple[object, list[object]]]:
+    """Give level and scale, as they are stored, wherever metadata have them."""
+    for dataset in _items(multiscale, "datasets"):
+        for step in _items(dataset, "coordinateTransformations"):
+            if isinstance(step.get("scale"), list):
+                yield dataset.get("path"), step["scale"]
+
+
+def _items(document: object, key: str) -> list[dict[str, Any]]:
+    """Give the objects of a list in a document that may be damaged."""
+    found = document.get(key) if isinstance(document, dict) else None
+    listed = found if isinstance(found, list) else []
+    return [one for one in listed if isinstance(one, dict)]
+
+
+def _is_size(number: object) -> bool:
+    return isinstance(number, int | float) and 0 < number < math.inf
 
 
 def _refuse_old(

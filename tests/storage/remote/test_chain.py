@@ -1,10 +1,13 @@
 """The three tasks on a plate in an object store, against the same on this machine."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fractal_tasks.cli import main
+from tests.cli.helpers import IN_PROCESS
 from tests.conftest import MakePlate
 from tests.storage.remote.s3 import Server
 from tests.storage.tiny import without_versions
@@ -20,6 +23,27 @@ from tests.tasks.plates import (
 )
 
 TINY = {"field_size_px": 128, "acquisitions": 2, "levels": 3, "channels": 1}
+
+
+@pytest.mark.parametrize("ngff_version", ["0.4", "0.5"])
+def test_plate_in_a_store_gets_a_counterpart_with_the_bytes_of_a_local_plate(
+    ngff_version: str, make_plate: MakePlate, s3: Server, tmp_path: Path
+) -> None:
+    plate = make_plate(**TINY, ngff_version=ngff_version, labels=True)
+    url = s3.put(plate)
+    before = s3.tree_of(url)
+    options = ["--wavelength-id", "A01_C01", "--level-path", "1", *IN_PROCESS]
+    out = tmp_path / "out"
+    assert main(["register", url, "--output", str(out), *options]) == 0
+    assert s3.tree_of(url) == before
+    assert main(["register", str(plate), *options]) == 0
+    for number in "01":
+        for part in ("0", "1", "2", "labels/nuclei/0"):
+            made, expected = (
+                tree_of(folder / "A/01" / number / part)
+                for folder in (out / url.rpartition("/")[2], plate)
+            )
+            assert made == expected
 
 
 @pytest.mark.parametrize(
