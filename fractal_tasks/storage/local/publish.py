@@ -42,6 +42,7 @@ from pathlib import Path
 from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.interrupts import undisturbed
+from fractal_tasks.storage.local.access import keep_access
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ def replace_directory(
         _create_workspace(workspace, target)
         yield build
         validate(build)
+        if target.exists():
+            keep_access(target, build)
         _flush_file_system(build)
         with undisturbed():
             _switch(workspace, target)
@@ -181,6 +184,8 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
     try:
         _create_workspace(workspace, image)
         _write_file(workspace / "file", content)
+        if target.exists():
+            keep_access(target, workspace / "file")
         (workspace / "file").replace(target)
     finally:
         with undisturbed():

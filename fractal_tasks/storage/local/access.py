@@ -1,0 +1,100 @@
+"""Owner, group, mode and ACL: what is new is as open as what it takes the place of.
+
+A plate in a folder that a group shares stays open to the group, whatever the umask of
+who registers it.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+logger = logging.getLogger(__name__)
+
+_ACCESS, _DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
+_NO_ACL = {errno.ENODATA, errno.ENOTSUP}
+_NOT_EXECUTABLE = 0o666
+
+
+@dataclass(frozen=True)
+class _Access:
+    """Who may do what with a file or folder."""
+
+    uid: int
+    gid: int
+    mode: int
+    acls: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        status = path.stat()
+        acls = {}
+        for name in (_ACCESS, _DEFAULT) if hasattr(os, "getxattr") else ():
+            try:
+                acls[name] = os.getxattr(path, name)
+            except OSError as error:
+                if error.errno not in _NO_ACL:
+                    raise
+        return cls(status.st_uid, status.st_gid, status.st_mode & 0o7777, acls)
+
+    def inherited(self, *, is_folder: bool) -> "_Access":
+        """Give that of something new in a folder which has this one."""
+        acls = {}
+        if _DEFAULT in self.acls:
+            acls[_ACCESS] = self.acls[_DEFAULT]
+        if is_folder:
+            return replace(self, acls={**self.acls, **acls})
+        return replace(self, mode=self.mode & _NOT_EXECUTABLE, acls=acls)
+
+    def give(self, path: Path) -> None:
+        """Give a path this access, as far as the user may."""
+        status = path.stat()
+        uid = self.uid if os.geteuid() == 0 else status.st_uid
+        if (status.st_uid, status.st_gid) != (uid, self.gid):
+            try:
+                os.chown(path, uid, self.gid)
+            except PermissionError:
+                logger.warning("%s: may not be given the group %d", path, self.gid)
+        # After the owner, of which a change takes the bit that passes on a group.
+        if path.stat().st_mode & 0o7777 != self.mode:
+            path.chmod(self.mode)
+        for name, acl in self.acls.items():
+            os.setxattr(path, name, acl)
+
+
+def keep_access(old: Path, new: Path) -> None:
+    """Give a file, or a folder and all that is in it, the access of what was there.
+
+    Args:
+        old: What is to be replaced. What is new in a folder gets what its folder tells.
+        new: What takes its place, on the same file system. Links are left alone.
+
+    Raises:
+        OSError: It could not be done.
+    """
+    access = _Access.of(old)
+    access.give(new)
+    if not new.is_dir():
+        return
+    for part in sorted(new.iterdir()):
+        if part.is_symlink():
+            continue
+        other = old / part.name
+        # What a link leads to is that of others, as the pixels of an archive are.
+        is_there = other.exists() and not other.is_symlink()
+        if is_there and other.is_dir() == part.is_dir():
+            keep_access(other, part)
+        else:
+            _inherit(access, part)
+
+
+def _inherit(access: _Access, new: Path) -> None:
+    own = access.inherited(is_folder=new.is_dir())
+    own.give(new)
+    if new.is_dir():
+        for part in sorted(new.iterdir()):
+            if not part.is_symlink():
+                _inherit(access, part)

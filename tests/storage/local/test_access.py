@@ -1,0 +1,149 @@
+"""What takes the place of a folder is as open as that was."""
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from fractal_tasks.storage.local import publish
+from fractal_tasks.storage.local.access import keep_access
+from fractal_tasks.storage.local.publish import replace_directory, replace_file
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    image = tmp_path / "plate.zarr" / "A" / "01" / "0"
+    (image / "0" / "0").mkdir(parents=True)
+    (image / "0" / "0" / "0").touch()
+    (image / "0" / ".zarray").touch()
+    return image
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def replace(image: Path) -> None:
+    """Make it anew, with a chunk more."""
+    with replace_directory(image, image=image, validate=lambda _: None) as build:
+        (build / "0" / "0").mkdir(parents=True)
+        (build / "0" / "1").mkdir()
+        for name in (".zarray", "0/0", "1/0"):
+            (build / "0" / name).touch()
+
+
+def modes(folder: Path) -> dict[str, int]:
+    paths = [folder, *folder.rglob("*")]
+    return {
+        str(path.relative_to(folder)): path.stat().st_mode & 0o7777 for path in paths
+    }
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_modes_are_those_of_what_was_there(image: Path, mask: int) -> None:
+    for folder in (image, image / "0", image / "0/0"):
+        folder.chmod(0o2775)
+    (image / "0/.zarray").chmod(0o664)
+    (image / "0/0/0").chmod(0o640)
+    with umask(mask):
+        replace(image)
+        replace_file(image / "0/.zarray", b"{}", image=image)
+    assert modes(image) == {
+        ".": 0o2775,
+        "0": 0o2775,
+        "0/.zarray": 0o664,
+        "0/0": 0o2775,
+        "0/0/0": 0o640,
+        "0/1": 0o2775,
+        "0/1/0": 0o664,
+    }
+
+
+def test_mode_of_what_a_link_leads_to_is_not_taken(image: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    (image / "0").rename(archive)
+    archive.chmod(0o500)
+    (image / "0").symlink_to(archive)
+    image.chmod(0o750)
+    replace(image)
+    assert modes(image)["0"] == 0o750
+
+
+@needs_root
+def test_owner_and_group_are_those_of_what_was_there(image: Path) -> None:
+    for path in (image, *image.rglob("*")):
+        os.chown(path, 1234, 4321)
+    os.chown(image / "0/0/0", 1235, 4322)
+    replace(image)
+    found = {
+        str(path.relative_to(image)): (path.stat().st_uid, path.stat().st_gid)
+        for path in image.rglob("*")
+    }
+    assert found.pop("0/0/0") == (1235, 4322)
+    assert set(found.values()) == {(1234, 4321)}
+
+
+def test_group_that_may_not_be_given_is_told(
+    image: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, uid: int, gid: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    new = image.with_name("new")
+    new.mkdir()
+    status = os.stat(image)
+    changed = os.stat_result((*status[:5], 99, *status[6:]))
+    stat = Path.stat
+    monkeypatch.setattr(
+        Path, "stat", lambda path: changed if path == image else stat(path)
+    )
+    keep_access(image, new)
+    assert f"{new}: may not be given the group 99" in caplog.text
+
+
+def acl(user: int) -> bytes:
+    """Give an ACL, as Linux stores it, by which one more user may read and write."""
+    entries = [(1, 7, -1), (2, 6, user), (4, 5, -1), (16, 7, -1), (32, 0, -1)]
+    packed = (struct.pack("<HHi", *entry) for entry in entries)
+    return struct.pack("<I", 2) + b"".join(packed)
+
+
+def test_acls_are_those_of_what_was_there(image: Path) -> None:
+    access, default = "system.posix_acl_access", "system.posix_acl_default"
+    try:
+        os.setxattr(image / "0", access, acl(1001))
+        os.setxattr(image / "0", default, acl(1002))
+        os.setxattr(image / "0/0/0", access, acl(1003))
+    except OSError as error:
+        pytest.skip(f"no ACLs here: {error}")
+    replace(image)
+    assert os.getxattr(image / "0", access) == acl(1001)
+    assert os.getxattr(image / "0/1", default) == acl(1002)
+    assert os.getxattr(image / "0/1/0", access)[4 + 8 : 20] == acl(1002)[4 + 8 : 20]
+    assert os.getxattr(image / "0/0/0", access) == acl(1003)
+
+
+def test_failure_to_give_access_leaves_what_was_there(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(old: Path, new: Path) -> None:
+        raise OSError(errno.EIO, "disk")
+
+    before = modes(image)
+    monkeypatch.setattr(publish, "keep_access", fail)
+    with pytest.raises(publish.PublishError, match="What was there before is untouch"):
+        replace(image)
+    assert modes(image) == before
