@@ -1,6 +1,7 @@
 """The same command ends a run that was interrupted, as if nothing had happened."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,6 +152,29 @@ def test_image_that_was_not_judged_with_the_others_is_named(
     )
     assert data_of(judged / "A/01/2") == before
     assert is_registered(parse_image_url(f"{judged}/A/01/1"))
+
+
+def test_damaged_label_leaves_a_well_that_the_same_command_finishes(
+    make_plate: MakePlate, capsys: Capture
+) -> None:
+    plate = make_plate(labels=True, then=[judge])
+    undisturbed = make_plate("other.zarr", labels=True, then=[judge, finish])
+    level = plate / "A/01/1/labels/nuclei/0"
+    chunk = max(level.rglob("[0-9]*"), key=lambda path: path.stat().st_size)
+    content, status = chunk.read_bytes(), chunk.stat()
+    chunk.write_bytes(content[: len(content) // 2])
+    before = data_of(plate / "A/01/1")
+    assert register(plate) == 1
+    shown = capsys.readouterr().err
+    assert str(chunk) in shown
+    assert "Then run the same command again: it goes on" in shown
+    assert is_registered(parse_image_url(f"{plate}/A/01/0"))
+    assert data_of(plate / "A/01/1") == before
+    chunk.write_bytes(content)
+    # Of a backup, and part of what records know an image by.
+    os.utime(chunk, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert register(plate) == 0
+    assert data_of(plate) == data_of(undisturbed)
 
 
 def leave_workspace(image: Path) -> Path:

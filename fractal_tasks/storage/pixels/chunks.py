@@ -42,8 +42,18 @@ ValueError.
 """
 
 
+LEAVE_OUT = (
+    "To go on without it, leave the ROI out of the ROI tables of all acquisitions of "
+    "the well, or the acquisition out of the image list, and run all tasks again."
+)
+"""What can be done about a damaged chunk before images of a well are replaced."""
+
+
 def read_pixels(
-    array: ZarrArray, selection: tuple[int | slice, ...], where: str
+    array: ZarrArray,
+    selection: tuple[int | slice, ...],
+    where: str,
+    way_out: str = LEAVE_OUT,
 ) -> Pixels:
     """Read a box of an image or label.
 
@@ -54,6 +64,7 @@ def read_pixels(
         array: A level of the image or label.
         selection: For every axis an index, or a slice with start and stop.
         where: Names what is read in errors, e.g. ``"ROI 'FOV_1'"``.
+        way_out: What else can be done than to mend it.
 
     Raises:
         InvalidDataError: A chunk is damaged or cannot be read.
@@ -71,9 +82,7 @@ def read_pixels(
         raise InvalidDataError(
             f"{where}: {_find_unreadable(array, box)} cannot be read "
             f"({type(error).__name__}: {error}). Check the disk and the permissions, "
-            "then restore the file, or make the image or label again. To go on without "
-            "it, leave the ROI out of the ROI tables of all acquisitions of the well, "
-            "or the acquisition out of the image list, and run all tasks again."
+            f"then restore the file, or make the image or label again. {way_out}"
         ) from error
 
 

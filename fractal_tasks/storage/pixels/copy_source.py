@@ -23,6 +23,11 @@ from fractal_tasks.storage.pixels.grid import (
 from fractal_tasks.storage.pixels.pyramid import new_block, usable_cores
 from fractal_tasks.storage.pixels.stored import stored_cells
 
+_THEN = (
+    "Then run the same command again: it goes on, and images of the well that are "
+    "registered stay."
+)
+
 CACHED_CHUNKS_PER_WORKER = 4
 """A shifted block touches four chunks, and shares each with three other blocks. Of
 chunks of 2048 x 2048 pixels with 16 bits, this is 32 MB for each worker."""
@@ -215,7 +220,7 @@ class CopySource:
             return chunk.pixels
 
     def _read_chunk(self, box: Box, roi: str) -> Pixels | None:
-        chunk = read_pixels(self._source, to_slices(box), f"ROI {roi!r}")
+        chunk = read_pixels(self._source, to_slices(box), f"ROI {roi!r}", _THEN)
         # Most chunks differ in their first pixel, and need no further look.
         if chunk.flat[0] == self.fill_value and np.all(chunk == self.fill_value):
             return None
