@@ -115,6 +115,8 @@ def without_otherwise_registered(
     for url in found.registered:
         records = read_replacing_records(parse_image_url(url, storage_options))
         differences = _differences_of(records, settings)
+        if records and not settings.get("overwrite_input", True):
+            differences.append("overwrite_input=False (was True)")
         if differences:
             failures[url] = registered_otherwise(differences)
     return replace(

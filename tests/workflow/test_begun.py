@@ -154,6 +154,16 @@ def test_image_that_was_not_judged_with_the_others_is_named(
     assert is_registered(parse_image_url(f"{judged}/A/01/1"))
 
 
+def test_input_that_is_replaced_cannot_be_kept(
+    make_plate: MakePlate, capsys: Capture
+) -> None:
+    plate = make_plate(then=[judge, finish])
+    before = data_of(plate)
+    assert register(plate, "--no-overwrite-input") == 1
+    assert "Found overwrite_input=False (was True)" in capsys.readouterr().err
+    assert data_of(plate) == before
+
+
 def test_damaged_label_leaves_a_well_that_the_same_command_finishes(
     make_plate: MakePlate, capsys: Capture
 ) -> None:
