@@ -182,7 +182,7 @@ DAMAGE: dict[str, tuple[str, Edit, str, list[Task]]] = {
                 {"type": "scale", "scale": [0.0] * len(axes_of(image))}
             ]
         ),
-        "pixels of",
+        "has the scale",
         ALL,
     ),
     "missing level": (

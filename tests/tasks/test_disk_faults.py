@@ -80,9 +80,7 @@ def test_a_disk_that_is_really_full_or_read_only(disk: Path) -> None:
     }
     for job in JOBS:
         lock = r"plate\.zarr\.fractal-tasks-locks/A_01_[01]\.lock"
-        cases["read-only", job] = (
-            f"PublishError: .*{lock} .*Read-only.*check that it is"
-        )
+        cases["read-only", job] = f"PublishError: .*{lock} .*Read-only.*write elsewhere"
     # What is to be replaced is looked at before a lock is taken.
     cases["read-only", "apply"] = (
         rf"PublishError: .* cannot be written: no permission .*/{WELL}\. Change its"

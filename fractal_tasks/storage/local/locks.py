@@ -157,7 +157,7 @@ def _locking(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _CLOSED:
             raise PublishError(
-                f"The lock {path} could not be made or taken ({error.strerror}); "
+                f"The lock {path} could not be taken ({error.strerror}); "
                 f"needed is to write beside the plate, in {path.parent.parent}. Change "
                 "the permissions, or write elsewhere: register with --output FOLDER."
             ) from error
