@@ -270,11 +270,15 @@ def test_no_image_is_replaced_through_a_link_out_of_the_plate(
     assert "symbolic link" in message
 
 
-def test_table_that_is_a_link_is_not_replaced(tmp_path: Path, urls: list[str]) -> None:
-    table, real = Path(urls[1]) / "tables" / TABLE, tmp_path / "outside" / "table"
+@pytest.mark.parametrize("inner", ["", TABLE, ".zattrs"])
+def test_table_that_is_a_link_is_not_replaced(
+    tmp_path: Path, urls: list[str], inner: str
+) -> None:
+    table, real = Path(urls[1]) / "tables" / inner, tmp_path / "outside" / "real"
     shutil.move(table, real)
     table.symlink_to(real)
     refused(tmp_path, lambda: calculate(urls), InvalidInputError)
+    assert table.is_symlink()
 
 
 def test_plate_that_is_a_link_is_the_plate_it_leads_to(

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError
 from pydantic import ValidationError
 
 from fractal_tasks import __version__
+from fractal_tasks.cli.wording import name_flags
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from fractal_tasks.interrupts import Stopped, stopping_on_signals
 from fractal_tasks.runner import describe_problem
@@ -140,7 +141,7 @@ def _example(words: str) -> str:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    print(f"Error: {message}", file=sys.stderr)
+    print(f"Error: {name_flags(message)}", file=sys.stderr)
     return exit_code
 
 

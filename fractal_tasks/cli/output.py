@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.prompt import Confirm
 
 from fractal_tasks.cli.progress import ConsoleLog, Step, Steps, say, showing_steps
+from fractal_tasks.cli.wording import name_flags
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.interrupts import Stopped
 from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
@@ -123,8 +124,8 @@ class Reporter:
             self.say(f"- and {more} more: --json gives all.")
 
     def say(self, text: str) -> None:
-        """Write to the standard error, above the bars."""
-        say(self._console, text)
+        """Write to the standard error, above the bars, in the words of the flags."""
+        say(self._console, name_flags(text))
 
     def show(self, text: str, data: Any) -> None:
         """Show a result: `data` as JSON if that was asked for, else `text`."""

@@ -27,11 +27,10 @@ def pair(plate: Path, **of_acquisition: Any) -> list[str]:
     )
 
 
-def link(url: str) -> None:
-    """Move an image elsewhere, and link it."""
-    archive = Path(url).parents[3] / "archive"
+def link(path: Path, archive: Path) -> None:
+    """Move a file or folder to an archive, and link it."""
     archive.mkdir()
-    Path(url).symlink_to(Path(url).rename(archive / "1"))
+    path.symlink_to(path.rename(archive / path.name))
 
 
 def run(plate: Path, *flags: str) -> int:
@@ -50,7 +49,7 @@ def run(plate: Path, *flags: str) -> int:
             NUCLEI,
             False,
             ["--no-overwrite-input", "--output-image-suffix", "a b"],
-            "output_image_suffix='a b'",
+            "--output-image-suffix 'a b'",
         ),
     ],
     ids=["link", "lost labels", "label of no numbers", "suffix"],
@@ -67,12 +66,32 @@ def test_nothing_is_changed_if_an_image_could_not_be_registered_in_the_end(
     plate = tmp_path / "plate.zarr"
     urls = pair(plate, labels=labels)
     if is_link:
-        link(urls[1])
+        link(Path(urls[1]), tmp_path / "archive")
     before = data_of(tmp_path)
     assert run(plate, *flags, *(["--dry-run"] if dry_run else [])) in (1, 2)
     assert data_of(tmp_path) == before
     # Lines are broken where the terminal ends.
     assert found in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("acquisition", ["0", "1"])
+@pytest.mark.parametrize("linked", ["tables", "tables/.zattrs"])
+def test_no_table_is_written_through_a_link(
+    tmp_path: Path,
+    make_plate: MakePlate,
+    capsys: Capture,
+    acquisition: str,
+    linked: str,
+) -> None:
+    plate = make_plate(
+        columns=1, acquisitions=2, channels=1, levels=3, field_size_px=64, fields_x=1
+    )
+    link(plate / "A" / "01" / acquisition / linked, tmp_path / "archive")
+    before = data_of(tmp_path)
+    for flags in (["--dry-run"], [], ["--no-overwrite-input"]):
+        assert run(plate, *flags) == 2
+        assert "a symbolic link" in capsys.readouterr().err
+        assert data_of(tmp_path) == before
 
 
 def test_other_wells_are_registered(make_plate: MakePlate, capsys: Capture) -> None:

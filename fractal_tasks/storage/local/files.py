@@ -18,6 +18,7 @@ from fractal_tasks.errors import InvalidDataError, PublishError
 from fractal_tasks.storage.file_version import FileVersion
 from fractal_tasks.storage.local.locks import free_image_lock, image_lock, well_lock
 from fractal_tasks.storage.local.publish import (
+    check_file_replaceable,
     check_not_linked,
     check_replaceable,
     find_interrupted,
@@ -209,8 +210,10 @@ class LocalFiles:
         return wanted
 
     def check_table_replaceable(self, image: ImageUrl, name: str) -> None:
-        """Look at permissions and at the borders of file systems."""
+        """Look at links, permissions and the borders of file systems."""
         tables = image.path / "tables"
+        for listing in ("zarr.json", ".zattrs"):
+            check_file_replaceable(tables / listing, image.path)
         # The first table of an image is written together with their folder.
         target = tables / name if os.path.lexists(tables) else tables
         check_replaceable(target, image.path)

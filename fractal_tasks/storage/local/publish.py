@@ -174,12 +174,7 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
         InvalidInputError: `target` is not in the well, or is a symbolic link.
         OSError: Writing failed; the file is what it was.
     """
-    image, _ = _resolve(image, image)
-    if not target.resolve().is_relative_to(image.parent) or target.is_symlink():
-        raise InvalidInputError(
-            f"{target} leads to {target.resolve()}: needed is a file in the well "
-            f"{image.parent}, not a symbolic link."
-        )
+    image = check_file_replaceable(target, image)
     workspace = _workspace_for(image)
     try:
         _create_workspace(workspace, image)
@@ -190,6 +185,29 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
     finally:
         with undisturbed():
             _settle(workspace, target)
+
+
+def check_file_replaceable(target: Path, image: Path) -> Path:
+    """Find out whether `replace_file` may write a file, before any work.
+
+    Args:
+        target: As for `replace_file`.
+        image: As for `replace_file`.
+
+    Returns:
+        Where the image really lies.
+
+    Raises:
+        InvalidInputError: `target` is not in the well, or is a symbolic link.
+    """
+    image, _ = _resolve(image, image)
+    if not target.resolve().is_relative_to(image.parent) or target.is_symlink():
+        raise InvalidInputError(
+            f"{target} leads to {target.resolve()}: needed is a file in the well "
+            f"{image.parent}, not a symbolic link. Put a copy of it in the place of "
+            "the link."
+        )
+    return image
 
 
 def heal(image: Path) -> None:

@@ -44,9 +44,9 @@ def read_given_unit(container: "OmeZarrContainer", where: str) -> LengthUnit:
     unit: Any = tables.load_attrs().get(GIVEN_UNIT_KEY, USUAL_LENGTH_UNIT)
     if unit not in get_args(LengthUnit):
         raise InvalidDataError(
-            f"{where}: the attributes of its folder 'tables' have {GIVEN_UNIT_KEY}="
-            f"{unit!r}; needed is one of {', '.join(get_args(LengthUnit))}. Correct "
-            "or remove it."
+            f"{where}: the attributes of its folder 'tables' have "
+            f"{GIVEN_UNIT_KEY!r}: {unit!r}; needed is one of "
+            f"{', '.join(get_args(LengthUnit))}. Correct or remove it."
         )
     known: LengthUnit = unit
     return known
