@@ -67,10 +67,11 @@ stress: $(VENV)/.installed-dev
 	$(BIN)/python -m stress.kills $(STRESS_OPTIONS)
 	$(BIN)/python -m stress.power_loss $(STRESS_OPTIONS)
 
-# First plates of all writers in all versions; then a server, which needs Python 3.13.
+# First the slow tests, e.g. plates of all writers; then a server, which needs Python
+# 3.13.
 # SERVER_PYTHON=PATH chooses the Python of the server, ARGS=--keep keeps its logs.
 e2e: $(VENV)/.installed-e2e $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m product tests/writers
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m e2e
 	$(BIN)/python e2e/run.py $(if $(SERVER_PYTHON),--server-python $(SERVER_PYTHON)) $(ARGS)
 
 docs: $(VENV)/.installed-docs

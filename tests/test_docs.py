@@ -76,7 +76,15 @@ def shown(value: object) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", ["quickstart", "extending", "python", "your-data", "did-it-work"]
+    "page",
+    [
+        "quickstart",
+        "extending",
+        *(
+            pytest.param(page, marks=pytest.mark.e2e)
+            for page in ("python", "your-data", "did-it-work")
+        ),
+    ],
 )
 def test_code_blocks_of_a_page_run_in_order(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```(bash|python)\n(.*?)^```$", read_page(page), re.M | re.S)

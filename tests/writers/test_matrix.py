@@ -45,7 +45,7 @@ def test_plate_is_registered_as_it_was_moved(
     check(case, tmp_path, capsys)
 
 
-@pytest.mark.product
+@pytest.mark.e2e
 @pytest.mark.parametrize("case", PRODUCT, ids=lambda case: name(case))
 def test_plate_of_every_writer_is_registered_as_it_was_moved(
     case: Case, tmp_path: Path, capsys: Capture
