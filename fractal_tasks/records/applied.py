@@ -9,7 +9,8 @@ from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import RECORD_KEY, read_roi_table
+from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.urls import ImageUrl
 
 

@@ -12,7 +12,7 @@ from fractal_tasks.records.applied import AppliedRecord, read_applied_record
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.storage.files import open_group
 from fractal_tasks.storage.library_errors import reading
-from fractal_tasks.storage.plate.roi_tables import RECORD_KEY
+from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
 from fractal_tasks.storage.urls import ImageUrl
 
 _OF_IMAGE = "image "

@@ -22,7 +22,8 @@ from fractal_tasks.records.stored_plan import (
 from fractal_tasks.storage.library_errors import describe_cause, library_errors
 from fractal_tasks.storage.plate.images import check_fill_value, list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.wells import format_acquisitions, read_acquisitions
 from fractal_tasks.transforms import Transform, Translation

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from fractal_tasks import __version__
-from fractal_tasks.storage.plate.roi_tables import RoiTableData
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 
 if TYPE_CHECKING:
     from ngio import Roi

@@ -15,11 +15,8 @@ from fractal_tasks.records.plans import RegistrationPlan, check_placements
 from fractal_tasks.records.registered_rows import describe_registered
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import (
-    RECORD_KEY,
-    RoiTableData,
-    read_roi_table,
-)
+from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY, RoiTableData
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.wells import (
     choose_reference,
@@ -125,7 +122,7 @@ def _check_described(
 
 def _without_record(table: RoiTableData) -> RoiTableData:
     """Leave out what made a table: in the registered image it would be a plan anew."""
-    meta = table.meta.model_copy(deep=True)
+    meta = table.meta.model_copy()
     (meta.model_extra or {}).pop(RECORD_KEY, None)
     return replace(table, meta=meta)
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from fractal_tasks.model import Grid
 from fractal_tasks.records.rows import KEPT_COLUMN, RoiRecord
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
 
 
 def read_registered_rows(

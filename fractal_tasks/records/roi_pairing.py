@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import Item, Pairing, pair_items
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import RoiTableData
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_extent_um
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from fractal_tasks.model import Grid, Placement, RowKey
 from fractal_tasks.records.provenance import Record, roi_to_json
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
     check_rois,
     load_roi_table,
     plain_meta,

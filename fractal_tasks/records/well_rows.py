@@ -10,7 +10,7 @@ from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.default_rois import find_roi_table
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.roi_tables import RoiTableData
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_to_pixels
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms.boxes import PixelBox

@@ -14,7 +14,8 @@ from fractal_tasks.storage.pixels.block_source import BlockSource
 from fractal_tasks.storage.pixels.pyramid import write_pyramid
 from fractal_tasks.storage.plate.multiscale import with_origins, with_unit
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import RECORD_KEY, own_columns_known
+from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
+from fractal_tasks.storage.plate.roi_tables import own_columns_known
 from fractal_tasks.storage.upstream import finished_writes, get_label, open_container
 from fractal_tasks.storage.urls import ImageUrl, Location
 from fractal_tasks.transforms import Vector
@@ -208,7 +209,7 @@ def _validate(
             ),
             own_columns_known(),
         ):
-            built.get_table(name).set_table_data()
+            _ = built.get_table(name).dataframe
 
 
 def _describe(

@@ -36,7 +36,8 @@ from fractal_tasks.steps.well_verdicts import find_verdicts
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.roi_tables import RoiTableData, read_roi_table
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.wells import read_acquisition_of_each
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl

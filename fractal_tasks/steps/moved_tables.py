@@ -15,11 +15,8 @@ from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.pixels.label_boxes import build_masking_rois
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    load_roi_table,
-    write_rois,
-)
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import load_roi_table, write_rois
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.upstream import get_label, open_container

@@ -15,11 +15,8 @@ from fractal_tasks.records.stored_plan import (
 )
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    plain_meta,
-    replace_roi_table,
-)
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import plain_meta, replace_roi_table
 from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from fractal_tasks.storage.plate.channels import find_channel
 from fractal_tasks.storage.plate.default_rois import find_roi_table
 from fractal_tasks.storage.plate.images import check_single_timepoint, find_level
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.roi_tables import RoiTableData
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_to_pixels
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import FloatArray

@@ -14,8 +14,8 @@ from fractal_tasks.storage.plate.images import (
     open_labels,
 )
 from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
     check_table_replaceable,
     read_roi_table,
 )

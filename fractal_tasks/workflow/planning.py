@@ -26,10 +26,8 @@ from fractal_tasks.storage.plate.images import (
     list_labels,
 )
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    check_table_replaceable,
-)
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import check_table_replaceable
 from fractal_tasks.storage.plate.wells import well_of
 from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
 from fractal_tasks.workflow.settings import Settings

@@ -7,11 +7,8 @@ from typing import Any
 from ngio import Roi
 
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    read_roi_table,
-    replace_roi_table,
-)
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import read_roi_table, replace_roi_table
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 
 TABLE = "FOV_ROI_table"

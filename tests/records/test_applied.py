@@ -17,7 +17,7 @@ from fractal_tasks.records.applied import (
 )
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.stored_plan import StoredPlacement
-from fractal_tasks.storage.plate.roi_tables import RECORD_KEY
+from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
 from tests.records.plans import PLACEMENTS, SETTINGS, make_stored, write_registered
 from tests.records.plates import REGISTERED, image_url, open_acquisition
 

@@ -17,7 +17,7 @@ from fractal_tasks.records.plans import (
     check_translation,
     read_plan,
 )
-from fractal_tasks.storage.plate.roi_tables import RECORD_KEY
+from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
 from fractal_tasks.transforms import TRANSFORM_TYPES, Translation
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.records.plans import (

@@ -17,7 +17,7 @@ from fractal_tasks.records.provenance import (
     roi_to_json,
 )
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import RoiTableData
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from tests.records.plates import read_rows, write_rows
 
 SETTINGS = ApplySettings(registered_roi_table="registered", labels=("nuclei",))

@@ -10,7 +10,8 @@ from ngio import Roi
 from fractal_tasks.model import Pairing
 from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import RoiTableData, plain_meta
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import plain_meta
 from tests.records.plates import TABLE, open_acquisition
 
 Places = Mapping[str, tuple[float, float | None]]

@@ -9,11 +9,8 @@ import numpy.typing as npt
 from ngio import OmeZarrContainer, Roi, open_ome_zarr_container
 
 from fractal_tasks.storage.plate.open_image import open_image
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    read_roi_table,
-    replace_roi_table,
-)
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import read_roi_table, replace_roi_table
 from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.synthetic import PlateOptions, create_plate
 from fractal_tasks.tasks.apply_registration_to_image import apply_registration_to_image

@@ -14,11 +14,8 @@ from fractal_tasks.model import DEFAULT_ROI_TABLE
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
-    plain_meta,
-    read_roi_table,
-)
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
+from fractal_tasks.storage.plate.roi_tables import plain_meta, read_roi_table
 from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:

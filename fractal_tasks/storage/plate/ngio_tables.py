@@ -9,7 +9,6 @@ from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.pixels.chunks import check_arrays
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import (
-    group_handler_of,
     masking_roi_table_meta,
     roi_table_meta,
     zarr_group_of,
@@ -75,9 +74,8 @@ def check_lengths(where: str, frame: "DataFrame") -> "DataFrame":
 
 def read_stored_type(image: OpenImage, name: str) -> str | None:
     """Read the type of a table from its attributes; None if none is stored."""
-    tables = group_handler_of(image.container.tables_container)
-    group = tables.get_handler(path=name, create_mode=False)
-    table_type = group.load_attrs().get("type")
+    # ngio copies the attributes, and with a registered table all that was judged.
+    table_type = zarr_group_of(image.container.tables_container, name).attrs.get("type")
     return None if table_type is None else str(table_type)
 
 
@@ -103,7 +101,7 @@ def new_table(rois: Sequence["Roi"], meta: "BackendMeta") -> "GenericRoiTable":
     """Make a table of ROIs, of the type that its metadata tell."""
     from ngio.tables import MaskingRoiTable, RoiTable
 
-    meta = meta.model_copy(deep=True)
+    meta = meta.model_copy()
     rois = [_with_sorted_extras(roi) for roi in rois]
     if isinstance(meta, masking_roi_table_meta()):
         return MaskingRoiTable(rois=rois, meta=meta)

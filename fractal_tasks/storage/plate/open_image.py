@@ -5,7 +5,7 @@ be asked of it are functions beside it, in `images`, `rois` and `roi_tables`.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from fractal_tasks.storage.plate.levels import (
     spatial_shape,
 )
 from fractal_tasks.storage.plate.multiscale import Multiscale, as_um
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.versions import reading_ome
 from fractal_tasks.storage.upstream import group_handler_of, open_container
 from fractal_tasks.storage.urls import ImageUrl
@@ -44,6 +45,11 @@ class OpenImage:
     container: "OmeZarrContainer"
     given_unit: LengthUnit | None = None
     """Unit of metadata without one, as it was given for this step."""
+
+    roi_tables: dict[str, RoiTableData] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """Those that were read of it: one of a full well takes seconds."""
 
     @cached_property
     def missing_unit(self) -> LengthUnit:

@@ -9,7 +9,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,9 +28,13 @@ from fractal_tasks.storage.plate.ngio_tables import (
     with_lost_columns,
 )
 from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_table_data import (
+    MICROMETRES,
+    RECORD_KEY,
+    RoiTableData,
+)
 from fractal_tasks.storage.plate.rois import (
     MAX_LENGTH_UM,
-    MICROMETRES,
     in_other_unit,
     is_length,
     stored_unit_um,
@@ -47,30 +50,6 @@ from fractal_tasks.transforms import Vector
 if TYPE_CHECKING:
     from ngio import Roi
     from ngio.tables.backends import BackendMeta
-
-RECORD_KEY = "registration"
-
-
-@dataclass(frozen=True)
-class RoiTableData:
-    """The content of a ROI table."""
-
-    name: str
-    rois: dict[str, "Roi"]
-    """ROIs by name, in the order of the table; in micrometres."""
-
-    meta: "BackendMeta"
-    """Table metadata as ngio holds it: type, index, backend, further attributes."""
-
-    unit_um: Vector = MICROMETRES
-    """How many micrometres one unit of the stored table is (z, y, x)."""
-
-    @property
-    def record(self) -> dict[str, Any] | None:
-        """What this package stored beside the table; None if it did not write it."""
-        extra = self.meta.model_extra or {}
-        record = extra.get(RECORD_KEY)
-        return record if isinstance(record, dict) else None
 
 
 @contextmanager
@@ -107,12 +86,19 @@ def load_roi_table(image: OpenImage, name: str) -> RoiTableData:
     """Read a ROI table or masking ROI table and check it; it may be empty.
 
     A table without type metadata, as older software wrote it, is taken as a ROI table
-    if it has the columns of one.
+    if it has the columns of one. An open image reads each table once, so that one which
+    is written is to be read of an image that was opened later.
 
     Raises:
         InvalidDataError: No such table, not a ROI table, or with ROIs that are unnamed,
             duplicated or not finite.
     """
+    if name not in image.roi_tables:
+        image.roi_tables[name] = _load_roi_table(image, name)
+    return image.roi_tables[name]
+
+
+def _load_roi_table(image: OpenImage, name: str) -> RoiTableData:
     tables = list_tables(image)
     where = image.where(f"table {name!r}")
     if name not in tables:
@@ -137,7 +123,7 @@ def load_roi_table(image: OpenImage, name: str) -> RoiTableData:
     return RoiTableData(
         name,
         {str(roi.name): roi for roi in rois},
-        table.meta.model_copy(deep=True),
+        table.meta.model_copy(),
         unit_um,
     )
 

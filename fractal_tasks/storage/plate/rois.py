@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.roi_table_data import MICROMETRES
 from fractal_tasks.transforms import Vector
 from fractal_tasks.transforms.boxes import AXES, PixelBox, box_from_um
 
@@ -26,9 +27,6 @@ MAX_LENGTH_UM = 1e9
 def is_length(value_um: float) -> bool:
     """Whether a position or distance is not NaN, infinite or out of this world."""
     return abs(value_um) < MAX_LENGTH_UM
-
-
-MICROMETRES: Vector = (1.0, 1.0, 1.0)
 
 
 def stored_unit_um(rois: Sequence["Roi"], image: OpenImage) -> Vector:

@@ -157,6 +157,13 @@ def test_rois_need_to_lie_somewhere(x_um: float) -> None:
         check_rois("here", ["a", "b"], [make_roi("a"), make_roi("b", x_um)])
 
 
+def test_open_image_reads_each_table_once(url: ImageUrl) -> None:
+    image = open_image(url)
+    first = load_roi_table(image, TABLE)
+    shutil.rmtree(url.path / "tables" / TABLE)
+    assert read_roi_table(image, TABLE) is first
+
+
 def test_ten_thousand_rois_are_checked_with_one_look_at_each_name() -> None:
     """A table of a plate's fields or nuclei; to compare all pairs takes minutes."""
     looks = 0

@@ -10,8 +10,8 @@ import zarr
 
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import (
-    RoiTableData,
     own_columns_known,
     plain_meta,
     read_roi_table,
