@@ -356,6 +356,45 @@ def test_clearing_our_folder_deletes_nothing_behind_links(
     assert (plate / WELL / "1" / ".zattrs").is_file()
 
 
+def make_link(path: Path) -> None:
+    ours = path.with_name("elsewhere.json")
+    ours.write_text(json.dumps({"target": "1"}))
+    path.symlink_to(ours)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "results.csv").write_text("dear")
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+@pytest.mark.parametrize("make", [make_folder, make_link, os.mkfifo])
+def test_marker_that_no_task_wrote_proves_nothing(
+    tmp_path: Path, plate: Path, make: Callable[[Path], None], is_alone: bool
+) -> None:
+    workspace = workspace_of(plate, None)
+    if is_alone:
+        shutil.rmtree(workspace / "new")
+    make(workspace / "marker.json")
+    before = sorted(tmp_path.rglob("*"))
+    heal(plate / WELL / "1")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("keeps_input", [True, False])
+def test_hard_linked_copy_of_a_plate_stays_as_it_was(
+    tmp_path: Path, plate: Path, keeps_input: bool
+) -> None:
+    """A backup may share the files that did not change."""
+    shutil.copytree(plate, tmp_path / "backup.zarr", copy_function=os.link)
+    before = tree_of(tmp_path / "backup.zarr")
+    urls = image_urls(plate, 2)
+    run_calculate(urls, level_path="0")
+    run_consensus(urls)
+    run_apply(urls, overwrite_input=not keeps_input)
+    assert tree_of(tmp_path / "backup.zarr") == before
+
+
 # Code in data
 
 

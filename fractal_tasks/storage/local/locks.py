@@ -118,17 +118,23 @@ def _hold(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _check_not_linked(path: Path) -> None:
-    """Refuse a lock file, or a folder of them, that is a symbolic link.
+def _check_place(path: Path) -> None:
+    """Refuse what no task made in the place of a lock file, or of the folder of them.
 
-    It would be made, or opened for writing, where it leads to. A hard link does no
-    harm: nothing is ever written into a lock file.
+    A symbolic link would be made, or opened for writing, where it leads to. A hard link
+    does no harm: nothing is ever written into a lock file.
     """
-    for place in (path.parent, path):
+    for place, is_ours in ((path.parent, path.parent.is_dir), (path, path.is_file)):
         if place.is_symlink():
             raise PublishError(
                 f"The lock {path} could not be taken: {place} is a symbolic link to "
                 f"{place.resolve()}, which no task made. Remove the link."
+            )
+        if place.exists() and not is_ours():
+            raise PublishError(
+                f"The lock {path} could not be taken: {place} is no "
+                f"{'file' if place == path else 'folder'}, and no task made it. Move "
+                "it away."
             )
 
 
@@ -148,7 +154,7 @@ _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 def _locking(path: Path) -> Iterator[None]:
     """Say what is needed where a lock file cannot be made or locked."""
     try:
-        _check_not_linked(path)
+        _check_place(path)
         # filelock would create missing parents as well, so a plate that is mistyped.
         path.parent.mkdir(exist_ok=True)
         yield

@@ -33,6 +33,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -332,10 +333,15 @@ def _write_file(path: Path, content: bytes) -> None:
 def _read_target(workspace: Path, image: Path) -> Path | None:
     """The directory a workspace replaces; None unless its marker proves it ours."""
     try:
-        if {entry.name for entry in workspace.iterdir()} <= {_MARKER}:
+        entries = {entry.name for entry in workspace.iterdir()}
+        path = workspace / _MARKER
+        # A folder, a link or a named pipe is none of ours.
+        if entries and not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        if entries <= {_MARKER}:
             # Killed while creating or removing it: there is nothing to lose.
             return image
-        marker = json.loads((workspace / _MARKER).read_text(encoding="utf-8"))
+        marker = json.loads(path.read_text(encoding="utf-8"))
         _, target = _resolve(image, image.parent / marker["target"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,25 @@ def test_a_lock_file_that_is_a_link_changes_nothing_where_it_leads(
         ):
             pass
     assert other.read_text() == "dear"
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_what_lies_in_the_place_of_a_lock_file_is_named(
+    image: Path, lock_file: Path, make: Callable[[Path], None]
+) -> None:
+    lock_file.parent.mkdir()
+    make(lock_file)
+    with pytest.raises(PublishError, match=r"is no file.*Move it away"):
+        image_lock(image).__enter__()
+
+
+def test_a_file_in_the_place_of_the_folder_of_locks_is_named(
+    image: Path, lock_file: Path
+) -> None:
+    lock_file.parent.write_text("dear")
+    with pytest.raises(PublishError, match=r"is no folder.*Move it away"):
+        image_lock(image).__enter__()
+    assert lock_file.parent.read_text() == "dear"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to be others")
