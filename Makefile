@@ -65,6 +65,8 @@ accuracy: $(VENV)/.installed-bench
 stress: $(VENV)/.installed-dev
 	$(BIN)/python -m stress.concurrency $(STRESS_OPTIONS)
 	$(BIN)/python -m stress.kills $(STRESS_OPTIONS)
+	$(BIN)/python -m stress.mutations $(STRESS_OPTIONS)
+	$(BIN)/python -m stress.object_store $(STRESS_OPTIONS)
 	$(BIN)/python -m stress.power_loss $(STRESS_OPTIONS)
 
 # First the slow tests, e.g. plates of all writers; then a server, which needs Python

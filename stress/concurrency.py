@@ -180,14 +180,15 @@ def _check_outcome(order: Order, outcome: Outcome) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument("--columns", type=int, default=4, help="4 are 16 workers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where to work")
     options = parser.parse_args()
     be_quiet()
     folder = Path(tempfile.mkdtemp(prefix="stress-", dir=options.folder))
     start = time.monotonic()
-    concurrency = Concurrency(folder, options.seed)
+    concurrency = Concurrency(folder, options.seed, options.columns)
     try:
         for number in range(options.rounds):
             this = Round(number)

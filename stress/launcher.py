@@ -109,10 +109,10 @@ def _run(order: Launch, writer: int) -> None:
     try:
         # The lock beside the plate does not count.
         with faults.striking(Path(order.plate) / "A", tell):
-            order.unit.run(Path(order.plate))
-        code = 0
+            result = order.unit.run(Path(order.plate))
+        code = result if isinstance(result, int) else 0
     finally:
-        if code:
+        if sys.exc_info()[1] is not None:
             sys.excepthook(*sys.exc_info())
         os._exit(code)
 

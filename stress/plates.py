@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fractal_tasks.cli import main as run_command
 from fractal_tasks.synthetic import PlateOptions, create_plate
 
 ACQUISITIONS = (0, 1, 2)
@@ -29,6 +30,7 @@ OPTIONS["csv"] = OPTIONS["anndata"].model_copy(
     update={"ngff_version": "0.5", "table_backend": "csv"}
 )
 VARIANTS = tuple(OPTIONS)
+REGISTER = "register"
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,24 @@ class Unit:
     arguments: dict[str, Any]
 
     def run(self, plate: Path) -> Any:
+        """Run it; what a command gives is its exit code."""
+        if self.task == REGISTER:
+            return run_command([REGISTER, str(plate), *self.arguments["flags"]])
         module = importlib.import_module(f"fractal_tasks.tasks.{self.task}")
         text = json.dumps(self.arguments).replace("{plate}", str(plate))
         return getattr(module, self.task)(**json.loads(text))
 
     def __str__(self) -> str:
-        return f"{self.task} of {self.arguments['zarr_url']}"
+        return f"{self.task} of {self.arguments.get('zarr_url', 'the plate')}"
+
+
+def register_unit(*, overwrite: bool) -> Unit:
+    """The command that runs all tasks on the plate."""
+    flags = ["--wavelength-id", "A01_C01", "--level-path", "0", "--min-confidence", "0"]
+    flags += ["--workers", "1", "--quiet"]
+    return Unit(
+        REGISTER, {"flags": [*flags, *([] if overwrite else ["--no-overwrite-input"])]}
+    )
 
 
 def calculate_unit(well: str, acquisition: int) -> Unit:

@@ -67,6 +67,10 @@ class Files(Protocol):
         """Give the names of the files in a folder, sorted."""
         ...
 
+    def list_links(self, location: Location) -> list[str]:
+        """Give the symbolic links below a folder, as paths in it, sorted."""
+        ...
+
     def list_versions(
         self, folder: Location, names: Sequence[str], *, by_content: bool = False
     ) -> list[FileVersion]:

@@ -6,6 +6,7 @@ Nothing heavy is imported before it is used.
 """
 
 import asyncio
+import atexit
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -179,6 +180,25 @@ def finished_writes() -> Iterator[None]:
 async def _wait_for_others() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     await asyncio.gather(*others, return_exceptions=True)
+
+
+def cancel_requests_at_exit() -> None:
+    """End at exit what zarr still waits for.
+
+    Why: of requests to a store that are made at once, one that fails leaves the others
+    waiting, and Python shows a traceback of each that it throws away.
+    Where: as `finished_writes`.
+    """
+    # The import registers what stops the event loop; last comes first.
+    from zarr.core.sync import loop, sync
+
+    atexit.register(lambda: None if loop[0] is None else sync(_cancel_others()))
+
+
+async def _cancel_others() -> None:
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await _wait_for_others()
 
 
 def list_keys(array: "zarr.Array[Any]") -> list[str]:

@@ -144,6 +144,29 @@ def test_a_write_that_goes_on_after_an_error_is_waited_for(tmp_path: Path) -> No
     assert (tmp_path / "c/1").exists()
 
 
+def test_what_zarr_still_waits_for_ends_at_exit_without_remarks() -> None:
+    """A request that clears up in another context, as those of aiobotocore do."""
+    code = (
+        "import asyncio, contextvars\n"
+        "from zarr.core.sync import sync\n"
+        "from fractal_tasks.storage.upstream import cancel_requests_at_exit\n"
+        "variable = contextvars.ContextVar('variable')\n"
+        "async def wait():\n"
+        "    token = variable.set(1)\n"
+        "    try: await asyncio.sleep(600)\n"
+        "    finally: variable.reset(token)\n"
+        "async def begin():\n"
+        "    asyncio.get_running_loop().waiting = asyncio.create_task(wait())\n"
+        "    await asyncio.sleep(0)\n"
+        "{}sync(begin())\n"
+    )
+    for words, is_quiet in (("", False), ("cancel_requests_at_exit(); ", True)):
+        run = subprocess.run(
+            [sys.executable, "-c", code.format(words)], capture_output=True, text=True
+        )
+        assert (run.stderr == "") == is_quiet
+
+
 def test_header_of_a_blosc_chunk_tells_its_length() -> None:
     pixels = np.random.default_rng(0).integers(0, 99, 5000, dtype="uint16")
     for codec in (numcodecs.Blosc("lz4"), numcodecs.Blosc("zstd", shuffle=2)):

@@ -262,7 +262,7 @@ class TestInputRoiTable:
     @pytest.mark.parametrize(
         ("names", "match"),
         [
-            (["FOV_1", "FOV_1"], r"0 without a name.*duplicates \['FOV_1'\]"),
+            (["FOV_1", "FOV_1"], r"found the duplicates \['FOV_1'\]"),
             (["FOV_1", ""], "1 without a name"),
             (["nan", "FOV_2"], "1 without a name"),
         ],

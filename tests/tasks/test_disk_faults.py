@@ -83,7 +83,8 @@ def test_a_disk_that_is_really_full_or_read_only(disk: Path) -> None:
         cases["read-only", job] = f"PublishError: .*{lock} .*Read-only.*write elsewhere"
     # What is to be replaced is looked at before a lock is taken.
     cases["read-only", "apply"] = (
-        rf"PublishError: .* cannot be written: no permission .*/{WELL}\. Change its"
+        rf"PublishError: .* cannot be written: .*/{WELL} is on a disk that can only be "
+        "read. Write elsewhere"
     )
     run_driver(NAMESPACE, "mounted", disk, cases)
 

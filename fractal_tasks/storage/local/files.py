@@ -62,6 +62,11 @@ class LocalFiles:
         entries = location.path.iterdir()
         return sorted(path.name for path in entries if not path.is_dir())
 
+    def list_links(self, location: Location) -> list[str]:
+        """Look at all that is below a folder, but not behind its links."""
+        links = (path for path in location.path.rglob("*") if path.is_symlink())
+        return sorted(str(path.relative_to(location.path)) for path in links)
+
     def list_versions(
         self, folder: Location, names: Sequence[str], *, by_content: bool = False
     ) -> list[FileVersion]:
@@ -79,7 +84,7 @@ class LocalFiles:
     def check_metadata(self, folder: Location) -> None:
         """Look at the metadata files of a folder and of the folders in it."""
         try:
-            inner = [entry.path for entry in os.scandir(folder.path) if entry.is_dir()]
+            inner = [one.path for one in os.scandir(folder.path) if _is_folder(one)]
         except OSError:  # whoever opens it says what is wrong
             return
         for place in (folder.url, *inner):
@@ -101,7 +106,7 @@ class LocalFiles:
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(place) as entries:
                 for entry in entries:
-                    if entry.is_dir() and entry.name not in _ZARR_METADATA:
+                    if _is_folder(entry) and entry.name not in _ZARR_METADATA:
                         folders.append(entry.path)
                     elif os.path.exists(entry.path):  # not so a link to nowhere
                         _check_file(entry.path, entry.stat())
@@ -266,18 +271,25 @@ def _walk(path: Path, name: str) -> Iterator[FileVersion]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 inner = f"{prefix}/{entry.name}"
-                if entry.is_dir():
+                if _is_folder(entry):
                     folders.append((entry.path, inner))
                     continue
                 status = _stat(entry)
                 yield FileVersion(inner, status.st_size, str(status.st_mtime_ns))
 
 
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder or a link to one; a link to itself is none."""
+    if entry.is_symlink():
+        return os.path.isdir(entry.path)
+    return entry.is_dir()
+
+
 def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
     """Give the status of a file; of a link, that of what it leads to, if anywhere."""
     try:
         return entry.stat()
-    except FileNotFoundError:
+    except OSError:
         return entry.stat(follow_symlinks=False)
 
 

@@ -132,6 +132,11 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
                 f"{target} cannot be written: {directory} is not a directory. If it is "
                 "missing, create the group that is to hold the new one first."
             )
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            raise PublishError(
+                f"{target} cannot be written: {directory} is on a disk that can only "
+                "be read. Write elsewhere: register with --output FOLDER."
+            )
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PublishError(
                 f"{target} cannot be written: no permission to write in {directory}. "

@@ -1,7 +1,9 @@
 """ROI tables as ngio has them; of their further columns it loses some."""
 
 import keyword
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from fractal_tasks.errors import InvalidDataError
@@ -46,6 +48,29 @@ def check_table(image: OpenImage, name: str) -> None:
     folder = image.url.location / "tables" / name
     files_of(folder).check_readable(folder)
     check_arrays(zarr_group_of(image.container.tables_container, name))
+
+
+@contextmanager
+def finding_files(image: OpenImage, name: str) -> Iterator[None]:
+    """Read a table of which pyarrow may say that a file is not there.
+
+    It also does so where an object store did not answer, and users would be told to
+    make a table again that is whole.
+
+    Raises:
+        InvalidDataError: The file is there, or the store does still not answer.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        folder = image.url.location / "tables" / name
+        missing = PurePath(str(error)).name
+        if missing in files_of(folder).list_files(folder):
+            raise InvalidDataError(
+                f"{folder.url}: {missing} could not be read, though it is there. Run "
+                "the task again."
+            ) from error
+        raise
 
 
 def check_lengths(where: str, frame: "DataFrame") -> "DataFrame":

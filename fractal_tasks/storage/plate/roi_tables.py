@@ -23,6 +23,7 @@ from fractal_tasks.storage.plate.given_unit import note_given_unit
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
     check_lengths,
+    finding_files,
     new_table,
     open_table,
     with_lost_columns,
@@ -103,8 +104,8 @@ def _load_roi_table(image: OpenImage, name: str) -> RoiTableData:
     where = image.where(f"table {name!r}")
     if name not in tables:
         raise InvalidDataError(
-            f"{where} is needed, found are {tables}. Choose one of these, or run the "
-            "task that makes it."
+            f"{where} is needed, found are {tables}. Choose another, or run the task "
+            "that makes it."
         )
     with (
         reading(
@@ -113,6 +114,7 @@ def _load_roi_table(image: OpenImage, name: str) -> RoiTableData:
             "the plate again.",
         ),
         own_columns_known(),
+        finding_files(image, name),
     ):
         table = open_table(image, name)
         frame = check_lengths(where, table.load_as_pandas_df())
@@ -142,10 +144,12 @@ def check_rois(where: str, names: list[str], rois: Sequence["Roi"]) -> None:
     unnamed = [name for name in names if name.strip() in {"", "nan", "None"}]
     duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
     if unnamed or duplicates:
+        found = [f"{len(unnamed)} without a name"] if unnamed else []
+        found += [f"the duplicates {duplicates}"] if duplicates else []
         raise InvalidDataError(
             f"{where}: ROIs are paired between acquisitions by name, so each needs its "
-            f"own; found {len(unnamed)} without a name and the duplicates "
-            f"{duplicates}. Give each ROI its own name in the table's index."
+            f"own; found {' and '.join(found)}. Give each ROI its own name in the "
+            "table's index."
         )
     for roi in rois:
         for axis in roi.slices:

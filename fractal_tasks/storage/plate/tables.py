@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.images import list_tables
-from fractal_tasks.storage.plate.ngio_tables import check_table, read_stored_type
+from fractal_tasks.storage.plate.ngio_tables import (
+    check_table,
+    finding_files,
+    read_stored_type,
+)
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import (
     load_roi_table,
@@ -60,7 +64,8 @@ def open_tables(image: OpenImage, *, skip: str) -> None:
             own_columns_known(),
         ):
             check_table(image, name)
-            image.container.get_table(name).set_table_data()
+            with finding_files(image, name):
+                image.container.get_table(name).set_table_data()
 
 
 def _guess_type(image: OpenImage, name: str) -> str:

@@ -51,6 +51,10 @@ class RemoteFiles:
         """Give the names of the folders in a folder, sorted."""
         return ObjectFolder(location).list_folders()
 
+    def list_links(self, location: Location) -> list[str]:
+        """Give nothing: there are none in an object store."""
+        return []
+
     def list_files(self, location: Location) -> list[str]:
         """Give the names of the objects directly below a location, sorted."""
         return ObjectFolder(location).list_files()

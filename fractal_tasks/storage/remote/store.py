@@ -15,6 +15,7 @@ from fractal_tasks.storage.remote.access import (
     reading_store,
     writing_store,
 )
+from fractal_tasks.storage.upstream import cancel_requests_at_exit
 from fractal_tasks.storage.urls import Location
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _ENTRY_BYTES = 300
 """About what it takes to remember that an object is not there."""
 
 _METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup"}
+
+cancel_requests_at_exit()
 
 
 def open_remote_store(location: Location, *, read_only: bool) -> "RemoteStore":

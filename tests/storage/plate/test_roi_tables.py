@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from fractal_tasks.errors import InvalidDataError, PublishError
+from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.local import publish
 from fractal_tasks.storage.plate.images import list_tables
+from fractal_tasks.storage.plate.ngio_tables import finding_files
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import (
     check_rois,
@@ -155,6 +157,19 @@ def test_table_without_rois_is_refused_where_rois_are_needed(url: ImageUrl) -> N
 def test_rois_need_to_lie_somewhere(x_um: float) -> None:
     with pytest.raises(InvalidDataError, match="ROI 'b': found x from"):
         check_rois("here", ["a", "b"], [make_roi("a"), make_roi("b", x_um)])
+
+
+def test_file_that_a_store_did_not_give_is_not_said_to_be_missing(
+    image: OpenImage,
+) -> None:
+    (there, *_) = files_of(image.url).list_files(image.url.location / "tables" / TABLE)
+    with (
+        pytest.raises(InvalidDataError, match="could not be read, though it is there"),
+        finding_files(image, TABLE),
+    ):
+        raise FileNotFoundError(f"bucket/tables/{TABLE}/{there}")
+    with pytest.raises(FileNotFoundError), finding_files(image, TABLE):
+        raise FileNotFoundError(f"bucket/tables/{TABLE}/nothing.csv")
 
 
 def test_open_image_reads_each_table_once(url: ImageUrl) -> None:
