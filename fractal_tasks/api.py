@@ -80,7 +80,7 @@ class Result:
 
 def register(
     *urls: Url,
-    images: Sequence[Url] = (),
+    images: Url | Sequence[Url] = (),
     output: Url | None = None,
     workers: int | None = 0,
     progress: bool = True,
@@ -109,12 +109,12 @@ def register(
         InvalidDataError: There is nothing that can be registered.
         PublishError: The output folder cannot be written.
     """
-    return _run(REGISTER_TASKS, (*urls, *images), arguments, workers, progress, output)
+    return _run(REGISTER_TASKS, urls, images, arguments, workers, progress, output)
 
 
 def calculate(
     *urls: Url,
-    images: Sequence[Url] = (),
+    images: Url | Sequence[Url] = (),
     workers: int | None = 0,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the task
@@ -124,12 +124,12 @@ def calculate(
     Returns:
         The estimates. No image is registered yet.
     """
-    return _run(REGISTER_TASKS[:1], (*urls, *images), arguments, workers, progress)
+    return _run(REGISTER_TASKS[:1], urls, images, arguments, workers, progress)
 
 
 def consensus(
     *urls: Url,
-    images: Sequence[Url] = (),
+    images: Url | Sequence[Url] = (),
     workers: int | None = 0,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the task
@@ -139,30 +139,37 @@ def consensus(
     Returns:
         The verdicts. No image is registered yet.
     """
-    return _run(REGISTER_TASKS[1:2], (*urls, *images), arguments, workers, progress)
+    return _run(REGISTER_TASKS[1:2], urls, images, arguments, workers, progress)
 
 
 def apply(
     *urls: Url,
-    images: Sequence[Url] = (),
+    images: Url | Sequence[Url] = (),
     workers: int | None = 0,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the task
 ) -> Result:
     """Move the pixels: the third step of `register`, whose arguments hold."""
-    return _run(REGISTER_TASKS[2:], (*urls, *images), arguments, workers, progress)
+    return _run(REGISTER_TASKS[2:], urls, images, arguments, workers, progress)
 
 
 def _run(
     names: Sequence[str],
     urls: Sequence[Url],
+    images: Url | Sequence[Url],
     arguments: dict[str, Any],
     workers: int | None,
     progress: bool,
     output: Url | None = None,
 ) -> Result:
+    urls = [*urls, *([images] if isinstance(images, str | os.PathLike) else images)]
     if not urls:
         raise InvalidInputError("Found no urls; needed is a plate, a well or an image.")
+    if workers is not None and workers < 0:
+        raise InvalidInputError(
+            f"workers={workers}: needed is a number of processes, 0 for this one, or "
+            "None for one per core."
+        )
     tasks = {one.function_name: one for one in list_task_commands()}
     given = {k: _as_text(v) for k, v in arguments.items()}
     workflow = Workflow.of([tasks[name].load() for name in names], given)

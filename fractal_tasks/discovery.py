@@ -218,6 +218,11 @@ def _add_images(found: Discovery, folder: Location) -> None:
         except InvalidDataError as error:
             failures[well.url] = error
             continue
+        if not paths:
+            failures[well.url] = InvalidDataError(
+                f"{well.url}: the well lists no images. Complete its metadata, or take "
+                "the well out of those of the plate."
+            )
         for path in paths:
             image = parse_image_url(f"{well.url}/{path}", well.storage_options)
             registered = is_result(image)

@@ -47,7 +47,7 @@ def test_images_are_registered_in_three_steps_as_in_one(
 ) -> None:
     fixed, moved = pair
     same = {"images": [moved], "reference": fixed, "progress": False}
-    found = ft.calculate(**same, wavelength_id="0")
+    found = ft.calculate(**same | {"images": moved}, wavelength_id="0")
     assert not found.images
     (row,) = found.table.to_dict("records")
     # A translation brings back what has moved, by pixels of 0.5 um.
@@ -116,6 +116,7 @@ def test_importing_the_package_imports_nothing_of_it() -> None:
         ({"wavelength_id": 0}, "wavelength_id=0: Input should be a valid string"),
         ({"keep": "all"}, "keep='all': Input should be 'intersection' or 'reference'"),
         ({"method": "foo"}, "'phase_cross_correlation', 'chi2_shift'"),
+        ({"workers": -1}, "workers=-1: needed is a number of processes"),
         ({"colour": "red"}, r"Found unknown arguments \['colour'\]; there are"),
     ],
 )

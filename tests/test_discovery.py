@@ -104,13 +104,14 @@ def test_reference_that_is_registered_already_is_not_used_by_itself(
     assert "the same 'register' command finishes it" in str(error)
 
 
-@pytest.mark.parametrize("damage", ["gone", "no metadata"])
+@pytest.mark.parametrize("damage", ["gone", "no metadata", "no images"])
 def test_bad_well_is_named_and_the_others_go_on(plate: Path, damage: str) -> None:
     well = plate / "A/01"
     if damage == "gone":
         shutil.rmtree(well)
     else:
-        (well / ".zattrs").write_text("{}")
+        listed = {"well": {"images": []}} if damage == "no images" else {}
+        (well / ".zattrs").write_text(json.dumps(listed))
     found = work_of(str(plate))
     assert found.images == [f"{plate}/A/02/{path}" for path in "012"]
     assert list(found.failures) == [str(well)]
@@ -139,7 +140,7 @@ def test_well_without_the_reference_is_named(plate: Path) -> None:
 def test_plate_with_nothing_to_register_is_an_error(plate: Path) -> None:
     for column in ("01", "02"):
         set_well(plate / "A" / column, {"0": 0})
-    with pytest.raises(InvalidDataError, match=r"nothing to register.*as reference"):
+    with pytest.raises(InvalidDataError, match=r"none to register.*as reference"):
         work_of(str(plate))
 
 

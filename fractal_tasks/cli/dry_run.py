@@ -17,6 +17,10 @@ def describe_plan(plans: Sequence[ImagePlan]) -> str:
             f"{_format_size(size_bytes)}, labels {plan.labels}",
             *(f"  new      {url}" for url in plan.writes),
             *(f"  replaced {url}" for url in plan.replaces),
+            *(
+                f"  link     {link}: a copy takes its place, and what it leads to stays"
+                for link in _list_links(plan)
+            ),
         ]
     lines.append(
         f"{len(plans)} images, {sum(plan.rois for plan in plans)} ROIs, "
@@ -37,6 +41,7 @@ def plan_to_json(plans: Sequence[ImagePlan]) -> dict[str, Any]:
             "size_bytes": _size_bytes(plan),
             "writes": plan.writes,
             "replaces": plan.replaces,
+            "links": _list_links(plan),
         }
         for plan in plans
     ]
@@ -58,7 +63,8 @@ def describe_additions(
         "The input is kept: its pixels, labels and tables can be read as before. Added "
         f"to it are, beside each of {len(kept)} images, its registered version; in "
         f"each image, the table {registered_roi_table!r}; and in the table "
-        f"{input_roi_table!r} columns whose names begin with 'translation_' or "
+        f"{input_roi_table!r}, which is made where there is none, the column "
+        "'transform' and columns whose names begin with 'translation_' or "
         "'registration_'."
     )
 
@@ -67,6 +73,14 @@ def _role(plan: ImagePlan) -> str:
     if plan.is_reference:
         return "reference"
     return f"registered to {plan.reference.zarr_url}"
+
+
+def _list_links(plan: ImagePlan) -> list[str]:
+    """Give the links in an image of which its registered version has copies."""
+    if not plan.replaces_input:
+        return []
+    image = plan.url.location
+    return [f"{image.url}/{name}" for name in files_of(image).list_links(image)]
 
 
 def _size_bytes(plan: ImagePlan) -> int:

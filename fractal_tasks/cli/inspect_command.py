@@ -25,7 +25,11 @@ from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
 from fractal_tasks.storage.plate.ome_metadata import is_image
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisitions
+from fractal_tasks.storage.plate.wells import (
+    is_in_plate,
+    originals,
+    read_acquisitions,
+)
 from fractal_tasks.storage.urls import (
     ImageUrl,
     Location,
@@ -116,6 +120,11 @@ def _group_plates(
     found.registered = there.registered
     images = [parse_image_url(url, store) for url in there.images]
     wells = {well: read_acquisitions(well) for well in {one.well for one in images}}
+    plates = dict.fromkeys(one.plate_url for one in images)
+    is_single = all(len(originals(listed)) == 1 for listed in wells.values())
+    if found.reference is None and len(plates) > 1 and is_single:
+        # Each acquisition is a plate of its own.
+        found.reference = next(iter(plates))
     numbers = {one for well in wells.values() for one in well.values() if one}
     if reference_acquisition is None:
         has_0 = any(0 in well.values() for well in wells.values())

@@ -18,7 +18,7 @@ from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.interrupts import Stopped
 from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
 from fractal_tasks.workflow.healing import Interrupted
-from fractal_tasks.workflow.run import RunTask
+from fractal_tasks.workflow.run import CHECKS, RunTask
 
 _GROUP = Group("Output", sort_key=9)
 _MAX_WARNINGS = 50
@@ -179,7 +179,9 @@ class Reporter:
 def summarise(results: Sequence[TaskResult]) -> str:
     """Say in one line per task how many units are done."""
     return "\n".join(
-        f"{result.task}: {len(result.units) - len(result.failures)} of "
+        f"{CHECKS}: {len(result.failures)} images left out"
+        if result.task == CHECKS
+        else f"{result.task}: {len(result.units) - len(result.failures)} of "
         f"{len(result.units)} done"
         for result in results
     )

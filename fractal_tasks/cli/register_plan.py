@@ -11,7 +11,7 @@ from fractal_tasks.cli.dry_run import (
     plan_to_json,
 )
 from fractal_tasks.cli.output import Reporter
-from fractal_tasks.workflow.output import move_plan
+from fractal_tasks.workflow.output_plan import move_plan
 from fractal_tasks.workflow.planning import Plan
 from fractal_tasks.workflow.run import CHECKS, Workflow
 

@@ -56,6 +56,8 @@ def describe_results(results: Sequence[RoiResult]) -> str:
     columns = {"well": lambda one: one.well or "", **_ACQUISITION}
     if len(plates) > 1:
         columns = {"plate": lambda one: _name(one.plate_url), **columns}
+    if _are_several(wells):
+        columns["image"] = _image_name
     alone = [one for one in wells if one.lone_image]
     for what, groups, leading in (
         ("Wells", in_plates, columns),
@@ -65,16 +67,32 @@ def describe_results(results: Sequence[RoiResult]) -> str:
             shown = groups[:_MAX_WELLS]
             title = f"{what}, worst first ({len(shown)} of {len(groups)})"
             tables.append(_make_table(title, shown, has_z, leading))
-    text = _render(tables)
+    return _render(tables)
+
+
+def describe_lost(results: Sequence[RoiResult]) -> str:
+    """Name the wells, or images, in which no ROI is resolved; '' if there are none."""
+    wells = by_well(results)
+    plates = {one.plate_url for one in wells if not one.lone_image}
     lost = [
-        one.lone_image or f"{one.well} acquisition {one.acquisition}"
+        one.lone_image
+        or (f"{_name(one.plate_url)} " if len(plates) > 1 else "")
+        + f"{one.well} acquisition {one.acquisition}"
+        + (f" image {_image_name(one)}" if _are_several(wells) else "")
         for one in wells
         if one.is_lost
     ]
-    if lost:
-        names = ", ".join(lost[:_MAX_WELLS])
-        text += f"\nNothing is resolved in {len(lost)} of {len(wells)}: {names}."
-    return text
+    if not lost:
+        return ""
+    names = ", ".join(lost[:_MAX_WELLS])
+    return f"Nothing is resolved in {len(lost)} of {len(wells)}: {names}."
+
+
+def _are_several(wells: Sequence[GroupResult]) -> bool:
+    """Whether a well has several images of an acquisition, e.g. one for each field."""
+    in_plates = [one for one in wells if not one.lone_image]
+    places = {(one.plate_url, one.well, one.acquisition) for one in in_plates}
+    return len(places) < len(in_plates)
 
 
 def results_as_data(results: Sequence[RoiResult]) -> dict[str, Any]:
@@ -172,6 +190,10 @@ def _format_shift(one: GroupResult, shift: Vector | None, has_z: bool) -> str:
 
 def _format(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
+
+
+def _image_name(one: GroupResult) -> str:
+    return (one.zarr_url or "").rpartition("/")[2]
 
 
 def _name(plate_url: str) -> str:

@@ -12,7 +12,6 @@ from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summ
 from fractal_tasks.cli.register_plan import additions, check, confirm, show_dry_run
 from fractal_tasks.runner import Task, TaskFunction
 from fractal_tasks.workflow.catalogue import list_task_commands
-from fractal_tasks.workflow.results import is_lost
 from fractal_tasks.workflow.run import REGISTER_TASKS, Workflow
 
 Command = Callable[..., int]
@@ -196,6 +195,7 @@ def _run_tasks(
 def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> int:
     """Say what became of the images, and give the exit code of that."""
     from fractal_tasks.cli.result_tables import (
+        describe_lost,
         describe_results,
         results_as_data,
         write_csv,
@@ -219,4 +219,7 @@ def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> i
     # What an earlier run wrote is not replaced by nothing.
     if csv is not None and rois:
         write_csv(csv, rois)
-    return int(workflow.has_failed or is_lost(rois))
+    lost = describe_lost(rois)
+    if lost:
+        reporter.say(f"Error: {lost}")
+    return int(workflow.has_failed or bool(lost))

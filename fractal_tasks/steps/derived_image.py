@@ -209,7 +209,7 @@ def _validate(
             ),
             own_columns_known(),
         ):
-            _ = built.get_table(name).dataframe
+            built.get_table(name).set_table_data()
 
 
 def _describe(

@@ -91,6 +91,8 @@ def judge_well(
         reference_tables = snapshot_roi_tables(
             well.reference.image, skip=settings.registered_roi_table
         )
+        # Of an image without a table it is made, and describes the registered ones.
+        reference_tables.setdefault(well.reference.table.name, well.reference.table)
         record = _make_record(well, reference_tables, plate, unsure, settings)
         if not rerun and _is_judged(well, record, settings.registered_roi_table):
             logger.info(

@@ -9,14 +9,25 @@ from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.storage.pixels.chunks import UNREADABLE
 from fractal_tasks.storage.upstream import registry_error
 
+_ODD = "its metadata are not as OME-Zarr has them"
 _USUAL = {
+    "AttributeError": _ODD,
+    "KeyError": f"{_ODD}, without",
+    "TypeError": _ODD,
+    "ValidationError": _ODD,
     "FileNotFoundError": "there is nothing",
     "GroupNotFoundError": "there is nothing",
     "JSONDecodeError": "its metadata are no JSON",
     "NgioFileNotFoundError": "there is nothing",
-    "NgioValidationError": "its metadata are not as OME-Zarr has them",
+    "NgioValidationError": _ODD,
 }
 """What users meet most, instead of the names that libraries have for it."""
+
+_VERSION = re.compile(r"Version \d\.\d: \d+ validation errors? for \w+ ")
+"""Before what ngio says of metadata that are of no version it knows."""
+
+_OTHER_VERSION = re.compile(r"(ome|multiscales|well|plate) Field required")
+"""What it says where they are of another one."""
 
 _MAX_CAUSE_LENGTH = 300
 _TRIMMINGS = re.compile(
@@ -68,5 +79,8 @@ def library_errors() -> tuple[type[Exception], ...]:
 def describe_cause(error: Exception) -> str:
     """Give the kind and text of an error on one line, without pydantic's trimmings."""
     text = " ".join(_TRIMMINGS.sub("", str(error)).split())
+    _, *tries = _VERSION.split(text)
+    own = [one for one in tries if not _OTHER_VERSION.match(one)]
+    text = (own or tries or [text])[0].replace("Value error, ", "").strip()
     kind = _USUAL.get(type(error).__name__, type(error).__name__)
     return f"{kind}: {shorten(text, _MAX_CAUSE_LENGTH)}"

@@ -4,12 +4,13 @@ They were judged as a whole, from pixels that are gone: the rest is registered b
 same judgement, which every image holds, or not at all.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fractal_tasks.discovery import Discovery
+from fractal_tasks.discovery import Discovery, absolute_url
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.records.judgement import (
     find_differences,
@@ -27,10 +28,11 @@ from fractal_tasks.steps.apply_order import check_content, check_place
 from fractal_tasks.storage.plate.images import list_labels
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
-from fractal_tasks.storage.plate.wells import well_of
+from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisitions, well_of
 from fractal_tasks.storage.urls import (
     ImageUrl,
     StorageOptions,
+    is_remote_url,
     parse_image_url,
     parse_storage_options,
 )
@@ -113,10 +115,11 @@ def without_otherwise_registered(
     """
     failures: dict[str, FractalTasksError] = {}
     for url in found.registered:
-        records = read_replacing_records(parse_image_url(url, storage_options))
-        differences = _differences_of(records, settings)
+        image = parse_image_url(url, storage_options)
+        records = read_replacing_records(image)
+        differences = _differences_of(image, records, settings)
         if records and not settings.get("overwrite_input", True):
-            differences.append("overwrite_input=False (was True)")
+            differences.append("overwrite_input=False")
         if differences:
             failures[url] = registered_otherwise(differences)
     return replace(
@@ -183,15 +186,55 @@ def _find_differences(
     if "method" in settings:  # it is measured
         measured = read_table_record(image, settings["input_roi_table"])
         records = [*([measured] if measured else []), judgement]
-    return _differences_of(records, settings)
+    return _differences_of(image, records, settings)
 
 
 def _differences_of(
-    records: Iterable[Record], settings: Mapping[str, Any]
+    image: ImageUrl, records: Iterable[Record], settings: Mapping[str, Any]
 ) -> list[str]:
     """Say in which settings a run differs from the records of an earlier one."""
     values = dict(settings)
     if "method" in values:
         values["method"] = values["method"].model_dump(mode="json")
-    texts = (text for one in records for text in find_differences(one, values))
+    texts: list[str] = []
+    for record in records:
+        texts += find_differences(record, values)
+        registered_to = record.inputs.get("reference_image")
+        if registered_to is not None and "reference" in settings:
+            texts += _find_other_reference(image, registered_to, settings)
     return list(dict.fromkeys(texts))
+
+
+def _find_other_reference(
+    image: ImageUrl, registered_to: str, settings: Mapping[str, Any]
+) -> list[str]:
+    """Say in which way a run has another reference than an earlier one had.
+
+    Args:
+        image: An image of the earlier run.
+        registered_to: Its reference, as `ImageUrl.seen_from` names it.
+        settings: Arguments of the tasks, by name.
+    """
+    is_beside = "/" not in registered_to
+    url = image.sibling(registered_to).zarr_url if is_beside else registered_to
+    if settings["reference"] is not None:
+        wanted = absolute_url(settings["reference"])
+        if _is_in(url, wanted):
+            return []
+        return [f"reference={wanted!r} (was {url!r})"]
+    if not is_beside or not is_in_plate(image):
+        return [f"no reference (was {url!r})"]
+    was, number = (
+        read_acquisitions(image.well).get(registered_to),
+        settings["reference_acquisition"],
+    )
+    if was in (None, number):
+        return []
+    return [f"reference_acquisition={number} (was {was})"]
+
+
+def _is_in(image_url: str, url: str) -> bool:
+    """Whether an image is the one of a url, or of the plate of that url."""
+    if not (is_remote_url(image_url) or is_remote_url(url)):
+        image_url, url = os.path.realpath(image_url), os.path.realpath(url)
+    return f"{image_url}/".startswith(f"{url}/")

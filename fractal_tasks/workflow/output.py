@@ -30,7 +30,6 @@ from fractal_tasks.storage.urls import (
     is_remote_url,
     parse_image_url,
 )
-from fractal_tasks.workflow.planning import ImagePlan, Plan
 
 _FOLDERS_OF_A_PLATE = 3
 """Plate, row and well."""
@@ -203,22 +202,6 @@ def resume(
     left = [url for url in found.images if url not in done]
     registered = list(dict.fromkeys((*done, *found.registered)))
     return replace(found, images=left, registered=registered)
-
-
-def move_plan(plan: Plan, folder: str) -> Plan:
-    """Give a plan of the input with the urls that are written in an output folder."""
-    output = Path(absolute_url(folder))
-
-    def move(one: ImagePlan) -> ImagePlan:
-        root = one.url.plate_url if is_in_plate(one.url) else one.url.zarr_url
-        start = len(root.rpartition("/")[0]) + 1
-        writes, replaces = (
-            [str(output / url[start:]) for url in urls]
-            for urls in (one.writes, one.replaces)
-        )
-        return replace(one, writes=writes, replaces=replaces)
-
-    return Plan([move(one) for one in plan.images], plan.failures)
 
 
 def _is_replaced(image: ImageUrl, storage_options: StorageOptions | None) -> bool:

@@ -24,6 +24,7 @@ from fractal_tasks.storage.plate.images import (
     check_single_timepoint,
     find_level,
     list_labels,
+    open_labels,
 )
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
@@ -163,6 +164,8 @@ def find_closed(
     closed: dict[str, FractalTasksError] = {}
     for group in groups:
         for url in group.written:
+            if not files_of(url).exists(url.location):
+                continue  # of which it is said that there is none
             try:
                 files_of(url).check_writable(url)
                 check_place(settings.order_of(url))
@@ -192,6 +195,8 @@ def _plan_image(
             image, table, pairing = _open_acquisition(url, group.reference, settings)
         _check_tables(image, table, settings.consensus)
         check_content(order, image)
+        # *Consensus* does so, too: what *apply* will be told it cannot know.
+        open_labels(image, list_labels(image))
     changed = [
         url.location / "tables" / settings.consensus.registered_roi_table,
         order.target.location,

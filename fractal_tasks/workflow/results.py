@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractal_tasks.discovery import is_result
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.records.judgement import read_applied_judgement
-from fractal_tasks.report.results import RoiResult, by_well, read_results
+from fractal_tasks.report.results import RoiResult, read_results
 from fractal_tasks.storage.urls import ImageUrl, StorageOptions, parse_image_url
 
 
@@ -44,8 +44,3 @@ def _natural_key(image: ImageUrl) -> list[tuple[int, int, str]]:
         (0, int(part), "") if part.isdecimal() else (1, 0, part)
         for part in re.split(r"(\d+)", image.zarr_url)
     ]
-
-
-def is_lost(results: Sequence[RoiResult]) -> bool:
-    """Whether there is an acquisition of a well of which no ROI is resolved."""
-    return any(one.is_lost for one in by_well(results))

@@ -11,11 +11,11 @@ Each step can be left out, or its outcome shown before the next.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 from fractal_tasks.discovery import Discovery, absolute_url, discover_images, find_work
-from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from fractal_tasks.records.applied import is_registered
 from fractal_tasks.records.table_names import format_table_name
 from fractal_tasks.report.results import RoiResult
@@ -44,6 +44,7 @@ from fractal_tasks.workflow.begun import (
 from fractal_tasks.workflow.catalogue import groups_images, read_defaults
 from fractal_tasks.workflow.healing import Interrupted, heal_images
 from fractal_tasks.workflow.output import move_inputs, resume
+from fractal_tasks.workflow.output_plan import find_new_inputs
 from fractal_tasks.workflow.planning import (
     Entering,
     Plan,
@@ -148,11 +149,14 @@ class Workflow:
             InvalidDataError: There are no images, or nothing is to be registered.
             PublishError: The output could not be written.
         """
+        new_inputs: dict[str, FractalTasksError] = {}
         if output is not None:
+            inputs = urls
             urls, reference = move_inputs(
                 urls, self.settings.get("reference"), output, self.storage_options
             )
             self.settings["reference"] = reference
+            new_inputs = find_new_inputs(inputs, urls, self.storage_options)
         if heal:
             self.healed = heal_images(urls, self.storage_options)
         options = self.storage_options
@@ -163,6 +167,7 @@ class Workflow:
         if groups and "registered_roi_table" in self.settings:
             found = find_begun(found.images, self.settings, options).without(found)
         found = without_otherwise_registered(found, self.settings, options)
+        found = replace(found, failures=found.failures | new_inputs)
         if groups:
             if (reference := self.settings.get("reference")) is not None:
                 reference = self.settings["reference"] = absolute_url(reference)

@@ -140,6 +140,7 @@ def test_bad_well_is_named_and_the_others_go_on(
     write_pair(plate, "A/1", None, None)
     found = inspect(capsys, plate, code=1)
     assert set(found["failures"]) == {f"{plate}/A/2/0", f"{plate}/A/2/1"}
+    assert found["closed"] == {}
     assert [pair["zarr_url"] for pair in found["pairs"]] == [f"{plate}/A/1/1"]
     assert main(["inspect", str(plate)]) == 1
     text = capsys.readouterr().out
@@ -173,6 +174,24 @@ def test_one_image_of_a_plate_is_shown_with_its_reference(
     found = inspect(capsys, plate / "A/1/2")
     assert [one["acquisition"] for one in found["images"]] == [2, 0]
     assert [one["reference_zarr_url"] for one in found["pairs"]] == [f"{plate}/A/1/0"]
+
+
+def test_plates_of_one_acquisition_each_are_registered_to_the_first(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    plates = [tmp_path / "day1.zarr", tmp_path / "day2.zarr"]
+    for plate in plates:
+        write_plate(plate, {"A/1": {"0": None}, "A/2": {"0": None}})
+        for well in ("A/1", "A/2"):
+            write_image(plate / well / "0", see(make_scene(1))[None])
+    found = inspect(capsys, *plates)
+    assert shlex.split(found["command"])[:5] == [
+        *("fractal-tasks", "register", str(plates[1])),
+        *("--reference", str(plates[0])),
+    ]
+    assert [one["reference_zarr_url"] for one in found["pairs"]] == [
+        f"{plates[0]}/A/{column}/0" for column in "12"
+    ]
 
 
 def test_images_in_no_plate_are_registered_to_the_first(

@@ -179,7 +179,7 @@ class TestPlatePerAcquisition:
     ) -> None:
         before = [tree_hash(one) for one in plates]
         assert register(*plates, "--wavelength-id", "0") == 1
-        assert "nothing to register" in capsys.readouterr().err
+        assert "none to register" in capsys.readouterr().err
         assert [tree_hash(one) for one in plates] == before
 
 

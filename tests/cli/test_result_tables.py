@@ -8,6 +8,7 @@ import pytest
 
 from fractal_tasks.cli.result_tables import (
     check_csv,
+    describe_lost,
     describe_results,
     results_as_data,
     write_csv,
@@ -61,7 +62,10 @@ def test_text_names_what_is_lost_and_plates_if_there_are_several() -> None:
     lost = of_well("A/02", "unresolved", "unresolved")
     other = of_well("A/03", "measured", plate_url="/data/q.zarr")
     text = describe_results([*lost, *other])
-    assert "Nothing is resolved in 1 of 2: A/02 acquisition 1." in text
+    assert (
+        describe_lost([*lost, *other])
+        == "Nothing is resolved in 1 of 2: p.zarr A/02 acquisition 1."
+    )
     assert "Acquisitions of q.zarr" in text
     (line,) = (line for line in text.splitlines() if "A/03" in line)
     assert line.split()[0] == "q.zarr"
@@ -79,8 +83,24 @@ def test_images_in_no_plate_are_told_one_by_one_by_their_urls() -> None:
     assert "Wells" not in text
     assert "Images, worst first (2 of 2)" in text
     first = [line.split()[0] for line in text.splitlines() if "/lab" in line]
-    assert first == ["/lab/day_2/image.zarr", "/lab/day_1/image.zarr", "Nothing"]
-    assert "Nothing is resolved in 1 of 2: /lab/day_2/image.zarr." in text
+    assert first == ["/lab/day_2/image.zarr", "/lab/day_1/image.zarr"]
+    assert (
+        describe_lost(images) == "Nothing is resolved in 1 of 2: /lab/day_2/image.zarr."
+    )
+
+
+def test_images_of_one_acquisition_are_told_apart() -> None:
+    images = [
+        result(zarr_url=f"/plate.zarr/A/01/{name}", **changes)
+        for name, changes in (("1", {}), ("1_mip", {"status": "unresolved"}))
+    ]
+    text = describe_results(images)
+    lines = [line.split()[:3] for line in text.splitlines() if "A/01" in line]
+    assert lines[:2] == [["A/01", "1", "1_mip"], ["A/01", "1", "1"]]
+    assert (
+        describe_lost(images)
+        == "Nothing is resolved in 1 of 2: A/01 acquisition 1 image 1_mip."
+    )
 
 
 def test_nothing_has_no_text() -> None:

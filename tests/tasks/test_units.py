@@ -193,7 +193,7 @@ def test_unit_that_is_noted_and_none_is_refused(tmp_path: Path) -> None:
     urls = write_pair(tmp_path / "plate.zarr", in_unit(None, 1.0), in_unit(None, 1.0))
     tables = zarr.open_group(f"{urls[0]}/tables", mode="r+")
     tables.attrs["missing_length_unit"] = "furlong"
-    with pytest.raises(InvalidDataError, match=r"0: .*='furlong'"):
+    with pytest.raises(InvalidDataError, match=r"0: .*: 'furlong'"):
         open_image(parse_image_url(urls[0]))
 
 

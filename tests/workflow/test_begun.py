@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fractal_tasks.cli import main
@@ -14,6 +15,8 @@ from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.workflow.healing import heal_images
 from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture
 from tests.conftest import MakePlate
+from tests.plain_plates import make_scene, see, write_image
+from tests.tasks.foreign import read_array, write_plate
 from tests.tasks.plates import REGISTERED, data_of
 
 COMMAND = [*CHANNEL, *IN_PROCESS, "--quiet"]
@@ -107,8 +110,8 @@ def test_consensus_lets_the_judgement_of_images_that_are_replaced_stand(
 @pytest.mark.parametrize(
     ("flag", "value", "found"),
     [
-        ("--min-confidence", "0.5", "min_confidence=0.5 (was 0.9)"),
-        ("--upper-rescale-quantile", "0.9", "upper_rescale_quantile=0.9 (was 0.99)"),
+        ("--min-confidence", "0.5", "--min-confidence 0.5 (was 0.9)"),
+        ("--upper-rescale-quantile", "0.9", "--upper-rescale-quantile 0.9 (was 0.99)"),
     ],
 )
 def test_well_is_not_ended_in_another_way_than_it_was_begun(
@@ -126,8 +129,9 @@ def test_well_is_not_ended_in_another_way_than_it_was_begun(
 @pytest.mark.parametrize(
     ("flag", "value", "found"),
     [
-        ("--min-confidence", "0.5", "min_confidence=0.5 (was 0.9)"),
-        ("--level-path", "1", "level_path='1' (was '2')"),
+        ("--min-confidence", "0.5", "--min-confidence 0.5 (was 0.9)"),
+        ("--level-path", "1", "--level-path '1' (was '2')"),
+        ("--reference-acquisition", "1", "--reference-acquisition 1 (was 0)"),
     ],
 )
 def test_finished_plate_is_not_said_to_be_registered_with_other_arguments(
@@ -141,6 +145,51 @@ def test_finished_plate_is_not_said_to_be_registered_with_other_arguments(
     assert f"Found {found}, but the image is registered already" in shown
     assert data_of(judged) == before
     assert register(judged) == 0
+
+
+def test_finished_image_is_not_said_to_be_registered_to_another_reference(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    scene = make_scene(3)
+    fixed, other, moving = (
+        write_image(tmp_path / f"{name}.zarr", see(scene, shift_px)[None])
+        for name, shift_px in (("fixed", (0, 0)), ("other", (3, 3)), ("m", (5, -7)))
+    )
+    command = ["register", str(moving), "--wavelength-id", "0", *IN_PROCESS]
+    assert main([*command, "--reference", str(fixed)]) == 0
+    before = data_of(tmp_path)
+    capsys.readouterr()
+    for arguments, found in (
+        (["--reference", str(other)], f"{str(other)!r} (was {str(fixed)!r})"),
+        ([], f"Found no reference (was {str(fixed)!r})"),
+    ):
+        assert main([*command, *arguments]) == 1
+        assert found in capsys.readouterr().err
+        assert data_of(tmp_path) == before
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert main([*command, "--reference", str(tmp_path / "link/fixed.zarr")]) == 0
+
+
+def test_image_may_be_added_to_a_finished_plate_without_roi_tables(
+    tmp_path: Path,
+) -> None:
+    """The whole image, which is then the ROI, is that of the registered one, too."""
+    scene, plate = make_scene(3), tmp_path / "plate.zarr"
+    images = [{"pixels": see(scene, (at, at))[None]} for at in (0, 5, -4)]
+    write_plate(tmp_path / "new.zarr", images)
+    urls = write_plate(plate, images[:2])
+    later = plate / "A/01/2"
+    command = ["--wavelength-id", "0", *IN_PROCESS, "--quiet"]
+    assert main(["register", str(plate), *command]) == 0
+    (tmp_path / "new.zarr/A/01/2").rename(later)
+    shutil.copy(tmp_path / "new.zarr/A/01/.zattrs", plate / "A/01/.zattrs")
+    assert main(["register", str(plate), *command]) == 1
+    assert main(["register", *urls, str(later), *command]) == 0
+    first, *others = (read_array(url)[0] for url in (*urls, str(later)))
+    for other in others:
+        seen = (first > 0) & (other > 0)
+        assert seen.mean() > 0.8
+        assert np.corrcoef(first[seen], other[seen])[0, 1] > 0.97
 
 
 def test_image_that_was_not_judged_with_the_others_is_named(
@@ -163,7 +212,7 @@ def test_input_that_is_replaced_cannot_be_kept(
     plate = make_plate(then=[judge, finish])
     before = data_of(plate)
     assert register(plate, "--no-overwrite-input") == 1
-    assert "Found overwrite_input=False (was True)" in capsys.readouterr().err
+    assert "Found --no-overwrite-input, but the image" in capsys.readouterr().err
     assert data_of(plate) == before
 
 

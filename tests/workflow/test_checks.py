@@ -1,5 +1,7 @@
 """What the last step could not do is refused before the first one."""
 
+import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,22 @@ def test_nothing_is_changed_if_an_image_could_not_be_registered_in_the_end(
     assert found in " ".join(capsys.readouterr().err.split())
 
 
+def test_label_that_is_only_listed_is_refused_before_any_work(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """Also if labels are to stay: *consensus* does not know that."""
+    plate = tmp_path / "plate.zarr"
+    (_, url) = pair(plate, labels=NUCLEI)
+    shutil.rmtree(Path(url) / "labels" / "nuclei")
+    before = data_of(tmp_path)
+    for flags in itertools.product(
+        ["--discard-labels", "--no-overwrite-input"], ["--dry-run", "--yes"]
+    ):
+        assert run(plate, "--no-register-labels", *flags) == 1
+        assert "label 'nuclei' cannot be opened" in capsys.readouterr().err
+        assert data_of(tmp_path) == before
+
+
 @pytest.mark.parametrize("acquisition", ["0", "1"])
 @pytest.mark.parametrize("linked", ["tables", "tables/.zattrs"])
 def test_no_table_is_written_through_a_link(
@@ -92,6 +110,21 @@ def test_no_table_is_written_through_a_link(
         assert run(plate, *flags) == 2
         assert "a symbolic link" in capsys.readouterr().err
         assert data_of(tmp_path) == before
+
+
+def test_dry_run_names_links_that_copies_would_replace(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    (_, url) = pair(plate, labels=NUCLEI)
+    link(Path(url) / "labels" / "nuclei", tmp_path / "archive")
+    assert run(plate, "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    links = [line for line in lines if line.startswith("  link")]
+    (line,) = links
+    assert f"{url}/labels/nuclei: a copy takes its place" in line
+    assert run(plate, "--dry-run", "--no-overwrite-input") == 0
+    assert "  link" not in capsys.readouterr().out
 
 
 def test_other_wells_are_registered(make_plate: MakePlate, capsys: Capture) -> None:

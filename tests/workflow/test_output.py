@@ -1,12 +1,14 @@
 """Counterparts of input in a folder: which they are, and what stands in their way."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.workflow.output import make_counterparts, resume
+from fractal_tasks.workflow.output_plan import find_new_inputs
 from tests.cli.helpers import tree_hash
 from tests.plain_plates import make_scene, see, write_image
 from tests.tasks.foreign import write_plate
@@ -95,6 +97,23 @@ def test_well_is_left_out_if_it_is_done_and_else_begun_anew(
     for number in map(int, left):
         text = (Path(made[number]) / ".zattrs").read_text()
         assert text == (Path(urls[number]) / ".zattrs").read_text()
+
+
+def test_input_that_was_added_later_is_named(tmp_path: Path) -> None:
+    images = 3 * [{"pixels": PIXELS[None]}]
+    plate, out = tmp_path / "in/plate.zarr", tmp_path / "out"
+    write_plate(plate, images[:2])
+    (made,) = make_counterparts([str(plate)], str(out))
+    assert find_new_inputs([str(plate)], [made]) == {}
+    added = f"{plate}/A/01/2"
+    write_plate(tmp_path / "later.zarr", images)
+    shutil.copytree(tmp_path / "later.zarr", plate, dirs_exist_ok=True)
+    found = find_new_inputs([str(plate)], [made])
+    assert list(found) == [added]
+    there = added.replace(str(plate), made)
+    assert str(found[added]).startswith(f"{added}: found no {there}: ")
+    with pytest.raises(InvalidDataError, match=f"found no {there}"):
+        find_new_inputs([added], [added.replace("/in/", "/out/")])
 
 
 def test_image_whose_input_is_registered_is_as_without_output(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from fractal_tasks.errors import (
     InvalidInputError,
 )
 from fractal_tasks.storage.plate.image_pairs import no_partner, pair_images
-from fractal_tasks.storage.plate.ome_metadata import is_image
+from fractal_tasks.storage.plate.ome_metadata import is_image, read_ome_metadata
 from fractal_tasks.storage.plate.wells import (
     format_acquisitions,
     has_acquisitions,
@@ -88,11 +88,10 @@ class Grouping:
             raise next(iter(self.failures.values()))
         images = [group.reference.zarr_url for group in self.groups]
         raise InvalidDataError(
-            f"Found {len(images)} images, each the only one of its well, e.g. "
-            f"{images[:1]}; there is nothing to register them to. Add the images of "
-            "other acquisitions. If each acquisition is a plate of its own, or an "
-            "image in none, give the plate or image that they are registered to as "
-            "reference."
+            f"Found {len(images)} images, all of them references, e.g. {images[:1]}, "
+            "and none to register to them. Add the images of other acquisitions. If "
+            "each acquisition is a plate of its own, or an image in none, give the "
+            "plate or image that they are registered to as reference."
         )
 
 
@@ -129,7 +128,8 @@ def group_images(
         if image.plate_url != plate:
             by_well.setdefault(image.well_url, []).append(image)
     if plate:
-        _check_plate(plate, [well[0] for well in by_well.values()])
+        samples = [well[0] for well in by_well.values()]
+        _check_plate(plate, samples, storage_options or {})
     own = tuple(one for one in images if one.plate_url == plate)
     found = Grouping(only_read=own)
     for images in by_well.values():
@@ -158,8 +158,10 @@ def _group_by_image(
     ]
 
 
-def _check_plate(reference: str, samples: Iterable[ImageUrl]) -> None:
-    """Refuse a reference that is no image for images that are in no plate."""
+def _check_plate(
+    reference: str, samples: Iterable[ImageUrl], options: StorageOptions
+) -> None:
+    """Refuse a reference that is no image nor plate, or that should be an image."""
     for image in samples:
         if not is_in_plate(image):
             raise InvalidInputError(
@@ -168,6 +170,11 @@ def _check_plate(reference: str, samples: Iterable[ImageUrl]) -> None:
                 "'day1.zarr' or 'plate.zarr/B/03/0'. Name the image that it is to be "
                 "registered to."
             )
+    if "plate" not in read_ome_metadata(Location(reference, options)):
+        raise InvalidInputError(
+            f"{reference}: found a well as the reference; needed is the plate that has "
+            "the references, or one image. Name that."
+        )
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def open_labels(image: OpenImage, names: Sequence[str]) -> None:
         where = image.where(f"label {name!r}")
         with reading(
             image.where(f"label {name!r} cannot be opened"),
-            "Remove it from the image, segment again, or go on without labels: "
-            "register_labels=False with overwrite_input=False.",
+            "Remove its folder, and its name from the metadata of the folder 'labels', "
+            "or segment again.",
         ):
             paths = get_label(image.container, name).meta.paths
             check_inner_paths(image.url, f"label {name!r}, level", paths)

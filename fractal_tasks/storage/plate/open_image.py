@@ -153,7 +153,7 @@ def open_image(url: ImageUrl, missing_unit: LengthUnit | None = None) -> OpenIma
     with reading_ome(
         url.location,
         f"{url.zarr_url}: found no OME-Zarr image that can be opened",
-        "Check the zarr_url, and convert the image again if it is damaged.",
+        "Convert or copy the image again, or take it out of the metadata of its well.",
     ):
         container = open_container(store)
         paths = container.level_paths

@@ -36,8 +36,9 @@ def read_listed(well: Location) -> dict[str, int | None]:
     with reading_ome(
         well,
         f"{well.url}: found no well of an OME-Zarr plate",
-        "Check the zarr_url, '<plate>/<row>/<column>/<image>'. Images that are in no "
-        "plate need the image that they are registered to as reference.",
+        "Correct the zarr_url, or restore the well, or take it out of the metadata of "
+        "its plate. Images that are in no plate need the image that they are "
+        "registered to as reference.",
     ):
         opened = open_ome_zarr_well(store, mode="r", cache=True)
         images = {
@@ -134,8 +135,8 @@ def read_acquisition_of_each(images: Sequence[ImageUrl]) -> dict[ImageUrl, int]:
             raise InvalidDataError(
                 f"{image.zarr_url}: the well lists the images "
                 f"{format_acquisitions(acquisitions)}; needed is image "
-                f"{image.image_path!r} with an acquisition. Check the zarr_url and the "
-                "metadata of the well."
+                f"{image.image_path!r} with an acquisition. Complete the metadata of "
+                "the well, or correct the zarr_url."
             )
         found[image] = acquisition
     return found

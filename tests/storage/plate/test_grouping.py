@@ -136,7 +136,7 @@ def test_wells_of_which_nothing_can_be_told_do_not_stop_the_others(
 def test_nothing_to_register_is_an_error(folder: Path) -> None:
     found = group(make(folder, {"A/1": {"0": 0}, "A/2": {"0": 0}}))
     assert len(found.lone) == 2
-    with pytest.raises(InvalidDataError, match="2 images, each the only one"):
+    with pytest.raises(InvalidDataError, match="2 images, all of them references"):
         found.require_work()
 
 
