@@ -42,7 +42,7 @@ demo: $(VENV)/.installed
 	$(BIN)/fractal-tasks demo demo-output
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -73,7 +73,7 @@ stress: $(VENV)/.installed-dev
 # 3.13.
 # SERVER_PYTHON=PATH chooses the Python of the server, ARGS=--keep keeps its logs.
 e2e: $(VENV)/.installed-e2e $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m e2e
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m e2e
 	$(BIN)/python e2e/run.py $(if $(SERVER_PYTHON),--server-python $(SERVER_PYTHON)) $(ARGS)
 
 docs: $(VENV)/.installed-docs

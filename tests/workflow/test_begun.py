@@ -74,7 +74,9 @@ def test_run_is_ended_whatever_images_of_a_well_were_replaced(
     assert data_of(plate) == data_of(undisturbed)
 
 
-@pytest.mark.parametrize("named", ["wells", "images"])
+@pytest.mark.parametrize(
+    "named", ["wells", pytest.param("images", marks=pytest.mark.e2e)]
+)
 def test_other_wells_and_ways_to_name_images_make_no_difference(
     judged: Path, undisturbed: dict[str, bytes], named: str, capsys: Capture
 ) -> None:
@@ -111,7 +113,12 @@ def test_consensus_lets_the_judgement_of_images_that_are_replaced_stand(
     ("flag", "value", "found"),
     [
         ("--min-confidence", "0.5", "--min-confidence 0.5 (was 0.9)"),
-        ("--upper-rescale-quantile", "0.9", "--upper-rescale-quantile 0.9 (was 0.99)"),
+        pytest.param(
+            "--upper-rescale-quantile",
+            "0.9",
+            "--upper-rescale-quantile 0.9 (was 0.99)",
+            marks=pytest.mark.e2e,
+        ),
     ],
 )
 def test_well_is_not_ended_in_another_way_than_it_was_begun(
@@ -130,7 +137,12 @@ def test_well_is_not_ended_in_another_way_than_it_was_begun(
     ("flag", "value", "found"),
     [
         ("--min-confidence", "0.5", "--min-confidence 0.5 (was 0.9)"),
-        ("--level-path", "1", "--level-path '1' (was '2')"),
+        pytest.param(
+            "--level-path",
+            "1",
+            "--level-path '1' (was '2')",
+            marks=pytest.mark.e2e,
+        ),
         ("--reference-acquisition", "1", "--reference-acquisition 1 (was 0)"),
     ],
 )
