@@ -10,7 +10,7 @@ help:
 	@echo "make lint      run the linters and type checker"
 	@echo "make bench     measure against fractal-tasks-core"
 	@echo "make accuracy  compare estimates and finished plates with the truth and others"
-	@echo "make stress    run tasks at once, kill them, cut the power: 45 minutes"
+	@echo "make stress    run tasks at once, kill them, cut the power: hours"
 	@echo "make e2e       register plates of all writers, and on a real Fractal server"
 	@echo "make docs      write docs/errors.md, build the documentation into site/"
 	@echo "make clean     remove all that these targets made"
