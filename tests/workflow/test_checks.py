@@ -13,7 +13,7 @@ from fractal_tasks.records.applied import is_registered
 from fractal_tasks.storage.urls import parse_image_url
 from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture
 from tests.conftest import MakePlate
-from tests.tasks.foreign import write_plate
+from tests.tasks.foreign import write_image, write_plate
 from tests.tasks.plates import data_of
 
 NUCLEI = {"nuclei": np.ones((32, 32), "uint16")}
@@ -74,6 +74,32 @@ def test_nothing_is_changed_if_an_image_could_not_be_registered_in_the_end(
     assert data_of(tmp_path) == before
     # Lines are broken where the terminal ends.
     assert found in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("label", "found"),
+    [
+        (np.ones((1, 32, 32), "uint8"), "has the axes ['c', 'y', 'x']"),
+        (np.ones((16, 32), "uint8"), "is smaller by [0.0, 8.0, 0.0] um"),
+        (np.ones((32, 32), "uint8"), "begins at [0.0, 5.0, 0.0] um of the image"),
+    ],
+    ids=["channel", "part", "place"],
+)
+def test_label_that_is_not_of_the_whole_image_is_refused_before_any_work(
+    tmp_path: Path, capsys: Capture, label: Any, found: str
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    (_, url) = pair(plate, labels=NUCLEI)
+    folder = Path(url) / "labels" / "nuclei"
+    shutil.rmtree(folder)
+    origins = [{"y": 5.0}, {"y": 5.0}] if "begins" in found else [{}, {}]
+    axes = "cyx"[3 - label.ndim :]
+    write_image(folder, label, axes, origins=origins)
+    before = data_of(tmp_path)
+    for flags in (["--dry-run"], ["--yes"], ["--no-overwrite-input"]):
+        assert run(plate, *flags) == 1
+        assert found in " ".join(capsys.readouterr().err.split())
+        assert data_of(tmp_path) == before
 
 
 def test_label_that_is_only_listed_is_refused_before_any_work(

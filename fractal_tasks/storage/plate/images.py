@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,16 @@ from fractal_tasks.storage.plate.levels import (
     check_levels,
     check_pixels,
     spacing_of,
+    spatial_shape,
 )
+from fractal_tasks.storage.plate.multiscale import Multiscale
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import get_label, group_handler_of
 from fractal_tasks.storage.urls import Location
+from fractal_tasks.transforms.boxes import AXES
+
+if TYPE_CHECKING:
+    from ngio import Label
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +114,41 @@ def open_labels(image: OpenImage, names: Sequence[str]) -> None:
             for label in levels:
                 check_pixels(label, image.label_unit_um(label), where, LABELS)
             check_levels(levels, where)
+            _check_covers_image(image, levels[0], where)
+
+
+def _check_covers_image(image: OpenImage, label: "Label", where: str) -> None:
+    """Refuse a label that is not one of the whole image, pixel by pixel.
+
+    It would be moved as if its first pixel lay on that of the image.
+    """
+    others = [axis for axis in label.axes if axis not in {"t", *AXES}]
+    if others:
+        raise InvalidDataError(
+            f"{where} has the axes {list(label.axes)}; needed are z, y and x. Write it "
+            f"without {others}."
+        )
+    spacing_um = np.array(image.label_spacing_um(label))
+    multiscale = Multiscale.of(group_handler_of(label).load_attrs())
+    _, offset = next(iter(multiscale.levels().values()))
+    origin_um = np.multiply(
+        multiscale.in_space(offset, 0.0), image.label_unit_um(label)
+    )
+    # Without a translation it lies where its image does.
+    if not origin_um.any():
+        origin_um = np.array(image.grid.origin_um)
+    start_um = origin_um - image.grid.origin_um
+    missing_um = np.multiply(image.shape, image.spacing_um) - np.multiply(
+        spatial_shape(label), spacing_um
+    )
+    # By less than its pixels it may differ: sizes are rounded, and centres told.
+    axes = slice(None) if "z" in label.axes else slice(1, None)
+    if (np.maximum(np.abs(start_um), np.abs(missing_um)) > spacing_um)[axes].any():
+        raise InvalidDataError(
+            f"{where} begins at {start_um.tolist()} um of the image and is smaller by "
+            f"{missing_um.tolist()} um (z, y, x); needed is one of the whole image. "
+            "Extend it, or correct its scale and translation."
+        )
 
 
 def find_level(image: OpenImage, level_path: str) -> int:
