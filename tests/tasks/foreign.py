@@ -159,20 +159,26 @@ def _write_label(
     zarr_format: int,
 ) -> None:
     count = len(axes)
+
+    def without_channels(holder: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                key: part[-count:] if isinstance(part, list) else part
+                for key, part in step.items()
+            }
+            for step in holder.get("coordinateTransformations", ())
+        ]
+
     datasets = [
         {
             "path": level["path"],
-            "coordinateTransformations": [
-                {key: part[-count:] if isinstance(part, list) else part}
-                | {"type": step["type"]}
-                for step in level["coordinateTransformations"]
-                for key, part in step.items()
-                if key != "type"
-            ],
+            "coordinateTransformations": without_channels(level),
         }
         for level in multiscale["datasets"]
     ]
-    own = {"axes": list(axes), "datasets": datasets}
+    own: dict[str, Any] = {"axes": list(axes), "datasets": datasets}
+    if "coordinateTransformations" in multiscale:
+        own["coordinateTransformations"] = without_channels(multiscale)
     folder = image / "labels"
     _write_group(folder, {"labels": [name]}, zarr_format)
     metadata = {"multiscales": [own], "image-label": {"source": {"image": "../../"}}}
