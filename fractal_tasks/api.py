@@ -163,8 +163,13 @@ def _run(
     output: Url | None = None,
 ) -> Result:
     urls = [*urls, *([images] if isinstance(images, str | os.PathLike) else images)]
-    if not urls:
-        raise InvalidInputError("Found no urls; needed is a plate, a well or an image.")
+    odd = [url for url in urls if not isinstance(url, str | os.PathLike)]
+    if odd or not urls:
+        raise InvalidInputError(
+            f"Found {repr(odd[0]) if odd else 'no urls'}; needed are urls or paths of "
+            "plates, wells or images: register('a.zarr', 'b.zarr'), or "
+            "images=['a.zarr', 'b.zarr']."
+        )
     if workers is not None and workers < 0:
         raise InvalidInputError(
             f"workers={workers}: needed is a number of processes, 0 for this one, or "

@@ -12,7 +12,8 @@ from fractal_tasks.errors import (
     InvalidInputError,
 )
 from fractal_tasks.storage.library_errors import reading
-from fractal_tasks.storage.plate.grouping import Grouping, group_images
+from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.groups import Grouping
 from fractal_tasks.storage.plate.ome_metadata import read_ome_metadata
 from fractal_tasks.storage.plate.wells import read_acquisitions
 from fractal_tasks.storage.urls import (

@@ -47,7 +47,9 @@ def test_images_are_registered_in_three_steps_as_in_one(
 ) -> None:
     fixed, moved = pair
     same = {"images": [moved], "reference": fixed, "progress": False}
-    found = ft.calculate(**same | {"images": moved}, wavelength_id="0")
+    found = ft.calculate(
+        **same | {"images": moved}, wavelength_id=0, acquisition_wavelength_ids={1: 0}
+    )
     assert not found.images
     (row,) = found.table.to_dict("records")
     # A translation brings back what has moved, by pixels of 0.5 um.
@@ -79,6 +81,8 @@ def test_arguments_that_no_task_has_and_missing_ones_are_named(
         ft.register(moved, reference=fixed, wavelength="0")
     with pytest.raises(InvalidInputError, match="no urls"):
         ft.register(wavelength_id="0")
+    with pytest.raises(InvalidInputError, match=r"Found \[.*needed are urls or paths"):
+        ft.register([moved], wavelength_id="0")
     with pytest.raises(InvalidInputError, match="level_path='coarse'"):
         ft.register(moved, reference=fixed, wavelength_id="0", level_path="coarse")
 
@@ -113,7 +117,10 @@ def test_importing_the_package_imports_nothing_of_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        ({"wavelength_id": 0}, "wavelength_id=0: Input should be a valid string"),
+        (
+            {"wavelength_id": [0]},
+            r"wavelength_id=\[0\]: Input should be a valid string",
+        ),
         ({"keep": "all"}, "keep='all': Input should be 'intersection' or 'reference'"),
         ({"method": "foo"}, "'phase_cross_correlation', 'chi2_shift'"),
         ({"workers": -1}, "workers=-1: needed is a number of processes"),

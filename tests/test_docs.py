@@ -78,11 +78,10 @@ def shown(value: object) -> str:
 @pytest.mark.parametrize(
     "page",
     [
-        "quickstart",
         "extending",
         *(
             pytest.param(page, marks=pytest.mark.e2e)
-            for page in ("python", "your-data", "did-it-work")
+            for page in ("quickstart", "python", "your-data", "did-it-work")
         ),
     ],
 )

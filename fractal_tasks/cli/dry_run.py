@@ -76,11 +76,22 @@ def _role(plan: ImagePlan) -> str:
 
 
 def _list_links(plan: ImagePlan) -> list[str]:
-    """Give the links in an image of which its registered version has copies."""
+    """Give the links of an image and its well of which copies take the place."""
+    files, image, well = files_of(plan.url), plan.url.location, plan.url.well
+    links = [
+        image / name for name in files.list_links(image) if _is_rewritten(name, plan)
+    ]
     if not plan.replaces_input:
-        return []
-    image = plan.url.location
-    return [f"{image.url}/{name}" for name in files_of(image).list_links(image)]
+        # The registered image is added to those that its well lists.
+        documents = [well / name for name in ("zarr.json", ".zattrs")]
+        links += [one for one in documents if files.is_link(one)]
+    return [link.url for link in links]
+
+
+def _is_rewritten(link: str, plan: ImagePlan) -> bool:
+    if link in {"labels", "tables"}:
+        return any(name.startswith(f"{link}/") for name in plan.rewrites)
+    return any(link == name or link.startswith(f"{name}/") for name in plan.rewrites)
 
 
 def _size_bytes(plan: ImagePlan) -> int:

@@ -22,7 +22,8 @@ from fractal_tasks.discovery import (
     find_work,
 )
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
-from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
+from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.groups import RegistrationGroup
 from fractal_tasks.storage.plate.ome_metadata import is_image
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.wells import (
@@ -121,7 +122,10 @@ def _group_plates(
     images = [parse_image_url(url, store) for url in there.images]
     wells = {well: read_acquisitions(well) for well in {one.well for one in images}}
     plates = dict.fromkeys(one.plate_url for one in images)
-    is_single = all(len(originals(listed)) == 1 for listed in wells.values())
+    is_single = all(
+        len({listed[path] for path in originals(listed)}) == 1
+        for listed in wells.values()
+    )
     if found.reference is None and len(plates) > 1 and is_single:
         # Each acquisition is a plate of its own.
         found.reference = next(iter(plates))

@@ -89,7 +89,7 @@ def _describe_content(contents: Sequence[Content]) -> str:
     unit = content.unit or "none, taken as micrometer"
     axes = ("z", "y", "x") if "z" in content.axes else ("y", "x")
     channels = (
-        f"{one.index}: id {one.wavelength_id}, label {one.label}"
+        f"{one.index}: id {one.wavelength_id or '-'}, label {one.label or '-'}"
         for one in content.channels
     )
     rois = [

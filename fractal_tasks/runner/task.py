@@ -12,7 +12,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fractal_tasks.errors import InvalidInputError
 
@@ -84,6 +84,10 @@ def select_arguments(
     return {name: value for name, value in arguments.items() if name in known}
 
 
+_NUMBERS_ARE_TEXT = ConfigDict(coerce_numbers_to_str=True)
+"""Where text is needed: a channel may be given by its index."""
+
+
 def convert_arguments(
     functions: Iterable[TaskFunction], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -102,7 +106,8 @@ def convert_arguments(
         hints |= get_type_hints(function, include_extras=True)
     for name in arguments.keys() & hints.keys():
         try:
-            value = TypeAdapter(hints[name]).validate_python(arguments[name])
+            adapter = TypeAdapter[Any](hints[name], config=_NUMBERS_ARE_TEXT)
+            value = adapter.validate_python(arguments[name])
         except ValidationError as error:
             for problem in error.errors():
                 path = ".".join(map(str, (name, *problem["loc"])))

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Sequence
 
-from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
+from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.groups import RegistrationGroup
 from fractal_tasks.storage.urls import StorageOptions
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from fractal_tasks.qc.plate import (
     predict_movement,
 )
 from fractal_tasks.records.rows import RoiRecord
-from fractal_tasks.storage.plate.grouping import RegistrationGroup
+from fractal_tasks.storage.plate.groups import RegistrationGroup
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table

@@ -34,6 +34,9 @@ _MAX_PLANE_PX = 2**28
 _BYTES_PER_PIXEL = 12
 """At least, of the coarsest level: two images of float32, and one made of them."""
 
+_MAX_PIXEL_RATIO = 100
+"""Between two acquisitions. Objectives differ by up to 20 times, units by 1000."""
+
 
 @dataclass(frozen=True)
 class Side:
@@ -144,9 +147,26 @@ def open_sides(
     channels = channels or (settings.wavelength_id, settings.wavelength_id)
     image = open_image(acquisition, settings.missing_length_unit)
     reference_image = open_image(reference, image.missing_unit)
+    _check_pixel_sizes(reference_image, image)
     fixed = _open_side(reference_image, channels[0], settings, None)
     moving = _open_side(image, channels[1], settings, reference_image)
     return fixed, moving
+
+
+def _check_pixel_sizes(reference: OpenImage, image: OpenImage) -> None:
+    """Refuse pixels so different that a unit must be wrong."""
+    ratios = np.divide(image.spacing_um[1:], reference.spacing_um[1:])
+    if (np.maximum(ratios, 1 / ratios) > _MAX_PIXEL_RATIO).any():
+        raise InvalidDataError(
+            f"{image.zarr_url}: found pixels of {_format_um(image)} um, and of "
+            f"{_format_um(reference)} um in {reference.zarr_url}; needed are sizes "
+            f"less than {_MAX_PIXEL_RATIO} times apart. Correct pixel size and unit in "
+            "the metadata, or missing_length_unit where they have no unit."
+        )
+
+
+def _format_um(image: OpenImage) -> str:
+    return " x ".join(f"{size:.4g}" for size in image.spacing_um[1:])
 
 
 def _open_side(
@@ -194,7 +214,12 @@ def _log_pairing(pairing: Pairing, fixed: Side, moving: Side) -> None:
         for own, partner in pairing.partners.items()
         if own != partner
     ]
-    logger.info(
+    # By their names is what everybody expects.
+    level = (
+        logging.INFO if set(pairing.paired_by.values()) <= {"name"} else logging.WARNING
+    )
+    logger.log(
+        level,
         "%s: ROIs are paired with those of %s: %s%s",
         moving.image.zarr_url,
         fixed.image.zarr_url,

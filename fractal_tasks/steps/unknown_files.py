@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 _LISTS = {"labels", "ome", "tables"}
 """Attributes of the groups of labels and tables that are written anew."""
 
+_GROUPS = ("", "labels/", "tables/")
+"""Groups of which the metadata are written anew."""
+
 
 def carry_over_unknown(
     source: OpenImage, build: Location, labels: Sequence[str]
@@ -51,6 +54,21 @@ def carry_over_unknown(
         _carry_over(source, build, "tables", list_tables(source))
 
 
+def list_rewritten(source: OpenImage, labels: Sequence[str]) -> list[str]:
+    """Give files and folders that are written anew, not carried over, as paths in it.
+
+    Args:
+        source: The image.
+        labels: Names of the labels that are in the image that is made from it.
+    """
+    return [
+        *source.container.level_paths,
+        *(f"{inner}{name}" for inner in _GROUPS for name in METADATA_FILES),
+        *(f"labels/{name}" for name in labels),
+        *(f"tables/{name}" for name in list_tables(source)),
+    ]
+
+
 def _carry_over(
     source: OpenImage, build: Location, inner: str, known: Collection[str]
 ) -> None:
@@ -73,11 +91,13 @@ def _carry_over(
         store = files_of(build).open_store(build, read_only=False)
         group = zarr.open_group(store, mode="r+").require_group(inner)
         group.attrs.put({**attributes, **group.attrs.asdict()})
+    # Links stay what they are, and may lead back to where they lie.
+    links = [name for name in names if files.is_link(folder / name)]
     for name in names:
-        if not files_of(target).exists(target / name):
+        if name not in links and not files_of(target).exists(target / name):
             _report(source, f"{inner}/{name}")
             files_of(folder, target).copy_folder(folder / name, target / name)
-    _carry_over_files(source, build, inner, others)
+    _carry_over_files(source, build, inner, [*links, *others])
 
 
 def _read_attributes(folder: Location) -> dict[str, Any]:

@@ -71,6 +71,10 @@ class Files(Protocol):
         """Give the symbolic links below a folder, as paths in it, sorted."""
         ...
 
+    def is_link(self, location: Location) -> bool:
+        """Whether a file or folder is a symbolic link."""
+        ...
+
     def list_versions(
         self, folder: Location, names: Sequence[str], *, by_content: bool = False
     ) -> list[FileVersion]:
@@ -239,6 +243,15 @@ class Files(Protocol):
 
         Raises:
             PublishError: A folder is not writable, or on another file system.
+        """
+        ...
+
+    def make_own(self, folder: Location, *, image: ImageUrl) -> None:
+        """Make a folder one that may be written in: a copy where it is a link.
+
+        Raises:
+            InvalidInputError: It is a link that leads to no folder.
+            PublishError: The copy could not be written; the link is what it was.
         """
         ...
 

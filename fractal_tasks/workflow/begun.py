@@ -25,6 +25,7 @@ from fractal_tasks.records.judgement import (
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.reference_plan import find_reference
 from fractal_tasks.steps.apply_order import check_content, check_place
+from fractal_tasks.steps.unknown_files import list_rewritten
 from fractal_tasks.storage.plate.images import list_labels
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
@@ -168,6 +169,7 @@ def _plan_pending_image(
         writes=[],
         replaces=[order.target.zarr_url],
         replaces_input=order.replaces_input,
+        rewrites=list_rewritten(image, list_labels(image)),
     )
 
 

@@ -45,9 +45,9 @@ def find_new_inputs(
 
 def _new_input(url: str, counterpart: str) -> InvalidDataError:
     return InvalidDataError(
-        f"{url}: found no {counterpart}: its plate in the output folder was made "
-        "before it was there. Remove that plate, or choose another output folder, to "
-        "register all of the input."
+        f"{url}: found no {counterpart} that can be read: its plate in the output "
+        "folder is a copy of the metadata as they were before. Mend it there, or "
+        "remove that plate, or choose another output folder."
     )
 
 

@@ -8,17 +8,24 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from fractal_tasks.errors import FractalTasksError, InvalidInputError
+from fractal_tasks.errors import (
+    FractalTasksError,
+    InvalidDataError,
+    InvalidInputError,
+)
 from fractal_tasks.model import ConsensusSettings, Pairing
 from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.steps.apply_order import check_content, check_place
 from fractal_tasks.steps.channel_choice import choose_channel, choose_channels
 from fractal_tasks.steps.roi_pairs import open_pairs, open_sides
+from fractal_tasks.steps.unknown_files import list_rewritten
 from fractal_tasks.steps.well_checks import check_not_foreign
 from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.pixels.stored import METADATA_FILES
 from fractal_tasks.storage.plate.channels import find_channel
 from fractal_tasks.storage.plate.default_rois import find_roi_table
-from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
+from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.groups import RegistrationGroup
 from fractal_tasks.storage.plate.images import (
     check_fill_value,
     check_single_timepoint,
@@ -62,6 +69,9 @@ class ImagePlan:
 
     replaces_input: bool
     """Whether the registered image takes the place of this one."""
+
+    rewrites: list[str]
+    """Files and folders, by their paths in the image, of which it gets new ones."""
 
     @property
     def is_reference(self) -> bool:
@@ -153,8 +163,25 @@ def plan_groups(
         except FractalTasksError as error:
             failures[url.zarr_url] = error
     planned(len(work), len(work))
-    bad = {well_of(url) for url, _ in work if url.zarr_url in failures}
-    return Plan([one for one in images if well_of(one.url) not in bad], failures)
+    bad: dict[str | None, list[str]] = {}
+    for url, _ in work:
+        if url.zarr_url in failures:
+            bad.setdefault(well_of(url), []).append(url.zarr_url)
+    errors = {well: _left_out_with(urls) for well, urls in bad.items()}
+    good = [image for image in images if well_of(image.url) not in bad]
+    failures |= {
+        image.url.zarr_url: errors[well]
+        for image in images
+        if (well := well_of(image.url)) in bad
+    }
+    return Plan(good, failures)
+
+
+def _left_out_with(bad: Sequence[str]) -> FractalTasksError:
+    return InvalidDataError(
+        f"The images of a well are judged together, and {', '.join(bad)} cannot be "
+        "registered. Mend that, or take it out of the metadata of its well."
+    )
 
 
 def find_closed(
@@ -197,12 +224,13 @@ def _plan_image(
         check_content(order, image)
         # *Consensus* does so, too: what *apply* will be told it cannot know.
         open_labels(image, list_labels(image))
+    tables = [settings.consensus.registered_roi_table]
+    if pairing is not None:
+        tables.insert(0, table.name)
     changed = [
-        url.location / "tables" / settings.consensus.registered_roi_table,
+        *(url.location / "tables" / name for name in tables),
         order.target.location,
     ]
-    if pairing is not None:
-        changed.insert(0, url.location / "tables" / table.name)
     there = {item.url: files.exists(item) for item in changed}
     return ImagePlan(
         url=url,
@@ -214,6 +242,11 @@ def _plan_image(
         writes=[one for one, is_there in there.items() if not is_there],
         replaces=[one for one, is_there in there.items() if is_there],
         replaces_input=order.replaces_input,
+        rewrites=(
+            list_rewritten(image, list_labels(image))
+            if order.replaces_input
+            else [f"tables/{name}" for name in (*METADATA_FILES, *tables)]
+        ),
     )
 
 

@@ -174,6 +174,18 @@ class TestPlatePerAcquisition:
         assert register(second, *flags) == 0
         assert tree_hash(second) == after
 
+    @pytest.mark.parametrize("fields", [1, 2])
+    def test_inspect_says_how_they_are_registered(
+        self, plates: list[Path], capsys: Capture, fields: int
+    ) -> None:
+        for one in plates:
+            write_plate(one, {"A/1": {str(field): 0 for field in range(fields)}})
+            make_well(one, "A/1", {str(field): (1, (0, 0)) for field in range(fields)})
+        assert main(["inspect", *map(str, plates)]) == 0
+        first, second = plates
+        command = f"fractal-tasks register {second} --reference {first} "
+        assert command in capsys.readouterr().out
+
     def test_without_a_reference_there_is_nothing_to_register(
         self, plates: list[Path], capsys: Capture
     ) -> None:

@@ -10,7 +10,8 @@ from fractal_tasks.steps.plate_movement import (
     find_plate_evidence,
     read_centres,
 )
-from fractal_tasks.storage.plate.grouping import RegistrationGroup, group_images
+from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.groups import RegistrationGroup
 from tests.conftest import MakePlate
 from tests.records.plates import PIXEL_UM, TABLE, TINY, edit_rows, image_url
 from tests.steps.wells import moved_by, store_estimates, well_urls

@@ -73,17 +73,18 @@ def moved_by_hand(pixels: np.ndarray, acquisition: int, size: int) -> np.ndarray
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"ngff_version": "0.5"},
-        {"ngff_version": "0.5", "shards": True, "chunk_size_px": 64},
-        {"chunk_size_px": 100},
-        {"dtype": "float32"},
-        {"axes": "yx", "channels": 1},
-        {"axes": "cyx"},
-        {"planes": 3},
-        {"axes": "tczyx"},
+        pytest.param({}, id="v04"),
+        pytest.param({"ngff_version": "0.5"}, id="v05", marks=pytest.mark.e2e),
+        pytest.param(
+            {"ngff_version": "0.5", "shards": True, "chunk_size_px": 64}, id="sharded"
+        ),
+        pytest.param({"chunk_size_px": 100}, id="odd chunks"),
+        pytest.param({"dtype": "float32"}, id="float", marks=pytest.mark.e2e),
+        pytest.param({"axes": "yx", "channels": 1}, id="yx"),
+        pytest.param({"axes": "cyx"}, id="cyx", marks=pytest.mark.e2e),
+        pytest.param({"planes": 3}, id="stack", marks=pytest.mark.e2e),
+        pytest.param({"axes": "tczyx"}, id="tczyx"),
     ],
-    ids=["v04", "v05", "sharded", "odd chunks", "float", "yx", "cyx", "stack", "tczyx"],
 )
 def test_every_field_moves_to_where_the_reference_has_it(
     make_plate: MakePlate, options: dict[str, object]

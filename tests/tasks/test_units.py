@@ -189,6 +189,18 @@ def test_unit_that_was_given_can_be_corrected(tmp_path: Path) -> None:
             assert image.spacing_um[1:] == (pixel_um, pixel_um)
 
 
+def test_unit_that_makes_pixels_a_thousand_times_smaller_is_refused(
+    tmp_path: Path,
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    urls = write_pair(plate, in_unit("micrometer", 1.0), in_unit(None, 1.0))
+    before = tree_of(plate)
+    with pytest.raises(InvalidDataError, match=r"0.0005 um.*missing_length_unit"):
+        run_calculate(urls, level_path="0", missing_length_unit="nanometer")
+    assert tree_of(plate) == before
+    run_calculate(urls, level_path="0")
+
+
 def test_unit_that_is_noted_and_none_is_refused(tmp_path: Path) -> None:
     urls = write_pair(tmp_path / "plate.zarr", in_unit(None, 1.0), in_unit(None, 1.0))
     tables = zarr.open_group(f"{urls[0]}/tables", mode="r+")

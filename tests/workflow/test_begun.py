@@ -74,9 +74,8 @@ def test_run_is_ended_whatever_images_of_a_well_were_replaced(
     assert data_of(plate) == data_of(undisturbed)
 
 
-@pytest.mark.parametrize(
-    "named", ["wells", pytest.param("images", marks=pytest.mark.e2e)]
-)
+@pytest.mark.e2e
+@pytest.mark.parametrize("named", ["wells", "images"])
 def test_other_wells_and_ways_to_name_images_make_no_difference(
     judged: Path, undisturbed: dict[str, bytes], named: str, capsys: Capture
 ) -> None:

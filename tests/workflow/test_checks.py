@@ -118,24 +118,71 @@ def test_label_that_is_only_listed_is_refused_before_any_work(
         assert data_of(tmp_path) == before
 
 
-@pytest.mark.parametrize("acquisition", ["0", "1"])
-@pytest.mark.parametrize("linked", ["tables", "tables/.zattrs"])
-def test_no_table_is_written_through_a_link(
-    tmp_path: Path,
-    make_plate: MakePlate,
-    capsys: Capture,
-    acquisition: str,
-    linked: str,
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "replaced"])
+@pytest.mark.parametrize(
+    "linked",
+    [
+        "1/tables",
+        "0/tables",
+        "1/tables/.zattrs",
+        "1/tables/FOV_ROI_table",
+        "1/tables/notes",
+        ".zattrs",
+    ],
+)
+def test_a_copy_takes_the_place_of_a_link_where_something_is_written(
+    tmp_path: Path, capsys: Capture, linked: str, keep: bool
 ) -> None:
-    plate = make_plate(
-        columns=1, acquisitions=2, channels=1, levels=3, field_size_px=64, fields_x=1
-    )
-    link(plate / "A" / "01" / acquisition / linked, tmp_path / "archive")
+    plate = tmp_path / "plate.zarr"
+    pair(plate)
+    well = plate / "A/01"
+    (well / "1/tables/notes").mkdir()
+    (well / "1/tables/notes/one.txt").write_text("dear reader")
+    link(well / linked, tmp_path / "archive")
+    before = data_of(tmp_path / "archive")
+    flags = ["--no-overwrite-input"] if keep else []
+    assert run(plate, *flags, "--dry-run") == 0
+    is_written = "notes" not in linked and (keep or linked != ".zattrs")
+    said = f"{well / linked}: a copy takes its place" in capsys.readouterr().out
+    assert said == is_written
+    assert run(plate, *flags, "--yes") == 0
+    assert data_of(tmp_path / "archive") == before
+    assert (well / linked).is_symlink() != is_written
+    done = f"{well}/1_registered" if keep else f"{well}/1"
+    assert is_registered(parse_image_url(done))
+    assert Path(f"{done}/tables/notes/one.txt").read_text() == "dear reader"
+
+
+def test_tables_that_are_a_link_to_nowhere_are_refused(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    (_, url) = pair(plate)
+    link(Path(url) / "tables", tmp_path / "archive")
+    shutil.rmtree(tmp_path / "archive")
     before = data_of(tmp_path)
     for flags in (["--dry-run"], [], ["--no-overwrite-input"]):
         assert run(plate, *flags) == 2
-        assert "a symbolic link" in capsys.readouterr().err
+        assert "needed is a folder" in capsys.readouterr().err
         assert data_of(tmp_path) == before
+
+
+def test_links_that_lead_back_into_their_image_stay_what_they_are(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    plate = tmp_path / "plate.zarr"
+    (_, url) = pair(plate)
+    for name, target in {"self": ".", "alias": "0", "nowhere": "missing"}.items():
+        (Path(url) / name).symlink_to(target)
+    assert run(plate, "--dry-run") == 0
+    assert "  link" not in capsys.readouterr().out
+    assert run(plate, "--yes") == 0
+    links = {
+        path.name: str(path.readlink())
+        for path in Path(url).glob("[!0-9]*")
+        if path.is_symlink()
+    }
+    assert links == {"self": ".", "alias": "0", "nowhere": "missing"}
 
 
 def test_dry_run_names_links_that_copies_would_replace(

@@ -12,12 +12,12 @@ ADR 0012 has the reasons.
 """
 
 import logging
-import shutil
 from pathlib import Path
 
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import library_errors
+from fractal_tasks.storage.local.links import copy_linking
 from fractal_tasks.storage.local.locks import image_lock
 from fractal_tasks.storage.local.publish import heal, replace_directory
 from fractal_tasks.storage.urls import Location, StorageOptions
@@ -26,9 +26,6 @@ logger = logging.getLogger(__name__)
 
 SOURCE_KEY = "fractal_tasks_source"
 """Attribute of the plate or image: the url of what it is the counterpart of."""
-
-_ALL = 1000
-_WORKSPACE = ".fractal-tasks-"
 
 
 def make_counterpart(
@@ -141,7 +138,7 @@ def _fill(source: Location, target: Path, depth: int) -> None:
     if source.is_remote:
         download_image(source, target)
     else:
-        _mirror(source.path, target, depth)
+        copy_linking(source.path, target, depth)
 
 
 def download_image(source: Location, target: Path) -> None:
@@ -149,23 +146,3 @@ def download_image(source: Location, target: Path) -> None:
     files_of(source).copy_folder(source, Location(str(target)))
     size_bytes = files_of().size_bytes(Location(str(target)))
     logger.info("%s: downloaded %.1f MB", source.url, size_bytes / 1e6)
-
-
-def _mirror(source: Path, target: Path, depth: int) -> None:
-    """Copy files, and link the folders that lie deeper; tables are copied whole.
-
-    Permissions are not copied: those of the source may forbid to write.
-    """
-    target.mkdir()
-    for entry in sorted(source.iterdir()):
-        place = target / entry.name
-        if entry.name.startswith(_WORKSPACE):
-            continue  # left by a run that was interrupted
-        if entry.is_file():
-            shutil.copyfile(entry, place)
-        elif entry.name == "tables" and entry.is_dir():
-            _mirror(entry, place, _ALL)
-        elif depth > 0 and entry.is_dir():
-            _mirror(entry, place, depth - 1)
-        else:
-            place.symlink_to(entry.resolve())

@@ -3,22 +3,23 @@
 `storage.files.Files` says what each method is for.
 """
 
-import hashlib
 import json
-import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fractal_tasks.errors import InvalidDataError, PublishError
+from fractal_tasks.errors import PublishError
 from fractal_tasks.storage.file_version import FileVersion
+from fractal_tasks.storage.local.links import (
+    check_leads_to_folder,
+    list_links,
+    make_own,
+)
 from fractal_tasks.storage.local.locks import free_image_lock, image_lock, well_lock
 from fractal_tasks.storage.local.publish import (
-    check_file_replaceable,
     check_not_linked,
     check_replaceable,
     find_interrupted,
@@ -26,10 +27,13 @@ from fractal_tasks.storage.local.publish import (
     replace_directory,
     replace_file,
 )
+from fractal_tasks.storage.local.walk import (
+    check_metadata,
+    check_readable,
+    hash_file,
+    walk_versions,
+)
 from fractal_tasks.storage.urls import ImageUrl, Location
-
-_ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
-_READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 class LocalFiles:
@@ -64,52 +68,35 @@ class LocalFiles:
 
     def list_links(self, location: Location) -> list[str]:
         """Look at all that is below a folder, but not behind its links."""
-        links = (path for path in location.path.rglob("*") if path.is_symlink())
-        return sorted(str(path.relative_to(location.path)) for path in links)
+        return list_links(location.path)
+
+    def is_link(self, location: Location) -> bool:
+        """Whether it is a link, wherever that leads."""
+        return location.path.is_symlink()
 
     def list_versions(
         self, folder: Location, names: Sequence[str], *, by_content: bool = False
     ) -> list[FileVersion]:
         """Tell versions apart by the time of the last change, in nanoseconds."""
         found = sorted(
-            version for name in names for version in _walk(folder.path / name, name)
+            version
+            for name in names
+            for version in walk_versions(folder.path / name, name)
         )
         if not by_content:
             return found
         return [
-            replace(version, stamp=_hash_file(folder.path / version.path))
+            replace(version, stamp=hash_file(folder.path / version.path))
             for version in found
         ]
 
     def check_metadata(self, folder: Location) -> None:
         """Look at the metadata files of a folder and of the folders in it."""
-        try:
-            inner = [one.path for one in os.scandir(folder.path) if _is_folder(one)]
-        except OSError:  # whoever opens it says what is wrong
-            return
-        for place in (folder.url, *inner):
-            for name in _ZARR_METADATA:
-                path = f"{place}/{name}"
-                if os.access(place, os.X_OK) and os.path.exists(path):
-                    _check_file(path, os.stat(path))
+        check_metadata(folder.path)
 
     def check_readable(self, folder: Location) -> None:
-        """Look at all files below a folder, as `_walk` finds them."""
-        folders, entered = [folder.url], set()
-        while folders:
-            place = folders.pop()
-            if not os.access(place, os.R_OK | os.X_OK):
-                raise _closed(place)
-            status = os.stat(place)
-            if (status.st_dev, status.st_ino) in entered:
-                continue  # a link that leads back
-            entered.add((status.st_dev, status.st_ino))
-            with os.scandir(place) as entries:
-                for entry in entries:
-                    if _is_folder(entry) and entry.name not in _ZARR_METADATA:
-                        folders.append(entry.path)
-                    elif os.path.exists(entry.path):  # not so a link to nowhere
-                        _check_file(entry.path, entry.stat())
+        """Look at all files below a folder, also behind links."""
+        check_readable(folder.path)
 
     def read_unfinished(self, image: ImageUrl) -> str | None:
         """Give None: what is unfinished lies in a workspace, never in its place."""
@@ -217,11 +204,16 @@ class LocalFiles:
     def check_table_replaceable(self, image: ImageUrl, name: str) -> None:
         """Look at links, permissions and the borders of file systems."""
         tables = image.path / "tables"
-        for listing in ("zarr.json", ".zattrs"):
-            check_file_replaceable(tables / listing, image.path)
-        # The first table of an image is written together with their folder.
-        target = tables / name if os.path.lexists(tables) else tables
-        check_replaceable(target, image.path)
+        if tables.is_symlink():
+            check_leads_to_folder(tables)
+        # The first table of an image is written together with their folder, and a link
+        # gives way to a copy.
+        is_own = tables.exists() and not tables.is_symlink()
+        check_replaceable(tables / name if is_own else tables, image.path)
+
+    def make_own(self, folder: Location, *, image: ImageUrl) -> None:
+        """Put a copy in the place of a link; else do nothing."""
+        make_own(folder.path, image=image.path)
 
     def replace_table(
         self, image: ImageUrl, name: str, *, validate: Callable[[Path], None]
@@ -230,69 +222,3 @@ class LocalFiles:
         return replace_directory(
             image.path / "tables" / name, image=image.path, validate=validate
         )
-
-
-def _check_file(path: str, status: os.stat_result) -> None:
-    """Refuse what is no file, or closed; one that all may read is not asked again."""
-    if not stat.S_ISREG(status.st_mode):
-        raise InvalidDataError(
-            f"{path}: found a named pipe, a device, or a folder in the place of "
-            "metadata; needed is a file. Remove it from the plate, or restore the file."
-        )
-    if status.st_mode & _READ_BY_ALL != _READ_BY_ALL and not os.access(path, os.R_OK):
-        raise _closed(path)
-
-
-def _closed(path: str) -> InvalidDataError:
-    return InvalidDataError(
-        f"{path}: no permission to read it. Change its permissions, or those of its "
-        "folder, or remove it from the plate."
-    )
-
-
-def _walk(path: Path, name: str) -> Iterator[FileVersion]:
-    """Give the versions of a file, or of all files below a folder, also behind links.
-
-    `os.scandir` tells files from folders without asking for each: an image has up to
-    a million chunks.
-    """
-    if path.is_file():
-        status = path.stat()
-        yield FileVersion(name, status.st_size, str(status.st_mtime_ns))
-    if not path.is_dir():
-        return
-    folders, entered = [(str(path), name)], set()
-    while folders:
-        folder, prefix = folders.pop()
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in entered:
-            continue  # a link that leads back
-        entered.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                inner = f"{prefix}/{entry.name}"
-                if _is_folder(entry):
-                    folders.append((entry.path, inner))
-                    continue
-                status = _stat(entry)
-                yield FileVersion(inner, status.st_size, str(status.st_mtime_ns))
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a folder or a link to one; a link to itself is none."""
-    if entry.is_symlink():
-        return os.path.isdir(entry.path)
-    return entry.is_dir()
-
-
-def _stat(entry: "os.DirEntry[str]") -> os.stat_result:
-    """Give the status of a file; of a link, that of what it leads to, if anywhere."""
-    try:
-        return entry.stat()
-    except OSError:
-        return entry.stat(follow_symlinks=False)
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -66,7 +66,8 @@ def replace_directory(
 
     Args:
         target: Directory to replace or to add: `image` itself or one below it
-            (`<image>/tables/<name>`). Its parent must exist.
+            (`<image>/tables/<name>`). Its parent must exist. Where it is a symbolic
+            link, the new version takes the place of the link.
         image: Image directory of the plate, `<plate>/<row>/<column>/<image>`. The
             caller holds its lock and has called `heal`.
         validate: Reopens the build and raises if it is not what it should be.
@@ -75,7 +76,7 @@ def replace_directory(
         Path where the body creates the new directory; it does not exist yet.
 
     Raises:
-        InvalidInputError: `target` is not inside `image`, or is a symbolic link.
+        InvalidInputError: `target` is not inside `image`, or behind a symbolic link.
         PublishError: Writing failed (disk full, read-only, no permission); `target` is
             what it was. Other errors of the body or of `validate` pass unchanged, and
             leave `target` what it was, too.
@@ -87,7 +88,7 @@ def replace_directory(
         _create_workspace(workspace, target)
         yield build
         validate(build)
-        if target.exists():
+        if target.exists() and not target.is_symlink():
             keep_access(target, build)
         _flush_file_system(build)
         with undisturbed():
@@ -115,7 +116,7 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
         links.
 
     Raises:
-        InvalidInputError: `target` is not inside `image`, or is a symbolic link.
+        InvalidInputError: `target` is not inside `image`, or behind a symbolic link.
         PublishError: A permission or folder is missing, or is on another file system.
     """
     if target == image and image.is_symlink():
@@ -123,7 +124,7 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
     image, target = _resolve(image, target)
     well = image.parent
     directories = [well, target.parent]
-    if os.path.lexists(target):
+    if target.exists() and not target.is_symlink():
         # Moving a directory to another parent writes its own `..`.
         directories.append(target)
     for directory in directories:
@@ -171,49 +172,32 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
     """Write a file in one step; no crash can tear it or leave a part of it.
 
     Args:
-        target: Metadata file of the image, of a group in it, or of its well.
+        target: Metadata file of the image, of a group in it, or of its well. Where it
+            is a symbolic link, the new version takes the place of the link.
         content: What is to be in it.
         image: Image directory of the plate; it may be missing, its well may not. The
             caller holds its lock and has called `heal`.
 
     Raises:
-        InvalidInputError: `target` is not in the well, or is a symbolic link.
+        InvalidInputError: `target` is not in the well.
         OSError: Writing failed; the file is what it was.
     """
-    image = check_file_replaceable(target, image)
+    image, _ = _resolve(image, image)
+    if not target.parent.resolve().is_relative_to(image.parent):
+        raise InvalidInputError(
+            f"{target} leads to {target.resolve()}: needed is a file in the well "
+            f"{image.parent}. Put a copy of its folder in the place of the link."
+        )
     workspace = _workspace_for(image)
     try:
         _create_workspace(workspace, image)
         _write_file(workspace / "file", content)
-        if target.exists():
+        if target.exists() and not target.is_symlink():
             keep_access(target, workspace / "file")
         (workspace / "file").replace(target)
     finally:
         with undisturbed():
             _settle(workspace, target)
-
-
-def check_file_replaceable(target: Path, image: Path) -> Path:
-    """Find out whether `replace_file` may write a file, before any work.
-
-    Args:
-        target: As for `replace_file`.
-        image: As for `replace_file`.
-
-    Returns:
-        Where the image really lies.
-
-    Raises:
-        InvalidInputError: `target` is not in the well, or is a symbolic link.
-    """
-    image, _ = _resolve(image, image)
-    if not target.resolve().is_relative_to(image.parent) or target.is_symlink():
-        raise InvalidInputError(
-            f"{target} leads to {target.resolve()}: needed is a file in the well "
-            f"{image.parent}, not a symbolic link. Put a copy of it in the place of "
-            "the link."
-        )
-    return image
 
 
 def heal(image: Path) -> None:
@@ -290,7 +274,7 @@ def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
     """Give where an image and a directory in it really lie.
 
     Labs link images, wells and plates of an archive into others. In the image itself
-    no link is followed.
+    no link is followed: what is written takes its place.
     """
     resolved = image.resolve()
     if not resolved.parent.is_dir():
@@ -301,11 +285,10 @@ def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
         inner = resolved / Path(os.path.normpath(target)).relative_to(image)
     except ValueError as error:
         raise InvalidInputError(f"{target} is not inside the image {image}.") from error
-    if inner.resolve() != inner:
+    if inner != resolved and inner.parent.resolve() != inner.parent:
         raise InvalidInputError(
             f"{target} leads to {inner.resolve()}: what is behind a symbolic link in "
-            "an image cannot be replaced safely. Put a copy of it in the place of the "
-            "link."
+            "an image cannot be replaced safely. Put a copy in the place of the link."
         )
     return resolved, inner
 
@@ -355,7 +338,7 @@ def _read_target(workspace: Path, image: Path) -> Path | None:
 
 def _switch(workspace: Path, target: Path) -> None:
     """Put the build in place; where that takes two renames, do the first."""
-    if not target.exists():
+    if not os.path.lexists(target):
         (workspace / "new").rename(target)
     elif not _exchange(workspace / "new", target):
         target.rename(workspace / "old")

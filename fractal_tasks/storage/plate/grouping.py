@@ -7,12 +7,17 @@ that all others are registered to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fractal_tasks.errors import (
     FractalTasksError,
     InvalidDataError,
     InvalidInputError,
+)
+from fractal_tasks.storage.plate.groups import (
+    Grouping,
+    RegistrationGroup,
+    without_aliases,
 )
 from fractal_tasks.storage.plate.image_pairs import no_partner, pair_images
 from fractal_tasks.storage.plate.ome_metadata import is_image, read_ome_metadata
@@ -33,66 +38,6 @@ from fractal_tasks.storage.urls import (
     normalise_url,
     parse_image_url,
 )
-
-
-@dataclass(frozen=True)
-class RegistrationGroup:
-    """Images of one well that are registered to the same reference."""
-
-    reference: ImageUrl
-    others: tuple[ImageUrl, ...]
-    unsure: frozenset[ImageUrl] = frozenset()
-    """Others that belong to the reference by their order alone, or as it is the only
-    one: whether they show the same, the pixels have to tell."""
-
-    is_reference_kept: bool = False
-    """Whether the reference is only read: it was named, and is no image to register."""
-
-    @property
-    def written(self) -> tuple[ImageUrl, ...]:
-        """The images that get tables, and pixels, reference first."""
-        return self.others if self.is_reference_kept else (self.reference, *self.others)
-
-    @property
-    def home(self) -> ImageUrl:
-        """An image of the well that is registered; the reference if there is none."""
-        return self.others[0] if self.others else self.reference
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """What is registered to what, and what is not."""
-
-    groups: list[RegistrationGroup] = field(default_factory=list)
-    failures: dict[str, FractalTasksError] = field(default_factory=dict)
-    """By url, the images for which there is no reference, and why."""
-
-    only_read: tuple[ImageUrl, ...] = ()
-    """Images that are the reference, or of its plate, and so not registered."""
-
-    @property
-    def lone(self) -> list[RegistrationGroup]:
-        """The groups of a reference alone, with nothing to register."""
-        return [group for group in self.groups if not group.others]
-
-    def require_work(self) -> None:
-        """Refuse to go on if no image can be registered.
-
-        Raises:
-            InvalidDataError: There is nothing to register, or nothing that can be.
-            InvalidInputError: The same, if that is what was wrong.
-        """
-        if any(group.others for group in self.groups):
-            return
-        if self.failures:
-            raise next(iter(self.failures.values()))
-        images = [group.reference.zarr_url for group in self.groups]
-        raise InvalidDataError(
-            f"Found {len(images)} images, all of them references, e.g. {images[:1]}, "
-            "and none to register to them. Add the images of other acquisitions. If "
-            "each acquisition is a plate of its own, or an image in none, give the "
-            "plate or image that they are registered to as reference."
-        )
 
 
 def group_images(
@@ -122,7 +67,7 @@ def group_images(
     if plate and is_image(Location(plate, storage_options or {})):
         image = parse_image_url(plate, storage_options)
         own = tuple(one for one in images if one == image)
-        return Grouping(_group_by_image(image, images), only_read=own)
+        return without_aliases(_group_by_image(image, images), {}, own)
     by_well: dict[str, list[ImageUrl]] = {}
     for image in images:
         if image.plate_url != plate:
@@ -131,17 +76,18 @@ def group_images(
         samples = [well[0] for well in by_well.values()]
         _check_plate(plate, samples, storage_options or {})
     own = tuple(one for one in images if one.plate_url == plate)
-    found = Grouping(only_read=own)
+    groups: list[RegistrationGroup] = []
+    failures: dict[str, FractalTasksError] = {}
     for images in by_well.values():
         try:
             well = _read_well(images, reference_acquisition, plate)
-            groups, alone = _group_well(well)
+            found, alone = _group_well(well)
         except FractalTasksError as error:
-            found.failures.update({image.zarr_url: error for image in images})
+            failures.update({image.zarr_url: error for image in images})
             continue
-        found.groups.extend(groups)
-        found.failures.update(alone)
-    return found
+        groups.extend(found)
+        failures.update(alone)
+    return without_aliases(groups, failures, own)
 
 
 def _group_by_image(

@@ -206,6 +206,7 @@ def replace_roi_table(
     files = files_of(url)
     tables = url.location / "tables"
     zarr_format = open_group(url.location).metadata.zarr_format
+    files.make_own(tables, image=url)
     _make_folder(tables, zarr_format)
     backend = files.choose_table_backend(tables / name, meta.backend)
     new_meta = meta.model_copy(update={RECORD_KEY: record, "backend": backend})

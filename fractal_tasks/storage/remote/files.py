@@ -55,6 +55,10 @@ class RemoteFiles:
         """Give nothing: there are none in an object store."""
         return []
 
+    def is_link(self, location: Location) -> bool:
+        """Give False."""
+        return False
+
     def list_files(self, location: Location) -> list[str]:
         """Give the names of the objects directly below a location, sorted."""
         return ObjectFolder(location).list_files()
@@ -156,6 +160,9 @@ class RemoteFiles:
 
     def check_table_replaceable(self, image: ImageUrl, name: str) -> None:
         """Find nothing wrong: a store tells what it refuses only when it is written."""
+
+    def make_own(self, folder: Location, *, image: ImageUrl) -> None:
+        """Do nothing: there are no links."""
 
     def replace_table(
         self, image: ImageUrl, name: str, *, validate: Callable[[Path], None]

@@ -2,8 +2,8 @@
 
 `python publish_driver.py FAULT SWITCH TREE TARGET DIRECTORY` prints a JSON object for
 the tests to judge. FAULT is kill, fail once, fail from then on, or read; SWITCH is
-exchange or two renames; TREE is image, table or file; TARGET exists or is missing
-before.
+exchange or two renames; TREE is image, table or file; TARGET exists, is linked from an
+archive, or is missing before.
 
 It forks a child per point, which is cheap here and not safe in pytest's own process. An
 audit hook counts the child's file system calls: no point depends on where somebody
@@ -42,7 +42,8 @@ class Plate:
         self.well = root / "plate.zarr" / "B" / "03"
         self.image = self.well / "1"
         self.target = self.image / inner
-        self.target_exists = target == "exists"
+        self.before = target
+        self.archive = root / "archive"
         self.is_file = not self.files
         self.bystanders = [self.well / "zarr.json", self.well / "2" / "zarr.json"]
         if self.target != self.image:
@@ -53,8 +54,12 @@ class Plate:
         self.target.parent.mkdir(parents=True)
         for path in self.bystanders:
             _write(path, "untouched")
-        if self.target_exists:
+        if self.before == "exists":
             self.build(self.target, "old")
+        elif self.before == "linked":
+            shutil.rmtree(self.archive, ignore_errors=True)
+            self.build(self.archive / "one", "old")
+            self.target.symlink_to(self.archive / "one")
 
     def build(self, path: Path, version: str) -> None:
         if self.is_file:
@@ -91,15 +96,18 @@ class Plate:
         return versions.pop()
 
     def has_only_itself(self) -> bool:
-        """True if nothing was added beside the target, and nothing there removed."""
+        """True if only the target has changed: not what is beside it or linked."""
         beside = {
             path
             for path in self.well.rglob("*")
             if path.is_file() and not path.is_relative_to(self.target)
         }
         hidden = list(self.well.rglob(".*"))
+        linked = [path for path in self.archive.rglob("*") if path.is_file()]
         return (
-            beside - set(self.bystanders) == set()
+            len(linked) == (max(1, len(self.files)) if self.archive.exists() else 0)
+            and all(path.read_text() == "old" for path in linked)
+            and beside - set(self.bystanders) == set()
             and not hidden
             and all(path.read_text() == "untouched" for path in self.bystanders)
         )
@@ -166,11 +174,11 @@ def strike_everywhere(fault: str, plate: Plate) -> dict[str, Any]:
             continue
         fingerprints.add(plate.fingerprint())
         saved = plate.well.with_name("saved")
-        shutil.copytree(plate.well, saved)
+        shutil.copytree(plate.well, saved, symlinks=True)
         # After a lasting failure it would only meet again what a kill leaves.
         for heal_point in count() if fault != "fail from then on" else [0]:
             shutil.rmtree(plate.well)
-            shutil.copytree(saved, plate.well)
+            shutil.copytree(saved, plate.well, symlinks=True)
             _, reached = strike(fault, heal_point, plate.heal)
             seen["heal struck"][plate.state()] += 1
             plate.heal()

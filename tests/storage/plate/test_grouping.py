@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.storage.plate.grouping import Grouping, group_images
+from fractal_tasks.storage.plate.grouping import group_images
+from fractal_tasks.storage.plate.groups import Grouping
 from tests.plain_plates import write_image, write_plate
 
 EMPTY = np.zeros((64, 64), "uint8")
@@ -185,3 +186,29 @@ class TestOtherPlate:
         found = group(make(folder, {"A/1": {"0": 0}}), first)
         (error,) = found.failures.values()
         assert "'0' (acquisition 3); needed is reference_acquisition=0" in str(error)
+
+
+def test_a_link_to_an_image_that_is_there_is_no_other_image(folder: Path) -> None:
+    plate = make(folder, {"A/1": {"0": 0, "1": 1}, "A/2": {"0": 0}})
+    write_plate(plate, {"A/1": {"0": 0, "1": 1, "2": 2}, "A/2": {"0": 0, "1": 1}})
+    (plate / "A/1/2").symlink_to("0")
+    (plate / "A/2/1").symlink_to("../1/1")
+    found = group(plate)
+    assert pairs_of(found) == {"A/1/1": "0"}
+    assert {url: str(error) for url, error in found.failures.items()} == {
+        f"{plate}/A/1/2": f"{plate}/A/1/2: found a link to what {plate}/A/1/0 is, too; "
+        "needed is another image. Take it out of the metadata of its well.",
+        f"{plate}/A/2/1": f"{plate}/A/2/1: found a link to what {plate}/A/1/1 is, too; "
+        "needed is another image. Take it out of the metadata of its well.",
+    }
+
+
+def test_a_well_of_which_the_reference_is_a_link_to_another_well_is_left_out(
+    folder: Path,
+) -> None:
+    plate = make(folder, {"A/1": {"0": 0, "1": 1}, "A/2": {"1": 1}})
+    write_plate(plate, {well: {"0": 0, "1": 1} for well in ("A/1", "A/2")})
+    (plate / "A/2/0").symlink_to("../1/0")
+    found = group(plate)
+    assert pairs_of(found) == {"A/1/1": "0"}
+    assert found.failures.keys() == {f"{plate}/A/2/0", f"{plate}/A/2/1"}
