@@ -2,14 +2,25 @@
 
 ngio resizes with `scipy.ndimage.zoom(grid_mode=True)`. Where sizes are halved exactly,
 that is the mean of the pixels (`Image.consolidate(order="linear")`) or one of them
-(`Label.consolidate`), which numpy gives faster, for any block of even size.
+(`Label.consolidate`), which numpy gives faster, for any block of even size. Of other
+sizes blocks are resized here as if the whole level were, where ngio does so chunk by
+chunk, each by another factor.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from fractal_tasks.storage.pixels.grid import Pixels, ZarrArray
+import numpy as np
+
+from fractal_tasks.storage.pixels.grid import (
+    Box,
+    Pixels,
+    ZarrArray,
+    box_shape,
+    to_slices,
+)
 
 Downsampling: TypeAlias = Literal["mean", "nearest"]
 """``mean`` is for intensities, ``nearest`` for labels."""
@@ -59,22 +70,66 @@ def halve(
     return total.astype(block.dtype)
 
 
-def consolidate_levels(levels: Sequence[ZarrArray], downsampling: Downsampling) -> None:
-    """Build all levels but the first from the first, whatever their sizes."""
-    from ngio.common import consolidate_pyramid
+def source_box(box: Box, shape: Sequence[int], coarser_shape: Sequence[int]) -> Box:
+    """Give the pixels of a level that a box of the coarser level is made of.
 
-    steps = itertools.pairwise(levels)
-    # ngio resizes chunk by chunk, and gets a chunk wrong that would shrink to nothing.
-    shrinks_to_nothing = any(
-        round(chunk * coarse / fine) == 0
-        for level, coarser in steps
-        for chunk, fine, coarse in zip(
-            level.chunks, level.shape, coarser.shape, strict=True
-        )
+    Args:
+        box: In the coarser level.
+        shape: Of the level.
+        coarser_shape: Of the coarser level.
+    """
+    sides = []
+    for side, size, coarser_size in zip(box, shape, coarser_shape, strict=True):
+        ratio = size / coarser_size
+        first = math.floor((side.start + 0.5) * ratio - 0.5)
+        last = math.ceil((side.stop - 0.5) * ratio - 0.5)
+        sides.append(range(max(first, 0), min(last + 1, size)))
+    return tuple(sides)
+
+
+def coarser_box(box: Box, shape: Sequence[int], coarser_shape: Sequence[int]) -> Box:
+    """Give the pixels of a coarser level that a box is seen in: at least these.
+
+    Args:
+        box: In a level.
+        shape: Of the level.
+        coarser_shape: Of the coarser level.
+    """
+    sides = []
+    for side, size, coarser_size in zip(box, shape, coarser_shape, strict=True):
+        ratio = size / coarser_size
+        first = math.floor((side.start - 0.5) / ratio - 0.5)
+        last = math.ceil((side.stop + 0.5) / ratio - 0.5)
+        sides.append(range(max(first, 0), min(last + 1, coarser_size)))
+    return tuple(sides)
+
+
+def resample(
+    level: ZarrArray, coarser: ZarrArray, box: Box, downsampling: Downsampling
+) -> Pixels:
+    """Give a box of a coarser level of any size, as `scipy.ndimage.zoom` makes it.
+
+    Args:
+        level: The finer level, with its pixels.
+        coarser: The coarser level.
+        box: In the coarser level.
+        downsampling: How.
+    """
+    from scipy.ndimage import affine_transform
+
+    source = source_box(box, level.shape, coarser.shape)
+    ratios = np.divide(level.shape, coarser.shape)
+    # Centres of pixels, in pixels of the block; scipy does the same for a whole array.
+    offsets = [
+        (side.start + 0.5) * ratio - 0.5 - start.start
+        for side, start, ratio in zip(box, source, ratios, strict=True)
+    ]
+    pixels: Pixels = affine_transform(
+        level[to_slices(source)],
+        ratios,
+        offsets,
+        output_shape=box_shape(box),
+        order=1 if downsampling == "mean" else 0,
+        mode="nearest",
     )
-    consolidate_pyramid(
-        levels[0],
-        list(levels[1:]),
-        order="linear" if downsampling == "mean" else "nearest",
-        mode="numpy" if shrinks_to_nothing else "dask",
-    )
+    return pixels

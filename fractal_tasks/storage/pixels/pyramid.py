@@ -8,21 +8,23 @@ each level hardly more nodes than there are workers are incomplete, however larg
 image.
 """
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fractal_tasks.storage.pixels.block_source import BlockSource
 from fractal_tasks.storage.pixels.downsample import (
     Downsampling,
-    consolidate_levels,
+    coarser_box,
     halve,
+    resample,
 )
 from fractal_tasks.storage.pixels.grid import (
     Box,
@@ -32,7 +34,9 @@ from fractal_tasks.storage.pixels.grid import (
     cell_around,
     full_box,
     shrink_box,
+    split_box,
     to_slices,
+    write_unit,
 )
 from fractal_tasks.storage.pixels.nodes import (
     Level,
@@ -41,6 +45,9 @@ from fractal_tasks.storage.pixels.nodes import (
     plan_levels,
     walk_nodes,
 )
+from fractal_tasks.storage.pixels.stored import stored_cells
+
+_Item = TypeVar("_Item")
 
 MAX_DEFAULT_WORKERS = 4
 """More hardly help: they wait for the same disk."""
@@ -57,7 +64,7 @@ def write_pyramid(
 
     The coarser levels get the values that ngio's `consolidate` would give them. They
     are built from blocks in memory as long as every size is the finer level's or half
-    of it; from the first other level on, ngio builds them from the stored level. Memory
+    of it; from the first other level on, from what is stored of the finer one. Memory
     is a few blocks for each worker, however large the image.
 
     Args:
@@ -79,10 +86,29 @@ def write_pyramid(
     def put(node: Node) -> None:
         writer.put(node, source.read_block(node.box) if node.is_filled else None)
 
-    nodes = walk_nodes(planned, find_nodes(planned, content))
-    _for_each(nodes, put, max_workers or usable_cores())
-    if len(planned) < len(levels):
-        consolidate_levels(levels[len(planned) - 1 :], downsampling)
+    workers = max_workers or usable_cores()
+    _for_each(walk_nodes(planned, find_nodes(planned, content)), put, workers)
+    for level, coarser in itertools.pairwise(levels[len(planned) - 1 :]):
+        _resample_level(level, coarser, downsampling, workers)
+
+
+def _resample_level(
+    level: ZarrArray, coarser: ZarrArray, downsampling: Downsampling, workers: int
+) -> None:
+    """Make a level of what is stored of the finer one, unit by unit."""
+
+    def put(box: Box) -> None:
+        coarser[to_slices(box)] = resample(level, coarser, box, downsampling)
+
+    is_sparse = level.fill_value == coarser.fill_value
+    content = stored_cells(level) if is_sparse else [full_box(level.shape)]
+    unit = write_unit(coarser)
+    units = {
+        cell_around(part, unit, coarser.shape)
+        for box in content
+        for part in split_box(coarser_box(box, level.shape, coarser.shape), unit)
+    }
+    _for_each((box for box in units), put, workers)
 
 
 def usable_cores() -> int:
@@ -109,18 +135,18 @@ class _Incomplete:
 
 
 def _for_each(
-    nodes: Generator[Node, None, None], action: Callable[[Node], None], workers: int
+    items: Generator[_Item, None, None], action: Callable[[_Item], None], workers: int
 ) -> None:
-    """Run an action for all nodes, in order, in threads; stop at the first failure."""
+    """Run an action for all items, in order, in threads; stop at the first failure."""
     lock = Lock()
 
     def work() -> None:
         while True:
             with lock:
-                node = next(nodes, None)
-            if node is None:
+                item = next(items, None)
+            if item is None:
                 return
-            action(node)
+            action(item)
 
     with ThreadPoolExecutor(workers) as pool:
         futures: list[Future[None]] = []
@@ -129,7 +155,7 @@ def _for_each(
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             with lock:
-                nodes.close()
+                items.close()
         for future in futures:
             future.result()
 

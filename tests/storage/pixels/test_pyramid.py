@@ -125,16 +125,18 @@ def test_other_sizes_get_the_levels_of_ngio(
     copies = [shifted([(0, shape[1] - 3), (2, 50)], (3, -2))]
     theirs[0][...] = paste(pixels, shape, copies)
     order: Any = "linear" if downsampling == "mean" else "nearest"
-    consolidate_pyramid(theirs[0], theirs[1:], order=order, mode="dask")
+    consolidate_pyramid(theirs[0], theirs[1:], order=order, mode="numpy")
 
     write_copies(source, levels, copies, downsampling=downsampling)
 
     for level, their in zip(levels, theirs, strict=True):
-        np.testing.assert_array_equal(level[...], their[...])
+        # Half a number is rounded up or down: the last bit decides.
+        np.testing.assert_allclose(
+            level[...], their[...], rtol=0, atol=1 if downsampling == "mean" else 0
+        )
 
 
 def test_planes_in_single_chunks_can_shrink_to_a_third() -> None:
-    """Chunk by chunk, ngio keeps one plane of each chunk: too many, and others."""
     shape, chunks = (9, 16, 16), (1, 16, 16)
     source, pixels = fill_source(shape, chunks)
     levels = make_pyramid(shape, chunks, factors=(3, 2, 2), n_levels=2)

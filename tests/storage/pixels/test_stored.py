@@ -67,6 +67,21 @@ def test_what_is_no_chunk_is_not_one_and_no_file_is_a_chunk_to_be_refused(
     assert [to_slices(cell) for cell in stored_cells(array)] == [box((0, 10), (10, 20))]
 
 
+@pytest.mark.parametrize("size", [2**20, 2**20 - 1], ids=["halved", "odd"])
+def test_work_goes_with_what_is_stored(size: int) -> None:
+    shape, chunks = (size, size), (256, 256)
+    (source,) = make_pyramid(shape, chunks, n_levels=1)
+    source[1000:1100, 2000:2100] = 9
+    store = CountingStore()
+    levels = make_pyramid(shape, chunks, n_levels=6, store=store)
+    copies = [shifted([(0, size - 9), (0, size - 9)], (3, 5))]
+    store.writes.clear()
+    write_copies(source, levels, copies, downsampling="mean")
+    # At most four chunks of each level.
+    assert store.writes.total() <= 4 * len(levels)
+    assert levels[-1][:64, :128].any()
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_pyramid_of_few_chunks_is_that_of_all_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)
