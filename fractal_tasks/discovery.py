@@ -15,7 +15,7 @@ from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.groups import Grouping
 from fractal_tasks.storage.plate.ome_metadata import read_ome_metadata
-from fractal_tasks.storage.plate.wells import read_acquisitions
+from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisitions
 from fractal_tasks.storage.urls import (
     ImageUrl,
     Location,
@@ -110,7 +110,12 @@ def find_work(
         logger.warning(
             "%s: is the reference, or of its plate: only read", image.zarr_url
         )
-    groups = grouping.groups if has_work else []
+    groups = [group for group in grouping.groups if group.others]
+    for group in grouping.lone if has_work else ():
+        logger.warning(
+            "%s: nothing else in its well is to be registered to it; it stays as it is",
+            group.reference.zarr_url,
+        )
     grouped = {one.zarr_url for group in groups for one in group.written}
     images = [url for url in images if url in grouped]
     return replace(found, images=images, failures=failures)
@@ -134,14 +139,21 @@ def _add_references(
     """Add the reference image of every image whose well has none among `zarr_urls`.
 
     Returns:
-        The images, and the wells of which the reference is registered already.
+        The images, and the wells, or images in none, of which the reference is
+        registered already, or unknown.
     """
     wells: dict[str, list[ImageUrl]] = {}
+    failures: dict[str, FractalTasksError] = {}
     for zarr_url in zarr_urls:
         image = parse_image_url(zarr_url, storage_options)
-        wells.setdefault(image.well_url, []).append(image)
+        if is_in_plate(image):
+            wells.setdefault(image.well_url, []).append(image)
+        else:
+            failures[zarr_url] = InvalidDataError(
+                f"{zarr_url}: found an image that is in no plate; needed is the image "
+                "that it is registered to. Name that as reference."
+            )
     found: list[str] = []
-    failures: dict[str, FractalTasksError] = {}
     for well_url, images in wells.items():
         try:
             missing = _missing_references(images, reference_acquisition)

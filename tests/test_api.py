@@ -48,7 +48,9 @@ def test_images_are_registered_in_three_steps_as_in_one(
     fixed, moved = pair
     same = {"images": [moved], "reference": fixed, "progress": False}
     found = ft.calculate(
-        **same | {"images": moved}, wavelength_id=0, acquisition_wavelength_ids={1: 0}
+        **same | {"images": moved},
+        wavelength_id=0,
+        acquisition_wavelength_ids={"moved": 0},
     )
     assert not found.images
     (row,) = found.table.to_dict("records")

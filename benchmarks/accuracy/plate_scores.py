@@ -51,7 +51,7 @@ class FieldScore:
     stated_for_px: float
     """Error of what it was stated for: the translation, along y or x."""
     left_px: float
-    """Largest displacement that the best shift would leave in the field."""
+    """Largest displacement that the field's own estimate leaves in it."""
     left_stated_px: float
     """The same as stated, NaN if it is not."""
 
@@ -123,8 +123,9 @@ def score_plate(
                 displacements = field.movements[acquisition - 1](field.pixels)
                 displacements -= field.pixels
                 true_px = displacements.mean(axis=(0, 1))
-                left_px = np.linalg.norm(displacements - true_px, axis=-1).max()
-                own_off = _translation_px(own[url][field.name]) - true_px
+                own_px = _translation_px(own[url][field.name])
+                left_px = np.linalg.norm(displacements - own_px, axis=-1).max()
+                own_off = own_px - true_px
                 score = FieldScore(
                     condition=plate.kind.name,
                     seed=plate.seed,

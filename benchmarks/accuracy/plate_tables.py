@@ -161,8 +161,8 @@ def _left(scores: Sequence[FieldScore]) -> str:
         )
     return f"""## What a shift cannot correct
 
-The largest displacement that is left within a field after the best shift, as it is and
-as stated (medians, in pixels), and the fields where both agree within 20 %. *Shift
+The largest displacement that a field's own estimate leaves within it, as it is and as
+stated (medians, in pixels), and the fields where both agree within 20 %. *Shift
 off* are fields whose translation is off by more than 2 pixels.
 
 {table(header, lines)}

@@ -61,7 +61,7 @@ def describe_additions(
         return ""
     return (
         "The input is kept: its pixels, labels and tables can be read as before. Added "
-        f"to it are, beside each of {len(kept)} images, its registered version; in "
+        "to it are, beside each image that is registered, its registered version; in "
         f"each image, the table {registered_roi_table!r}; and in the table "
         f"{input_roi_table!r}, which is made where there is none, the column "
         "'transform' and columns whose names begin with 'translation_' or "

@@ -53,7 +53,7 @@ def _pair_to_json(plan: ImagePlan, pairing: Pairing) -> dict[str, Any]:
     return {
         "zarr_url": plan.url.zarr_url,
         "reference_zarr_url": plan.reference.zarr_url,
-        "by_order_alone": plan.is_unsure,
+        "image_paired_by": plan.paired_by,
         "rois": dict(pairing.partners),
         "paired_by": dict(pairing.paired_by),
         "without_partner": list(pairing.moving_alone),
@@ -129,28 +129,23 @@ def _describe_pairs(found: Inspection) -> str:
         one, other = plan.url.zarr_url, plan.reference.zarr_url
         if number is not None:
             one, other = plan.url.image_path, _within(plan.reference, plan.url)
-        text = f"{one} to {other}: ROIs {plan.pairing.describe()}"
-        if plan.is_unsure:
-            text += "; the images by order alone, so their pixels must confirm it"
+        by = f", by {plan.paired_by}" if plan.paired_by else ""
+        text = f"{one} to {other}{by}: ROIs {plan.pairing.describe()}"
+        if plan.paired_by == "order":
+            text += "; so their pixels must confirm it"
         if number is not None:
             text = f"acquisition {number}: image {text}"
-        alike.setdefault(text, []).append(_well(plan.url))
+        alike.setdefault(text, [])
+        if number is not None:
+            alike[text].append(_well(plan.url))
         remarks += _remark(plan, plan.pairing)
     lines = [
-        f"  {text}" + (f" (in {len(wells)} wells)" if len(wells) > 1 else "")
+        f"  {text}" + (f" (in {_listed(wells)})" if wells else "")
         for text, wells in alike.items()
     ]
     if not lines:
         return ""
-    planned = {plan.url for plan in found.plan.images}
-    alone = [
-        f"  {url.zarr_url}: a reference with nothing to be registered to it"
-        for url in found.contents
-        if url not in planned and url.zarr_url not in found.failures
-    ]
-    return "\n".join(
-        ["What is registered to what", *_cut(lines), *_cut(remarks), *_cut(alone)]
-    )
+    return "\n".join(["What is registered to what", *_cut(lines), *_cut(remarks)])
 
 
 def _remark(plan: ImagePlan, pairing: Pairing) -> list[str]:
@@ -187,7 +182,7 @@ def _advise(found: Inspection) -> str:
     if found.command is None:
         lines.append(
             "No stain is known to be in all of them: choose what shows the same with "
-            "--wavelength-id, and --acquisition-wavelength-ids.N for acquisition N."
+            f"--wavelength-id, and --acquisition-wavelength-ids.{_key(found)}"
         )
         return "\n".join(lines)
     stain = found.stain.label or found.stain.wavelength_id if found.stain else ""
@@ -199,6 +194,14 @@ def _advise(found: Inspection) -> str:
         "to see what would be written.",
     ]
     return "\n".join(lines)
+
+
+def _key(found: Inspection) -> str:
+    """Say how --acquisition-wavelength-ids names an image."""
+    if any(number is not None for number in found.acquisitions.values()):
+        return "N for acquisition N."
+    stem = next(reversed(found.acquisitions)).stem
+    return f"NAME for an image NAME.zarr, e.g. {stem}."
 
 
 def _say_nothing(found: Inspection) -> str:

@@ -27,7 +27,7 @@ _MAX_WELLS = 20
 
 _LEGEND = (
     "y x: median shift; conf.: lowest confidence; error: largest standard error (px);\n"
-    "left: how far (px) turn or scale leave corners off; kept: mean part"
+    "left: how far (px) turn, scale, warp leave places off; kept: mean part"
 )
 _COUNTS = ("measured", "chosen", "imputed", "unresolved")
 _Cell = Callable[[GroupResult], str]

@@ -119,6 +119,12 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         if dry_run:
             return show_dry_run(reporter, workflow, output)
         check(reporter, workflow)
+        if output is not None and workflow.has_failed:
+            reporter.say(
+                f"What lies in {output} has copies of the metadata and tables of the "
+                "input: mend them there, or in the input and remove their plate or "
+                f"image from {output}."
+            )
         if not yes and not confirm(reporter, workflow.plan):
             reporter.show("Nothing was changed.", {"declined": True})
             return 1

@@ -88,7 +88,7 @@ def _digits_between(one: float, other: float) -> int:
 
 def _tell_place(decision: Decision, context: Context) -> str:
     if decision.source == "candidate":
-        place = "kept, since nothing better is known"
+        place = "moved by it all the same, since nothing better is known"
     elif decision.source == "nothing":
         place = "left where it is, since nothing is known"
     elif decision.source == "plate" and context.movement is not None:

@@ -17,9 +17,11 @@ from fractal_tasks.registration.coarse import (
     search_coarsely,
 )
 from fractal_tasks.registration.estimate import Estimate
+from fractal_tasks.registration.leftover import measure_left_px
 from fractal_tasks.registration.measure import Fit, measure
 from fractal_tasks.registration.patch import (
     ClippedPatch,
+    Patch,
     PatchPyramid,
     TurnedPatch,
     VolumePatch,
@@ -80,9 +82,9 @@ class CorrelationMethod(RegistrationMethod):
             # Nothing is known but that the shift is not larger than the ROI.
             error_um = math.hypot(*np.multiply(fixed[0].shape, fixed[0].spacing_um))
             return Estimate((_stay(before, error_um),))
-        return Estimate(
-            tuple(_to_candidate(fit, before) for fit in _without_repeats(fits))
-        )
+        best, *others = _without_repeats(fits)
+        best = _with_leftover(VolumePatch(fixed[0]), VolumePatch(moving[0]), best)
+        return Estimate(tuple(_to_candidate(fit, before) for fit in (best, *others)))
 
     def fit_candidates(
         self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
@@ -171,6 +173,14 @@ class CorrelationMethod(RegistrationMethod):
         motion = again.motion.after(fit.motion)
         left_px = motion.spread_px(moving[0].shape[1:])
         return replace(again, motion=motion, left_px=left_px)
+
+
+def _with_leftover(fixed: Patch, moving: Patch, fit: Fit) -> Fit:
+    """Measure what the translation leaves off, if not all windows moved alike."""
+    if not fit.is_uneven:
+        return fit
+    left_px = measure_left_px(fixed, moving, fit.translation_um / fixed.spacing_um)
+    return fit if left_px is None else replace(fit, left_px=left_px)
 
 
 def _without_repeats(fits: Sequence[Fit]) -> list[Fit]:

@@ -13,8 +13,8 @@ from scipy import fft
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import (
     CrossSpectra,
-    column_counts,
     evaluate,
+    surface_noise,
     whiten,
 )
 from fractal_tasks.transforms import FloatArray
@@ -27,7 +27,7 @@ EVIDENCE: Mapping[str, str] = MappingProxyType(
         "similarity_before": "correlation of the images (-1 to 1) as they lie",
         "similarity_after": "their correlation (-1 to 1) where the transform puts them",
         "overlap": "part of the smaller image (0 to 1) that both see after it",
-        "left_px": "how many pixels corners of the ROI are off after it, at most",
+        "left_px": "how many pixels places of the ROI are off after it, at most",
         "fixed_pattern": "1 if the camera alone explains the match, or else 0",
     }
 )
@@ -41,6 +41,10 @@ _CLEAR_SDS = 8.0
 """A window's own peak must be so many standard deviations of its surface higher than
 the common one to contradict it. In noise the highest of 17 x 17 values is about 3 above
 their mean, and the value at one place is seldom 3 below it; the rest is margin."""
+
+_DOUBTFUL_SDS = 1.0
+"""And so many make it doubtful: of images that only moved it is the common one itself
+that is highest."""
 
 _NO_HEIGHT, _NO_WEIGHT = 1e-6, 1e-30
 """Least divisors, where there is no signal. The whitened peak of equal windows is 0.04
@@ -113,6 +117,9 @@ class Dissent:
     wander_px: float
     """The same of where noise lets the peak be that all windows have together."""
 
+    is_uneven: bool
+    """Whether any window may show another shift: reason to look closer."""
+
 
 def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -> float:
     """Give the height of the whitened peak over the highest value elsewhere, or 0.
@@ -152,19 +159,18 @@ def find_dissent(
     steps = np.arange(-_PEAK_RADIUS_PX, _PEAK_RADIUS_PX + 1)
     # How far a peak is off, squared, along one of y and x.
     squares = np.add.outer(steps**2, steps**2) / 2
-    heights, off = [], []
+    heights, off, is_uneven = [], [], False
     together, variance = np.zeros(squares.shape), 0.0
     moves = centres_px @ motion.linear.T + motion.shift_px
     for window, (y, x) in zip(windows, moves, strict=True):
         spectrum = whiten(window, total)[0]
         own = evaluate(spectrum, window.size, y + steps, x + steps)
-        power = np.abs(spectrum) ** 2 * column_counts(window.size[1])
-        # Standard deviation of the window's whole surface, by Parseval's theorem.
-        noise = np.sqrt(power.sum(dtype=np.float64)) / np.prod(window.size)
+        noise = surface_noise(spectrum, window.size)
         expected = own[_PEAK_RADIUS_PX, _PEAK_RADIUS_PX]
         is_clear = own.max() - expected > _CLEAR_SDS * noise
         together += own
-        variance += float(noise) ** 2
+        variance += noise**2
+        is_uneven |= own.max() - expected > _DOUBTFUL_SDS * noise
         heights.append(max(0.0, float(own.max())))
         off.append(squares.flat[own.argmax()] if is_clear else 0.0)
     weights = np.array(heights) / max(float(np.sum(heights)), _NO_WEIGHT)
@@ -176,4 +182,5 @@ def find_dissent(
         part=float(weights @ np.sign(off)),
         spread_px=math.sqrt(float(weights @ off)),
         wander_px=math.sqrt(float(np.average(squares, weights=likely))),
+        is_uneven=bool(is_uneven),
     )

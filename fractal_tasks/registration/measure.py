@@ -61,6 +61,9 @@ class Fit:
     left_px: float
     """How far they move those of the ROI, which the translation does not undo."""
 
+    is_uneven: bool
+    """Whether windows may show different movements."""
+
 
 @dataclass(frozen=True)
 class WindowSet:
@@ -137,7 +140,7 @@ def _correlate(
     # A single plane against a single one has nowhere to go in z.
     axes = np.array((int(many_planes), 1, 1))
     reach_px = np.ceil(_REACH * scale).astype(int) * axes
-    spectra = _correlate_at(
+    spectra = correlate_at(
         fixed, moving, overlap.window, corners, start_px, int(reach_px[0])
     )
     # Inverted contrast: with the sign changed, the trough is the peak from here on.
@@ -152,7 +155,7 @@ def _correlate(
     )
 
 
-def _correlate_at(
+def correlate_at(
     fixed: Patch,
     moving: Patch,
     size: Indices,
@@ -160,7 +163,16 @@ def _correlate_at(
     start_px: Indices,
     reach: int,
 ) -> list[CrossSpectra]:
-    """Read and correlate windows, `reach` planes further in either direction."""
+    """Read and correlate windows.
+
+    Args:
+        fixed: Volume of the reference.
+        moving: The other volume, of the same pixel size.
+        size: Of a window (z, y, x).
+        corners: First pixels of the windows in `fixed`.
+        start_px: Whole-pixel shift of `moving` to cut them out at.
+        reach: How many planes further they are correlated, in either direction.
+    """
     boxes = [tuple(map(slice, corner, corner + size)) for corner in corners]
     others = [
         _moving_box(corner - start_px, size, reach, moving.shape[0])
@@ -232,6 +244,7 @@ def _judge(
         motion=motion,
         blur_px=motion.spread_px(windows.size_px[1:].tolist()),
         left_px=motion.spread_px(moving.shape[1:]),
+        is_uneven=dissent.is_uneven,
     )
 
 

@@ -274,6 +274,12 @@ def evaluate(
     return values
 
 
+def surface_noise(spectrum: Spectrum, size: tuple[int, int]) -> float:
+    """Give the standard deviation of a whole correlation, by Parseval's theorem."""
+    power = np.abs(spectrum) ** 2 * column_counts(size[1])
+    return float(np.sqrt(power.sum(dtype=np.float64)) / np.prod(size))
+
+
 def evaluate_around(
     spectrum: Spectrum, size: tuple[int, int], centre: tuple[int, int], reach: int
 ) -> npt.NDArray[np.floating]:

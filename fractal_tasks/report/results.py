@@ -57,7 +57,7 @@ class RoiResult:
 
     @property
     def left_px(self) -> float | None:
-        """How far corners of the ROI are off at most, as it was turned or scaled."""
+        """How far places of the ROI are off at most, as it was turned or warped."""
         return self.evidence.get(LEFT_PX)
 
     def as_cells(self) -> dict[str, object]:

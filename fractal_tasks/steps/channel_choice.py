@@ -1,6 +1,6 @@
 """Which channel of an image is compared: that of all, or its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.storage.plate.acquisitions import find_acquisitions
@@ -30,6 +30,25 @@ def choose_channels(
     if reference.plate_url != acquisition.plate_url and is_in_plate(reference):
         return wavelength_id, own
     return choose_channel(reference, channels, wavelength_id), own
+
+
+def check_names(images: Sequence[ImageUrl], channels: Mapping[str, str]) -> None:
+    """Refuse names of images that are not there.
+
+    Args:
+        images: All that are compared, references included.
+        channels: As of `choose_channel`, which knows one image only.
+
+    Raises:
+        InvalidInputError: The images are in no plate, and a key is no name of one.
+    """
+    names = sorted({image.stem for image in images})
+    unknown = sorted(set(channels) - set(names))
+    if unknown and not any(map(is_in_plate, images)):
+        raise InvalidInputError(
+            f"acquisition_wavelength_ids: found the names {unknown}; needed are names "
+            f"of images, without '.zarr': {names}."
+        )
 
 
 def choose_channel(

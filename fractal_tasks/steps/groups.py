@@ -37,7 +37,22 @@ def find_groups(
         logger.error("%s is left out: %s", zarr_url, error)
     for group in found.lone:
         logger.warning(
-            "%s: nothing else in its well is to be registered to it; it stays as it is",
+            "%s: nothing else in its well is to be registered to it; its pixels stay "
+            "as they are",
             group.reference.zarr_url,
         )
     return found.groups
+
+
+def log_pairs(groups: Sequence[RegistrationGroup]) -> None:
+    """Say which images belong together, if not by name as everybody expects."""
+    for group in groups:
+        for image, how in group.paired_by.items():
+            level = logging.INFO if how == "name" else logging.WARNING
+            logger.log(
+                level,
+                "%s belongs to %s, by %s",
+                image.zarr_url,
+                group.reference.zarr_url,
+                how,
+            )

@@ -230,7 +230,7 @@ def _log_estimate(record: RoiRecord, image: str) -> None:
 
 
 def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> None:
-    """Say once, and not of each ROI, how far their transforms leave corners off."""
+    """Say once, and not of each ROI, how far their transforms leave places off."""
     left = {
         record.key: best.left_px
         for record in records
@@ -241,8 +241,8 @@ def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> N
     if left:
         worst = max(left, key=left.__getitem__)
         logger.warning(
-            "%s: %s is turned or scaled against the reference. Its "
-            "translations put the centres of ROIs right, but leave corners off by more "
+            "%s: %s is turned, scaled or warped against the reference. Its "
+            "translations put the centres of ROIs right, but leave places off by more "
             "than %g px in %d of %d ROIs, most in %s: %.1f px",
             url.zarr_url,
             image,

@@ -11,7 +11,7 @@ from fractal_tasks.model.task_arguments import (
     InitArgsRegistration,
     StorageOptionsText,
 )
-from fractal_tasks.steps.groups import find_groups
+from fractal_tasks.steps.groups import find_groups, log_pairs
 from fractal_tasks.storage.urls import parse_storage_options
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ def init_calculate_registration(
         for group in groups
         for image in group.others
     ]
+    log_pairs(groups)
     logger.info("%d images to register in %d wells", len(units), len(groups))
     return {"parallelization_list": units}
 

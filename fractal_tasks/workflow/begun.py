@@ -164,7 +164,7 @@ def _plan_pending_image(
         reference=reference,
         rois=rois,
         pairing=None,
-        is_unsure=False,
+        paired_by=None,
         labels=list_labels(image) if order.register_labels else [],
         writes=[],
         replaces=[order.target.zarr_url],

@@ -9,7 +9,7 @@ from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.storage.plate.download import is_there
 from fractal_tasks.storage.plate.wells import is_in_plate, well_of
 from fractal_tasks.storage.urls import Location, StorageOptions, parse_image_url
-from fractal_tasks.workflow.planning import ImagePlan, Plan
+from fractal_tasks.workflow.planning import ImagePlan, Plan, left_out_with
 
 
 def find_new_inputs(
@@ -59,6 +59,7 @@ def move_plan(plan: Plan, folder: str) -> Plan:
     output = Path(absolute_url(folder))
     moved: dict[str, list[ImagePlan]] = {}
     finished: dict[str, bool] = {}
+    lost: list[ImagePlan] = []
     failures = dict(plan.failures)
     for one in plan.images:
         root = one.url.plate if is_in_plate(one.url) else one.url.location
@@ -74,13 +75,22 @@ def move_plan(plan: Plan, folder: str) -> Plan:
         is_made = is_there(made)
         if is_made and not is_there(image.location):
             failures[one.url.zarr_url] = _new_input(one.url.zarr_url, image.zarr_url)
+            lost.append(one)
             continue
         well = well_of(one.url) or one.url.zarr_url
         moved.setdefault(well, []).append(
             replace(one, writes=writes, replaces=replaces, replaces_input=False)
         )
         finished[well] = finished.get(well, True) and is_made and is_result(image)
+    bad = {well_of(one.url) or one.url.zarr_url for one in lost}
+    for well, plans in moved.items():
+        if well in bad:
+            urls = [one.url.zarr_url for one in lost if well_of(one.url) == well]
+            failures |= {one.url.zarr_url: left_out_with(urls) for one in plans}
     images = [
-        one for well, plans in moved.items() if not finished[well] for one in plans
+        one
+        for well, plans in moved.items()
+        if not finished[well] and well not in bad
+        for one in plans
     ]
     return Plan(images, failures)

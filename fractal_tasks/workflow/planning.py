@@ -13,10 +13,14 @@ from fractal_tasks.errors import (
     InvalidDataError,
     InvalidInputError,
 )
-from fractal_tasks.model import ConsensusSettings, Pairing
+from fractal_tasks.model import ConsensusSettings, PairedBy, Pairing
 from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.steps.apply_order import check_content, check_place
-from fractal_tasks.steps.channel_choice import choose_channel, choose_channels
+from fractal_tasks.steps.channel_choice import (
+    check_names,
+    choose_channel,
+    choose_channels,
+)
 from fractal_tasks.steps.roi_pairs import open_pairs, open_sides
 from fractal_tasks.steps.unknown_files import list_rewritten
 from fractal_tasks.steps.well_checks import check_not_foreign
@@ -55,8 +59,8 @@ class ImagePlan:
     pairing: Pairing | None
     """With which ROI of the reference each ROI is compared; None of the reference."""
 
-    is_unsure: bool
-    """Whether only its order says that it belongs to the reference."""
+    paired_by: PairedBy | None
+    """What tells that it belongs to the reference; None if nothing else could."""
 
     labels: list[str]
     """Labels that would be registered as well."""
@@ -147,9 +151,15 @@ def plan_groups(
     planned: Callable[[int, int], None] = lambda done, total: None,
     writes_here: bool = True,
 ) -> Plan:
-    """As `plan_registration`, of images of which the references are known."""
+    """As `plan_registration`, of images of which the references are known.
+
+    Raises:
+        InvalidInputError: An argument names images that are not there.
+    """
     images: list[ImagePlan] = []
     failures: dict[str, FractalTasksError] = {}
+    compared = [url for group in groups for url in (group.reference, *group.others)]
+    check_names(compared, settings.values["acquisition_wavelength_ids"])
     work = [(url, group) for group in groups if group.others for url in group.written]
     for done, (url, group) in enumerate(work):
         planned(done, len(work))
@@ -167,17 +177,16 @@ def plan_groups(
     for url, _ in work:
         if url.zarr_url in failures:
             bad.setdefault(well_of(url), []).append(url.zarr_url)
-    errors = {well: _left_out_with(urls) for well, urls in bad.items()}
+    errors = {well: left_out_with(urls) for well, urls in bad.items()}
     good = [image for image in images if well_of(image.url) not in bad]
-    failures |= {
-        image.url.zarr_url: errors[well]
-        for image in images
-        if (well := well_of(image.url)) in bad
-    }
+    for image in images:
+        if (well := well_of(image.url)) in bad:
+            failures.setdefault(image.url.zarr_url, errors[well])
     return Plan(good, failures)
 
 
-def _left_out_with(bad: Sequence[str]) -> FractalTasksError:
+def left_out_with(bad: Sequence[str]) -> FractalTasksError:
+    """Give the error of the images of a well of which others cannot be registered."""
     return InvalidDataError(
         f"The images of a well are judged together, and {', '.join(bad)} cannot be "
         "registered. Mend that, or take it out of the metadata of its well."
@@ -237,7 +246,7 @@ def _plan_image(
         reference=group.reference,
         rois=len(table.rois if pairing is None else pairing.partners),
         pairing=pairing,
-        is_unsure=url in group.unsure,
+        paired_by=group.paired_by.get(url),
         labels=list_labels(image) if order.register_labels else [],
         writes=[one for one, is_there in there.items() if not is_there],
         replaces=[one for one, is_there in there.items() if is_there],

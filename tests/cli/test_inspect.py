@@ -71,11 +71,11 @@ def test_text_counts_names_and_has_the_axes_of_the_image(
     write_pair(plate, "A/1", channels(DAPI), channels(DAPI))
     write_pair(plate, "A/2", channels(DAPI))
     assert main(["inspect", str(plate)]) == 0
-    text = capsys.readouterr().out
+    text, warned = capsys.readouterr()
     assert "2 wells: A/1, A/2" in text
     assert "1 image, acquisition 1, A/1/1" in text
     assert f"0: 128 x 128, pixels of {PIXEL_UM:g} x {PIXEL_UM:g} um (y, x)" in text
-    assert f"{plate}/A/2/0: a reference with nothing to be registered to it" in text
+    assert f"{plate}/A/2/0: nothing else in its well is to be registered" in warned
 
 
 def test_content_is_what_was_written(tmp_path: Path, capsys: Capture) -> None:
@@ -160,9 +160,10 @@ def test_pairs_by_order_alone_are_said_to_be_unsure(
         ("2", "0"),
         ("3", "1"),
     ]
-    assert all(one["by_order_alone"] for one in pairs)
+    assert [one["image_paired_by"] for one in pairs] == ["order", "order"]
     assert main(["inspect", str(plate)]) == 0
-    assert "by order alone, so their pixels must confirm it" in capsys.readouterr().out
+    text = "image 2 to 0, by order: ROIs 1 by name; so their pixels must confirm it"
+    assert text in capsys.readouterr().out
 
 
 def test_one_image_of_a_plate_is_shown_with_its_reference(
@@ -206,6 +207,13 @@ def test_images_in_no_plate_are_registered_to_the_first(
         *("--reference", urls[0]),
     ]
     assert [one["rois"] for one in found["pairs"]] == [{"image": "image"}]
+    for url, stain in zip(urls, (GFP, DAPI), strict=True):
+        write_image(Path(url), see(make_scene(1))[None], omero=channels(stain))
+    assert main(["inspect", *urls]) == 0
+    shown = capsys.readouterr().out
+    assert "--acquisition-wavelength-ids.NAME" in shown
+    assert "e.g. day 2." in shown
+    assert "nothing else" not in shown
     assert main(["inspect", urls[0]]) == 0
     assert "This image is in no plate." in capsys.readouterr().out
 

@@ -90,11 +90,22 @@ def test_channel_of_one_image_is_given_by_its_name(tmp_path: Path) -> None:
     assert correlation[0, 1] > 0.97
 
 
+def test_name_of_no_image_is_refused(images: dict[str, Path], capsys: Capture) -> None:
+    before = [tree_hash(image) for image in images.values()]
+    assert register(images, "--acquisition-wavelength-ids.1", "0") == 2
+    shown = capsys.readouterr().err
+    assert "found the names ['1']; needed are names of images" in shown
+    assert "'one'" in shown
+    assert [tree_hash(image) for image in images.values()] == before
+
+
 def test_images_without_a_reference_are_told_that_they_need_one(
     images: dict[str, Path], capsys: Capture
 ) -> None:
     assert main(["register", str(images["one"]), "--wavelength-id", "0"]) == 1
-    assert "as reference" in capsys.readouterr().err
+    assert f"{images['one']}: found an image that is in no plate" in (
+        capsys.readouterr().err
+    )
 
 
 def test_reference_that_is_neither_plate_nor_image_is_refused(

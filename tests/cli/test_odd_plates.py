@@ -186,6 +186,18 @@ class TestPlatePerAcquisition:
         command = f"fractal-tasks register {second} --reference {first} "
         assert command in capsys.readouterr().out
 
+    def test_well_of_which_the_other_plate_has_none_is_named(
+        self, plates: list[Path], capsys: Capture
+    ) -> None:
+        first, second = plates
+        write_plate(second, {"A/1": {"0": 0}, "B/7": {"0": 0}})
+        make_well(second, "B/7", {"0": (1, (0, 0))})
+        flags = ["--reference", first, "--wavelength-id", "0"]
+        assert register(second, *flags) == 1
+        shown = capsys.readouterr().err
+        assert f"{second}/B/7: found no well B/7 in {first}, which has" in shown
+        assert agree(first / "A/1/0", second / "A/1/0")
+
     def test_without_a_reference_there_is_nothing_to_register(
         self, plates: list[Path], capsys: Capture
     ) -> None:
@@ -219,3 +231,4 @@ def test_bad_wells_are_named_and_the_others_registered(
     assert f"failed for {plate}/A/5/1: " in shown
     assert f"{plate}/A/4/0: nothing else in its well" in shown
     np.testing.assert_array_equal(level_0(plate / "A/4/0"), alone)
+    assert not (plate / "A/4/0/tables").exists()

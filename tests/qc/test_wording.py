@@ -28,13 +28,15 @@ ALONE = RowKey("FOV_1")
         (
             0.62,
             # The root of 0.38 / 2 of 10 px; the peak itself may be 0.5 px off.
-            "confidence 0.62 is below 0.90; kept, since nothing better is known, "
+            "confidence 0.62 is below 0.90; moved by it all the same, since nothing "
+            "better is known, "
             "expected error 1.42 um",
         ),
         (
             0.8996,
             # As above, of 0.1004.
-            "confidence 0.8996 is below 0.9000; kept, since nothing better is known, "
+            "confidence 0.8996 is below 0.9000; moved by it all the same, since "
+            "nothing better is known, "
             "expected error 0.74 um",
         ),
         (

@@ -9,6 +9,7 @@ from fractal_tasks.registration.patch import ArrayPatch
 
 Image = npt.NDArray[np.float32]
 SPACING_UM = {2: (0.325, 0.325), 3: (1.0, 0.325, 0.325)}
+WARP_PERIOD_PX = 700.0
 SHAPE = {2: (320, 384), 3: (10, 192, 224)}
 
 
@@ -21,11 +22,13 @@ def draw_cells(
     per_mm2: float = 4000,
     rotation_deg: float = 0.0,
     scaling: float = 0.0,
+    warp_px: float = 0.0,
 ) -> Image:
     """Draw Gaussian cells with spots, in a world larger than the image.
 
     With a translation it is the moving image: ``x_fixed = x_moving + translation``;
-    rotation (from x towards y) and relative change of size are about its centre.
+    rotation (from x towards y) and relative change of size are about its centre. By a
+    warp, cells are `warp_of` their place further on.
     """
     rng = np.random.default_rng(seed)
     ndim = len(shape)
@@ -51,6 +54,7 @@ def draw_cells(
     # Fixed is `turn` times moving, so rows are multiplied by its transposed inverse.
     centres[:, -2:] = (centres[:, -2:] - middle) @ turn / (1 + scaling) + middle
     widths[:, -2:] /= 1 + scaling
+    centres[:, -2:] -= warp_of(centres[:, -2:] / spacing[-2:], warp_px) * spacing[-2:]
     profiles = [
         np.exp(
             -0.5
@@ -64,6 +68,15 @@ def draw_cells(
     light = np.einsum(f"{terms}->{letters}", *profiles, optimize=True)
     image: Image = light.astype(np.float32)
     return image
+
+
+def warp_of(
+    places_px: npt.NDArray[np.float64], warp_px: float
+) -> npt.NDArray[np.float64]:
+    """Give how far pixels of a warped image lie from those they show (y, x)."""
+    waves = 2 * np.pi * places_px[..., ::-1] / WARP_PERIOD_PX
+    moved: npt.NDArray[np.float64] = warp_px * np.sin(waves)
+    return moved
 
 
 def photograph(

@@ -40,7 +40,7 @@ class Moves(RegistrationMethod):
 
 
 class Leaves(RegistrationMethod):
-    """Says how far its transforms leave corners off, of one field after the other."""
+    """Says how far its transforms leave places off, of one field after the other."""
 
     type: Literal["leaves"] = "leaves"
     left_px: tuple[float, ...]

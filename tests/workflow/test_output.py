@@ -111,7 +111,7 @@ def test_input_that_was_added_later_is_named(tmp_path: Path) -> None:
     found = find_new_inputs([str(plate)], [made])
     assert list(found) == [added]
     there = added.replace(str(plate), made)
-    assert str(found[added]).startswith(f"{added}: found no {there}: ")
+    assert str(found[added]).startswith(f"{added}: found no {there} that ")
     with pytest.raises(InvalidDataError, match=f"found no {there}"):
         find_new_inputs([added], [added.replace("/in/", "/out/")])
 

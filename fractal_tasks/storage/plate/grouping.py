@@ -8,6 +8,7 @@ that all others are registered to.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fractal_tasks.errors import (
     FractalTasksError,
@@ -38,6 +39,9 @@ from fractal_tasks.storage.urls import (
     normalise_url,
     parse_image_url,
 )
+
+if TYPE_CHECKING:
+    from fractal_tasks.model import PairedBy
 
 
 def group_images(
@@ -169,7 +173,14 @@ def _references_elsewhere(
     image: ImageUrl, reference_acquisition: int, plate: str
 ) -> list[ImageUrl]:
     """Find the images of the same well of another plate that may be the reference."""
-    well = f"{plate}/{image.row}/{image.column}"
+    name = f"{image.row}/{image.column}"
+    listed_wells = read_ome_metadata(Location(plate, image.storage_options))["plate"]
+    if all(one["path"] != name for one in listed_wells["wells"]):
+        raise InvalidDataError(
+            f"{image.well_url}: found no well {name} in {plate}, which has the "
+            "references. Name the wells that are in both, or another reference."
+        )
+    well = f"{plate}/{name}"
     sample = parse_image_url(f"{well}/0", image.storage_options)
     listed = read_listed(sample.well)
     acquisitions = number_acquisitions(listed)
@@ -189,22 +200,22 @@ def _group_well(
 ) -> tuple[list[RegistrationGroup], dict[str, InvalidDataError]]:
     """Give the groups of a well, and the images that belong to no reference."""
     members: dict[ImageUrl, list[ImageUrl]] = {one: [] for one in well.references}
-    unsure: set[ImageUrl] = set()
+    paired_by: dict[ImageUrl, PairedBy] = {}
     failures: dict[str, InvalidDataError] = {}
     for images in well.acquisitions.values():
-        partners, doubted = pair_images(well.references, images)
+        partners, how = pair_images(well.references, images)
         for image in images:
             if image in partners:
                 members[partners[image]].append(image)
             else:
                 failures[image.zarr_url] = no_partner(image, well.references)
-        unsure |= set(images) if well.is_numbered else doubted
+        paired_by |= dict.fromkeys(partners, "order") if well.is_numbered else how
     # A reference of another plate to which nothing belongs is none of our business.
     groups = [
         RegistrationGroup(
             reference,
             tuple(others),
-            frozenset(unsure & set(others)),
+            {one: paired_by[one] for one in others if one in paired_by},
             well.is_reference_elsewhere,
         )
         for reference, others in members.items()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fractal_tasks.errors import FractalTasksError, InvalidDataError
+from fractal_tasks.model import PairedBy
 from fractal_tasks.storage.urls import ImageUrl
 
 
@@ -13,12 +14,20 @@ class RegistrationGroup:
 
     reference: ImageUrl
     others: tuple[ImageUrl, ...]
-    unsure: frozenset[ImageUrl] = frozenset()
-    """Others that belong to the reference by their order alone, or as it is the only
-    one: whether they show the same, the pixels have to tell."""
+    paired_by: Mapping[ImageUrl, PairedBy] = field(default_factory=dict)
+    """What tells that others belong to the reference. By their order they do alone, or
+    as it is the only one: whether they show the same, the pixels have to tell. Left out
+    are those that nothing else could belong to."""
 
     is_reference_kept: bool = False
     """Whether the reference is only read: it was named, and is no image to register."""
+
+    @property
+    def unsure(self) -> frozenset[ImageUrl]:
+        """Others that belong to the reference by their order alone."""
+        return frozenset(
+            one for one in self.others if self.paired_by.get(one) == "order"
+        )
 
     @property
     def written(self) -> tuple[ImageUrl, ...]:

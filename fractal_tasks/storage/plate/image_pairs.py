@@ -1,41 +1,35 @@
 """Which images of an acquisition show what which images of the reference show."""
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.model import Item, Pairing, pair_items
+from fractal_tasks.model import Item, PairedBy, Pairing, pair_items
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.urls import ImageUrl
-
-logger = logging.getLogger(__name__)
 
 
 def pair_images(
     references: Sequence[ImageUrl], images: Sequence[ImageUrl]
-) -> tuple[dict[ImageUrl, ImageUrl], set[ImageUrl]]:
-    """Give the reference of each image of an acquisition, and those that are unsure.
+) -> tuple[dict[ImageUrl, ImageUrl], dict[ImageUrl, PairedBy]]:
+    """Give the reference of each image of an acquisition, and what tells so.
 
     Args:
         references: The images of the reference acquisition in the well.
         images: Those of the other acquisition.
     """
     if len(references) == len(images) == 1:
-        return {images[0]: references[0]}, set()
+        return {images[0]: references[0]}, {}
     pairing = _pair_by_names(references, images)
     by_url = {image.zarr_url: image for image in (*references, *images)}
     partners = {by_url[a]: by_url[b] for a, b in pairing.partners.items()}
-    unsure = {by_url[a] for a, how in pairing.paired_by.items() if how == "order"}
+    paired_by = {by_url[a]: how for a, how in pairing.paired_by.items()}
     if len(references) == 1:
         rest = [by_url[one] for one in pairing.moving_alone]
         partners |= dict.fromkeys(rest, references[0])
-        unsure |= set(rest)
-    for image, reference in partners.items():
-        how = pairing.paired_by.get(image.zarr_url, "order")
-        logger.info("%s belongs to %s, by %s", image.zarr_url, reference.zarr_url, how)
-    return partners, unsure
+        paired_by |= dict.fromkeys(rest, "order")
+    return partners, paired_by
 
 
 def _pair_by_names(
