@@ -18,7 +18,13 @@ def run(name: str, images: list[ImageEntry], **arguments: object) -> TaskResult:
     return result
 
 
-@pytest.mark.parametrize("overwrite_input", [True, False], ids=["replace", "keep"])
+@pytest.mark.parametrize(
+    "overwrite_input",
+    [
+        pytest.param(True, id="replace", marks=pytest.mark.e2e),
+        pytest.param(False, id="keep"),
+    ],
+)
 def test_images_say_what_became_of_them_before_and_after_apply(
     tmp_path: Path, overwrite_input: bool
 ) -> None:

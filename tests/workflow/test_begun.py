@@ -142,7 +142,12 @@ def test_well_is_not_ended_in_another_way_than_it_was_begun(
             "--level-path '1' (was '2')",
             marks=pytest.mark.e2e,
         ),
-        ("--reference-acquisition", "1", "--reference-acquisition 1 (was 0)"),
+        pytest.param(
+            "--reference-acquisition",
+            "1",
+            "--reference-acquisition 1 (was 0)",
+            marks=pytest.mark.e2e,
+        ),
     ],
 )
 def test_finished_plate_is_not_said_to_be_registered_with_other_arguments(

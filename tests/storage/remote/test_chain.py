@@ -49,7 +49,11 @@ def test_plate_in_a_store_gets_a_counterpart_with_the_bytes_of_a_local_plate(
 
 
 @pytest.mark.parametrize(
-    ("ngff_version", "labels"), [("0.4", False), ("0.5", True)], ids=["0.4", "0.5"]
+    ("ngff_version", "labels"),
+    [
+        pytest.param("0.4", False, id="0.4", marks=pytest.mark.e2e),
+        pytest.param("0.5", True, id="0.5"),
+    ],
 )
 def test_chain_gives_the_bytes_it_gives_on_this_machine(
     ngff_version: str, labels: bool, make_plate: MakePlate, s3: Server

@@ -49,7 +49,9 @@ def below(tree: dict[str, bytes], folder: str) -> dict[str, bytes]:
     return {key: item for key, item in tree.items() if key.startswith(f"{folder}/")}
 
 
-@pytest.mark.parametrize("plate_url", ["0.4", "0.5"], indirect=True)
+@pytest.mark.parametrize(
+    "plate_url", [pytest.param("0.4", marks=pytest.mark.e2e), "0.5"], indirect=True
+)
 def test_interrupted_image_is_not_listed_and_made_again_by_the_next_run(
     plate_url: str,
 ) -> None:
