@@ -2,10 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.groups import RegistrationGroup
 from fractal_tasks.storage.urls import StorageOptions
+
+if TYPE_CHECKING:
+    from fractal_tasks.model import PairedBy
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +50,17 @@ def find_groups(
 
 def log_pairs(groups: Sequence[RegistrationGroup]) -> None:
     """Say which images belong together, if not by name as everybody expects."""
+    pairs: dict[PairedBy, list[str]] = {}
     for group in groups:
         for image, how in group.paired_by.items():
-            level = logging.INFO if how == "name" else logging.WARNING
-            logger.log(
-                level,
-                "%s belongs to %s, by %s",
-                image.zarr_url,
-                group.reference.zarr_url,
+            pair = f"{image.zarr_url} to {group.reference.zarr_url}"
+            pairs.setdefault(how, []).append(pair)
+    for how, found in pairs.items():
+        logger.info("By %s belong %s", how, ", ".join(found))
+        if how != "name":
+            logger.warning(
+                "%d images belong to their references by %s, e.g. %s",
+                len(found),
                 how,
+                found[0],
             )
