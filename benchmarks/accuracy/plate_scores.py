@@ -40,6 +40,8 @@ class FieldScore:
     own_error_px: float
     """Of the field's own estimate, before the others were asked, against the best
     shift: the mean displacement of its pixels."""
+    own_ratio: float
+    """Its error along y or x, over the standard error that *calculate* stated."""
     error_px: float
     """Median over the pixels that are kept: how far each is from where it should be.
     Infinite if there is none."""
@@ -137,6 +139,7 @@ def score_plate(
                     empty=field.is_empty,
                     correctable=plate.kind.correctable,
                     own_error_px=float(np.linalg.norm(own_off)),
+                    own_ratio=_error_ratio(own[url][field.name], own_off),
                     left_px=float(left_px),
                     **_score_pixels(field, acquisition, tracers[field.box]),
                     **_read_verdict(columns, true_px),
@@ -173,6 +176,11 @@ def _read_verdict(columns: Columns, true_px: FloatArray) -> dict[str, Any]:
         "stated_for_px": float(np.abs(off).max()),
         "left_stated_px": float(columns.get("registration_left_px", math.nan)),
     }
+
+
+def _error_ratio(columns: Columns, off_px: FloatArray) -> float:
+    stated_px = float(columns.get("registration_error", math.nan)) / PIXEL_UM
+    return float(np.abs(off_px).max() / stated_px)
 
 
 def _translation_px(columns: Columns) -> FloatArray:

@@ -71,7 +71,7 @@ come from. Written by `make accuracy`; this part took {facts["minutes"]:.0f} min
   **Flagged in vain**: the own estimate was right within 1 pixel. **Area**: what is
   kept, over what all acquisitions see. **Empty, not recognised**: a field without a
   sample that is neither imputed nor unresolved. **Error / stated**: median of the
-  error of the translation over its stated standard error, where it is not unresolved.
+  error of the own estimate over its stated standard error, where it is not off.
 - **Versions**: {versions}
 """
 
@@ -261,9 +261,9 @@ def _area(scores: Sequence[FieldScore]) -> float:
 
 
 def _ratio(scores: Sequence[FieldScore]) -> float:
-    # That of an unresolved field is capped: it says that nothing is known.
-    known = _among(scores, lambda one: one.status != "unresolved")
-    ratios = [one.stated_for_px / one.stated_px for one in known]
+    # It is the error of the right peak: of a wrong one the confidence tells.
+    right = _among(scores, lambda one: one.own_error_px <= OFF_PX)
+    ratios = [one.own_ratio for one in right]
     return float(np.median(ratios)) if ratios else math.nan
 
 
