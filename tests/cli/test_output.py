@@ -1,5 +1,6 @@
 """Input that stays as it is: all that is written lies in a folder of its own."""
 
+import itertools
 import json
 import os
 import shutil
@@ -18,10 +19,11 @@ from fractal_tasks.cli import main
 from fractal_tasks.storage.local.counterpart import restore_image
 from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture, tree_hash
 from tests.conftest import MakePlate
-from tests.plain_plates import Pixels, make_scene, see, write_image
+from tests.plain_plates import Pixels, make_scene, see, write_image, write_plate
 
 SCENE = make_scene(6)
 KILLED = 9
+WELL = {"0": 0, "1": 1}
 
 
 @pytest.fixture
@@ -207,3 +209,28 @@ def test_what_cannot_be_written_is_to_be_registered_into_a_folder(
     assert list(found["closed"]) == [pair[0]]
     command = found["command"].split()[1:-1]
     assert main([*command, str(disk.parent / "registered"), *IN_PROCESS]) == 0
+
+
+def test_what_was_mended_in_the_input_is_said_to_be_an_old_copy(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    plate, out = tmp_path / "plate.zarr", tmp_path / "out"
+    write_plate(plate, dict.fromkeys(("A/1", "A/2"), WELL))
+    for well, path in itertools.product(("A/1", "A/2"), WELL):
+        write_image(plate / well / path, see(SCENE, (int(path), 0), int(path))[None])
+    attributes = plate / "A/2/1/.zattrs"
+    mended = attributes.read_bytes()
+    attributes.write_text("{")
+    assert register([str(plate)], "--output", str(out)) == 1
+    attributes.write_bytes(mended)
+    capsys.readouterr()
+    assert register([str(plate)], "--output", str(out), "--dry-run") == 1
+    planned = capsys.readouterr()
+    assert f"{out}/plate.zarr/A/2/1 that can be read: its plate" in planned.err
+    assert f"{plate}/A/2/0: left out. The images of a well" in planned.err
+    assert f"{plate}/A/2" not in planned.out
+    assert register([str(plate)], "--output", str(out)) == 1
+    said = capsys.readouterr().err
+    assert f"What lies in {out} has copies of the metadata" in said
+    shutil.rmtree(out / "plate.zarr")
+    assert register([str(plate)], "--output", str(out)) == 0
