@@ -146,15 +146,12 @@ def _add_references(
     failures: dict[str, FractalTasksError] = {}
     for zarr_url in zarr_urls:
         image = parse_image_url(zarr_url, storage_options)
-        if is_in_plate(image):
-            wells.setdefault(image.well_url, []).append(image)
-        else:
-            failures[zarr_url] = InvalidDataError(
-                f"{zarr_url}: found an image that is in no plate; needed is the image "
-                "that it is registered to. Name that as reference."
-            )
+        wells.setdefault(image.well_url, []).append(image)
     found: list[str] = []
     for well_url, images in wells.items():
+        if not is_in_plate(images[0]):
+            failures |= {one.zarr_url: _needs_reference(one) for one in images}
+            continue
         try:
             missing = _missing_references(images, reference_acquisition)
         except FractalTasksError as error:
@@ -164,6 +161,13 @@ def _add_references(
     order = {url: index for index, url in enumerate(zarr_urls)}
     found.sort(key=lambda url: order.get(url, -1))
     return found, failures
+
+
+def _needs_reference(image: ImageUrl) -> InvalidDataError:
+    return InvalidDataError(
+        f"{image.zarr_url}: found an image that is in no plate; needed is the image "
+        "that it is registered to. Name that as reference."
+    )
 
 
 def _missing_references(
