@@ -17,6 +17,7 @@ SEARCH = "registration.coarse"
 CORRELATION = "registration.correlation"
 ROTATION = "registration.motion"
 LIKELIHOOD = "registration.likelihood"
+LEFTOVER = "registration.leftover"
 REFINE = "registration.refine"
 SPECTRA = "registration.spectra"
 
@@ -50,6 +51,16 @@ QUOTES = [
     (JUDGING, "or {:g} of what is left", CAMERA, "_CERTAIN"),
     (JUDGING, "and {:g} standard errors)", CAMERA, "_SURPRISING_SDS"),
     (JUDGING, "correlation of {:g} in the mean", CAMERA, "_VISIBLE"),
+    (JUDGING, "and of up to {} others", "steps.measure_rois", "_OTHERS"),
+    (
+        JUDGING,
+        "peak without a shift, {:g} standard deviations",
+        "registration.camera",
+        "_CLEAR_SDS",
+    ),
+    (METHODS, "windows of {} pixels are then", LEFTOVER, "_WINDOW_PX"),
+    (METHODS, "clear peak, {:g} standard deviations", LEFTOVER, "_CLEAR_SDS"),
+    (METHODS, "Up to {0} x {0} windows", LEFTOVER, "_COUNT"),
     (CALCULATE, "a {0} of the size of the image", "model.pairing", "NEAR"),
     (CALCULATE, "at most a {0} of the ROI's size", "model.pairing", "NEAR"),
     (CONSENSUS, "with a probability of {:g}", "qc.candidates", "_UNKNOWN_CONFIDENCE"),

@@ -151,7 +151,7 @@ def _make_verdict(
         kept = {name: own[name] for name in own if name != LEFT_PX}
         evidence = {**kept, **others.left_px}
         error_z_um = others.error_z_um
-    elif used.left_px == 0:
+    elif not used.left_px:
         # It shows no turn, which a small or noisy one need not: the others may.
         evidence = {**evidence, **others.left_px}
     return Verdict(

@@ -180,7 +180,8 @@ def _with_leftover(fixed: Patch, moving: Patch, fit: Fit) -> Fit:
     if not fit.is_uneven:
         return fit
     left_px = measure_left_px(fixed, moving, fit.translation_um / fixed.spacing_um)
-    return fit if left_px is None else replace(fit, left_px=left_px)
+    # A turn that all windows show is known without.
+    return replace(fit, left_px=left_px or fit.left_px or None)
 
 
 def _without_repeats(fits: Sequence[Fit]) -> list[Fit]:
@@ -207,8 +208,8 @@ def _to_candidate(fit: Fit, similarity_before: float) -> Candidate:
             "similarity_before": similarity_before,
             "similarity_after": fit.similarity,
             "overlap": fit.overlap,
-            "left_px": fit.left_px,
-        },
+        }
+        | ({} if fit.left_px is None else {"left_px": fit.left_px}),
         error_z_um=fit.error_z_um,
     )
 

@@ -81,6 +81,11 @@ class FixedPattern:
         """How similar it makes different fields without a shift."""
         return self._chance_at((0, 0))
 
+    @property
+    def is_visible(self) -> bool:
+        """Whether different fields are more similar without a shift than by chance."""
+        return self.still.mean > self.still.least_visible
+
     def explains(
         self, fixed: Patch, moving: Patch, shift_um: tuple[float, float]
     ) -> bool:

@@ -58,8 +58,9 @@ class Fit:
     blur_px: float
     """How far they move the corners of a window against its centre."""
 
-    left_px: float
-    """How far they move those of the ROI, which the translation does not undo."""
+    left_px: float | None
+    """How far they move those of the ROI, which the translation does not undo; None if
+    it is not known."""
 
     is_uneven: bool
     """Whether windows may show different movements."""

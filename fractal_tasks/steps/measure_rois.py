@@ -14,9 +14,9 @@ from fractal_tasks.model import DEFAULT_MIN_CONFIDENCE, CalculateSettings, Candi
 from fractal_tasks.records.provenance import Record, fingerprint_rois
 from fractal_tasks.records.rows import RoiRecord, without_record
 from fractal_tasks.registration.base import RegistrationMethod
+from fractal_tasks.registration.camera import shows_camera
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
-from fractal_tasks.registration.patch import Patch
 from fractal_tasks.steps.channel_choice import choose_channels
 from fractal_tasks.steps.prepared_pairs import prepare_pair
 from fractal_tasks.steps.roi_pairs import (
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from ngio import Roi
 
 logger = logging.getLogger(__name__)
+
+_OTHERS = 4
+"""Fields that one is compared with, to find out whether they show the camera."""
 
 _MANY_PX = 1.0
 """What a transform leaves off below this does not show beside the rounding to whole
@@ -94,6 +97,9 @@ def measure_rois(
         records = []
         for pair in pairs:
             estimate = _register_pair(pair, method, settings, pattern)
+            if pattern is not None:
+                others = [one for one in pairs if one is not pair]
+                estimate = _doubt(estimate, pair, others, settings, pattern)
             pair.release()
             records.append(_make_record(pair, estimate))
             _log_estimate(records[-1], name)
@@ -177,28 +183,49 @@ def _register_pair(
     fixed, moving = prepare_pair(pair, settings, pattern)
     # Tasks run side by side: more threads would only wait for each other, at full load.
     with threadpool_limits(1, "blas"):
-        estimate = method.estimate(
+        return method.estimate(
             fixed, moving, start_level=min(pair.fixed.side.start_level, len(fixed) - 1)
         )
-    if pattern is None:
-        return estimate
-    patches = pair.fixed.start_patch, pair.moving.start_patch
-    return Estimate(
-        tuple(_doubt(one, *patches, pattern) for one in estimate.candidates)
-    )
 
 
 def _doubt(
-    candidate: Candidate, fixed: Patch, moving: Patch, pattern: FixedPattern
-) -> Candidate:
+    estimate: Estimate,
+    pair: RoiPair,
+    others: Sequence[RoiPair],
+    settings: CalculateSettings,
+    pattern: FixedPattern,
+) -> Estimate:
     """Believe nothing of what may be the camera, and not the sample."""
-    _, y_um, x_um = candidate.transform.displacement_at(np.zeros(3))
-    explained = pattern.explains(fixed, moving, (y_um, x_um))
-    return replace(
-        candidate,
-        confidence=0.0 if explained else candidate.confidence,
-        evidence={**candidate.evidence, "fixed_pattern": float(explained)},
+    patches = pair.fixed.start_patch, pair.moving.start_patch
+    doubted = [
+        pattern.explains(*patches, _shift_um(one)) for one in estimate.candidates
+    ]
+    if any(doubted) and not pattern.is_visible:
+        # It explains what matches no better than other fields do; but does it show?
+        step = -(-len(others) // _OTHERS)
+        views = [
+            (fixed[0], moving[0])
+            for fixed, moving in (
+                prepare_pair(one, settings, pattern) for one in (pair, *others[::step])
+            )
+        ]
+        if not shows_camera(views[0], views[1:]):
+            doubted = [False] * len(doubted)
+    return Estimate(
+        tuple(
+            replace(
+                one,
+                confidence=0.0 if is_doubted else one.confidence,
+                evidence={**one.evidence, "fixed_pattern": float(is_doubted)},
+            )
+            for one, is_doubted in zip(estimate.candidates, doubted, strict=True)
+        )
     )
+
+
+def _shift_um(candidate: Candidate) -> tuple[float, float]:
+    _, y_um, x_um = candidate.transform.displacement_at(np.zeros(3))
+    return y_um, x_um
 
 
 def _make_record(pair: RoiPair, estimate: Estimate) -> RoiRecord:
