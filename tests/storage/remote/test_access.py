@@ -97,10 +97,10 @@ def test_local_image_is_registered_to_a_reference_in_an_object_store(
     plate, url = plate_pair(**TINY)
     local, remote = image_urls(plate, 2), image_urls(url, 2)
     calculate(local)
-    expected = {n: roi.model_dump() for n, roi in read_table(local[1]).rois.items()}
+    # As text: what is not known is NaN, which equals nothing.
+    expected = repr(read_table(local[1]).rois)
     calculate([remote[0], local[1]])
-    found = {n: roi.model_dump() for n, roi in read_table(local[1]).rois.items()}
-    assert found == expected
+    assert repr(read_table(local[1]).rois) == expected
 
 
 def test_image_in_an_object_store_is_not_replaced(
