@@ -149,13 +149,13 @@ def _add_references(
         wells.setdefault(image.well_url, []).append(image)
     found: list[str] = []
     for well_url, images in wells.items():
-        if not is_in_plate(images[0]):
-            failures |= {one.zarr_url: _needs_reference(one) for one in images}
-            continue
         try:
             missing = _missing_references(images, reference_acquisition)
         except FractalTasksError as error:
-            failures[well_url] = error
+            if is_in_plate(images[0]):
+                failures[well_url] = error
+            else:
+                failures |= {one.zarr_url: _needs_reference(one) for one in images}
             continue
         found += [image.zarr_url for image in (*missing, *images)]
     order = {url: index for index, url in enumerate(zarr_urls)}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fractal_tasks.storage.files import files_of
-from fractal_tasks.workflow.planning import ImagePlan
+from fractal_tasks.workflow.plan import ImagePlan
 
 
 def describe_plan(plans: Sequence[ImagePlan]) -> str:

@@ -12,7 +12,7 @@ from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_tables import load_roi_table
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.workflow.planning import Plan
+from fractal_tasks.workflow.plan import Plan
 
 _ROI_TABLES = ("roi_table", "masking_roi_table")
 _NUCLEAR = ("dapi", "hoechst", "nucle", "dna", "h2b", "draq")

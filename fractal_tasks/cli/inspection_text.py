@@ -8,7 +8,7 @@ from typing import Any
 from fractal_tasks.cli.inspection import Content, Inspection
 from fractal_tasks.model import Pairing
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.workflow.planning import ImagePlan
+from fractal_tasks.workflow.plan import ImagePlan
 
 _MAX_LINES = 20
 """Of one kind; all are in the JSON."""

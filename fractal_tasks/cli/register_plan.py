@@ -12,7 +12,7 @@ from fractal_tasks.cli.dry_run import (
 )
 from fractal_tasks.cli.output import Reporter
 from fractal_tasks.workflow.output_plan import move_plan
-from fractal_tasks.workflow.planning import Plan
+from fractal_tasks.workflow.plan import Plan
 from fractal_tasks.workflow.run import CHECKS, Workflow
 
 

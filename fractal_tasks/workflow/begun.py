@@ -37,7 +37,8 @@ from fractal_tasks.storage.urls import (
     parse_image_url,
     parse_storage_options,
 )
-from fractal_tasks.workflow.planning import Entering, ImagePlan, Plan
+from fractal_tasks.workflow.plan import ImagePlan, Plan
+from fractal_tasks.workflow.planning import Entering
 from fractal_tasks.workflow.settings import Settings
 
 

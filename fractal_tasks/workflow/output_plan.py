@@ -8,8 +8,13 @@ from fractal_tasks.discovery import absolute_url, discover_images, is_result
 from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.storage.plate.download import is_there
 from fractal_tasks.storage.plate.wells import is_in_plate, well_of
-from fractal_tasks.storage.urls import Location, StorageOptions, parse_image_url
-from fractal_tasks.workflow.planning import ImagePlan, Plan, left_out_with
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    Location,
+    StorageOptions,
+    parse_image_url,
+)
+from fractal_tasks.workflow.plan import ImagePlan, Plan, without_wells
 
 
 def find_new_inputs(
@@ -57,9 +62,9 @@ def move_plan(plan: Plan, folder: str) -> Plan:
     Wells that are finished there are left out.
     """
     output = Path(absolute_url(folder))
-    moved: dict[str, list[ImagePlan]] = {}
+    moved: list[ImagePlan] = []
     finished: dict[str, bool] = {}
-    lost: list[ImagePlan] = []
+    lost: list[ImageUrl] = []
     failures = dict(plan.failures)
     for one in plan.images:
         root = one.url.plate if is_in_plate(one.url) else one.url.location
@@ -75,22 +80,18 @@ def move_plan(plan: Plan, folder: str) -> Plan:
         is_made = is_there(made)
         if is_made and not is_there(image.location):
             failures[one.url.zarr_url] = _new_input(one.url.zarr_url, image.zarr_url)
-            lost.append(one)
+            lost.append(one.url)
             continue
-        well = well_of(one.url) or one.url.zarr_url
-        moved.setdefault(well, []).append(
+        moved.append(
             replace(one, writes=writes, replaces=replaces, replaces_input=False)
         )
-        finished[well] = finished.get(well, True) and is_made and is_result(image)
-    bad = {well_of(one.url) or one.url.zarr_url for one in lost}
-    for well, plans in moved.items():
-        if well in bad:
-            urls = [one.url.zarr_url for one in lost if well_of(one.url) == well]
-            failures |= {one.url.zarr_url: left_out_with(urls) for one in plans}
-    images = [
-        one
-        for well, plans in moved.items()
-        if not finished[well] and well not in bad
-        for one in plans
-    ]
-    return Plan(images, failures)
+        unit = _unit_of(one)
+        finished[unit] = finished.get(unit, True) and is_made and is_result(image)
+    plan = without_wells(moved, lost, failures)
+    left = [one for one in plan.images if not finished[_unit_of(one)]]
+    return Plan(left, plan.failures)
+
+
+def _unit_of(plan: ImagePlan) -> str:
+    """Give what is finished as a whole: a well, or an image in none."""
+    return well_of(plan.url) or plan.url.zarr_url

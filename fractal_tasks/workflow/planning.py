@@ -6,14 +6,11 @@ of which some images are replaced, and others cannot be, is of no use.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 
 from fractal_tasks.errors import (
     FractalTasksError,
-    InvalidDataError,
-    InvalidInputError,
 )
-from fractal_tasks.model import ConsensusSettings, PairedBy, Pairing
+from fractal_tasks.model import ConsensusSettings, Pairing
 from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.steps.apply_order import check_content, check_place
 from fractal_tasks.steps.channel_choice import (
@@ -40,70 +37,11 @@ from fractal_tasks.storage.plate.images import (
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import check_table_replaceable
-from fractal_tasks.storage.plate.wells import well_of
 from fractal_tasks.storage.urls import ImageUrl, parse_storage_options
+from fractal_tasks.workflow.plan import ImagePlan, Plan, without_wells
 from fractal_tasks.workflow.settings import Settings
 
 Entering = Callable[[ImageUrl], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True)
-class ImagePlan:
-    """What would happen to one image."""
-
-    url: ImageUrl
-    reference: ImageUrl
-    """What it is registered to; the image itself if it is that."""
-
-    rois: int
-    pairing: Pairing | None
-    """With which ROI of the reference each ROI is compared; None of the reference."""
-
-    paired_by: PairedBy | None
-    """What tells that it belongs to the reference; None if nothing else could."""
-
-    labels: list[str]
-    """Labels that would be registered as well."""
-
-    writes: list[str]
-    """Urls of images and tables that would be new."""
-
-    replaces: list[str]
-    """Urls of images and tables that would be replaced."""
-
-    replaces_input: bool
-    """Whether the registered image takes the place of this one."""
-
-    rewrites: list[str]
-    """Files and folders, by their paths in the image, of which it gets new ones."""
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether others are registered to it."""
-        return self.url == self.reference
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What would happen to images, and what stands against it."""
-
-    images: list[ImagePlan] = field(default_factory=list)
-    """Of the wells of which all images can be registered."""
-
-    failures: dict[str, FractalTasksError] = field(default_factory=dict)
-    """By url, the images that cannot be registered, and why."""
-
-    def require_arguments(self) -> None:
-        """Refuse arguments that fit no well at all.
-
-        Raises:
-            InvalidInputError: Of the first image that they do not fit.
-        """
-        if self.images:
-            return
-        for error in self.failures.values():
-            if isinstance(error, InvalidInputError):
-                raise error
 
 
 def plan_registration(
@@ -173,24 +111,8 @@ def plan_groups(
         except FractalTasksError as error:
             failures[url.zarr_url] = error
     planned(len(work), len(work))
-    bad: dict[str | None, list[str]] = {}
-    for url, _ in work:
-        if url.zarr_url in failures:
-            bad.setdefault(well_of(url), []).append(url.zarr_url)
-    errors = {well: left_out_with(urls) for well, urls in bad.items()}
-    good = [image for image in images if well_of(image.url) not in bad]
-    for image in images:
-        if (well := well_of(image.url)) in bad:
-            failures.setdefault(image.url.zarr_url, errors[well])
-    return Plan(good, failures)
-
-
-def left_out_with(bad: Sequence[str]) -> FractalTasksError:
-    """Give the error of the images of a well of which others cannot be registered."""
-    return InvalidDataError(
-        f"The images of a well are judged together, and {', '.join(bad)} cannot be "
-        "registered. Mend that, or take it out of the metadata of its well."
-    )
+    bad = [url for url, _ in work if url.zarr_url in failures]
+    return without_wells(images, bad, failures)
 
 
 def find_closed(

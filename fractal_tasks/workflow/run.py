@@ -45,11 +45,8 @@ from fractal_tasks.workflow.catalogue import groups_images, read_defaults
 from fractal_tasks.workflow.healing import Interrupted, heal_images
 from fractal_tasks.workflow.output import move_inputs, resume
 from fractal_tasks.workflow.output_plan import find_new_inputs
-from fractal_tasks.workflow.planning import (
-    Entering,
-    Plan,
-    plan_registration,
-)
+from fractal_tasks.workflow.plan import Plan
+from fractal_tasks.workflow.planning import Entering, plan_registration
 from fractal_tasks.workflow.results import read_run_results
 from fractal_tasks.workflow.settings import Settings
 

@@ -36,21 +36,17 @@ def check_readable(folder: Path) -> None:
     Raises:
         InvalidDataError: One is no file, or may not be read.
     """
-    folders, entered = [str(folder)], set()
-    while folders:
-        place = folders.pop()
-        if not os.access(place, os.R_OK | os.X_OK):
-            raise _closed(place)
-        status = os.stat(place)
-        if (status.st_dev, status.st_ino) in entered:
-            continue  # a link that leads back
-        entered.add((status.st_dev, status.st_ino))
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if _is_folder(entry) and entry.name not in _ZARR_METADATA:
-                    folders.append(entry.path)
-                elif os.path.exists(entry.path):  # not so a link to nowhere
-                    _check_file(entry.path, entry.stat())
+    _check_open(str(folder))
+    for entry, is_folder in _entries_below(str(folder)):
+        if is_folder and entry.name not in _ZARR_METADATA:
+            _check_open(entry.path)
+        elif os.path.exists(entry.path):  # not so a link to nowhere
+            _check_file(entry.path, entry.stat())
+
+
+def _check_open(folder: str) -> None:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise _closed(folder)
 
 
 def _check_file(path: str, status: os.stat_result) -> None:
@@ -72,31 +68,38 @@ def _closed(path: str) -> InvalidDataError:
 
 
 def walk_versions(path: Path, name: str) -> Iterator[FileVersion]:
-    """Give the versions of a file, or of all files below a folder, also behind links.
-
-    `os.scandir` tells files from folders without asking for each: an image has up to
-    a million chunks.
-    """
+    """Give the versions of a file, or of all below a folder, also behind links."""
     if path.is_file():
         status = path.stat()
         yield FileVersion(name, status.st_size, str(status.st_mtime_ns))
     if not path.is_dir():
         return
-    folders, entered = [(str(path), name)], set()
+    for entry, is_folder in _entries_below(str(path)):
+        if not is_folder:
+            status = _stat(entry)
+            inner = name + entry.path.removeprefix(str(path))
+            yield FileVersion(inner, status.st_size, str(status.st_mtime_ns))
+
+
+def _entries_below(folder: str) -> Iterator[tuple["os.DirEntry[str]", bool]]:
+    """Give all that is below a folder, and whether it is a folder or a link to one.
+
+    Each before what is in it. `os.scandir` tells files from folders without asking for
+    each: an image has up to a million chunks.
+    """
+    folders, entered = [folder], set()
     while folders:
-        folder, prefix = folders.pop()
-        status = os.stat(folder)
+        place = folders.pop()
+        status = os.stat(place)
         if (status.st_dev, status.st_ino) in entered:
             continue  # a link that leads back
         entered.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
+        with os.scandir(place) as entries:
             for entry in entries:
-                inner = f"{prefix}/{entry.name}"
-                if _is_folder(entry):
-                    folders.append((entry.path, inner))
-                    continue
-                status = _stat(entry)
-                yield FileVersion(inner, status.st_size, str(status.st_mtime_ns))
+                is_folder = _is_folder(entry)
+                if is_folder:
+                    folders.append(entry.path)
+                yield entry, is_folder
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -78,13 +78,7 @@ def source_box(box: Box, shape: Sequence[int], coarser_shape: Sequence[int]) -> 
         shape: Of the level.
         coarser_shape: Of the coarser level.
     """
-    sides = []
-    for side, size, coarser_size in zip(box, shape, coarser_shape, strict=True):
-        ratio = size / coarser_size
-        first = math.floor((side.start + 0.5) * ratio - 0.5)
-        last = math.ceil((side.stop - 0.5) * ratio - 0.5)
-        sides.append(range(max(first, 0), min(last + 1, size)))
-    return tuple(sides)
+    return _map_box(box, coarser_shape, shape, 0.5)
 
 
 def coarser_box(box: Box, shape: Sequence[int], coarser_shape: Sequence[int]) -> Box:
@@ -95,12 +89,27 @@ def coarser_box(box: Box, shape: Sequence[int], coarser_shape: Sequence[int]) ->
         shape: Of the level.
         coarser_shape: Of the coarser level.
     """
+    return _map_box(box, shape, coarser_shape, -0.5)
+
+
+def _map_box(
+    box: Box, shape: Sequence[int], target_shape: Sequence[int], inset_px: float
+) -> Box:
+    """Give a box on the grid of another level, in the whole pixels that hold it.
+
+    Args:
+        box: On a grid of `shape`.
+        shape: Of the level.
+        target_shape: Of the other level.
+        inset_px: How far inside its corners the box begins and ends: half a pixel for
+            its centres, less half for the centres of its neighbours.
+    """
     sides = []
-    for side, size, coarser_size in zip(box, shape, coarser_shape, strict=True):
-        ratio = size / coarser_size
-        first = math.floor((side.start - 0.5) / ratio - 0.5)
-        last = math.ceil((side.stop + 0.5) / ratio - 0.5)
-        sides.append(range(max(first, 0), min(last + 1, coarser_size)))
+    for side, size, target_size in zip(box, shape, target_shape, strict=True):
+        ratio = target_size / size
+        first = math.floor((side.start + inset_px) * ratio - 0.5)
+        last = math.ceil((side.stop - inset_px) * ratio - 0.5)
+        sides.append(range(max(first, 0), min(last + 1, target_size)))
     return tuple(sides)
 
 
