@@ -45,7 +45,8 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 # What is tried on the plate at which stage.
 JOBS = {
     "calculate": ("raw", calculate_unit(WELL, 1)),
-    "calculate again": ("calculated", calculate_unit(WELL, 2)),
+    # With the same arguments there would be nothing to write.
+    "calculate again": ("calculated", calculate_unit(WELL, 2, method="chi2_shift")),
     "consensus": ("calculated", consensus_unit(WELL)),
     "consensus again": ("judged", consensus_unit(WELL, keep="reference")),
     "apply": ("judged", apply_unit(WELL, 1, overwrite=True)),

@@ -61,14 +61,14 @@ def register_unit(*, overwrite: bool) -> Unit:
     )
 
 
-def calculate_unit(well: str, acquisition: int) -> Unit:
-    arguments = {
+def calculate_unit(well: str, acquisition: int, **arguments: Any) -> Unit:
+    usual = {
         "zarr_url": f"{{plate}}/{well}/{acquisition}",
         "init_args": {"reference_zarr_url": f"{{plate}}/{well}/0"},
         "wavelength_id": "A01_C01",
         "level_path": "0",
     }
-    return Unit("calculate_registration", arguments)
+    return Unit("calculate_registration", {**usual, **arguments})
 
 
 def consensus_unit(well: str, **arguments: Any) -> Unit:

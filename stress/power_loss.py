@@ -337,12 +337,7 @@ def run_all(
     # The small one: more files in a build make no other states of the switch.
     stages = Stages(folder / "stages", "csv", columns=1)
     stages.add_rejudged()
-    undisturbed = [
-        (name, two, ())
-        for name in JOBS
-        for two in (False, True)
-        if name != "calculate again"  # it has nothing to do
-    ]
+    undisturbed = [(name, two, ()) for name in JOBS for two in (False, True)]
     recordings = list(record_jobs(folder / "jobs", stages, undisturbed))
     killed = []
     for recording, (name, two, _) in zip(recordings, undisturbed, strict=True):

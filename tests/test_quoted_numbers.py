@@ -17,6 +17,7 @@ SEARCH = "registration.coarse"
 CORRELATION = "registration.correlation"
 ROTATION = "registration.motion"
 LIKELIHOOD = "registration.likelihood"
+COHERENCE = "registration.coherence"
 LEFTOVER = "registration.leftover"
 REFINE = "registration.refine"
 SPECTRA = "registration.spectra"
@@ -88,7 +89,7 @@ QUOTES = [
     (METHODS, "at least {} and at most", "registration.windows", "_SMALLEST_PX"),
     (METHODS, "low-pass of {:g} pixels", SPECTRA, "_SHARP_PX"),
     (METHODS, "measured in {} rings", SPECTRA, "RINGS"),
-    (METHODS, "of at most {} times the usual", LIKELIHOOD, "_RULING_TIMES"),
+    (METHODS, "of at most {} times the usual", COHERENCE, "_RULING_TIMES"),
     (METHODS, "if its peak is {:g} times as high", ROTATION, "_GAIN"),
     (METHODS, "rotation, and {:g} times as high", ROTATION, "_CONTRAST"),
     (METHODS, "stands out {:g} times as clearly", CORRELATION, "_SHARPER"),

@@ -13,8 +13,8 @@ from fractal_tasks.transforms import FloatArray
 MAX_LINEAR = 0.1
 """Largest stretch or turn of a plate: 10 %, or 6 degrees."""
 
-APART = 1e-3
-"""Probability that a single field has moved alone, to anywhere: a stage that loses its
+APART = 0.003
+"""Probability that a single field has moved alone, to anywhere. A stage that loses its
 place seldom does so for one field."""
 
 # Standard deviation along z at which a fit starts, and its least value: half of a usual

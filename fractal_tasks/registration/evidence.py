@@ -114,9 +114,6 @@ class Dissent:
     """Root mean square of how far the peaks of all windows are off along y or x, those
     of the others being where they should be."""
 
-    wander_px: float
-    """The same of where noise lets the peak be that all windows have together."""
-
     is_uneven: bool
     """Whether any window may show another shift: reason to look closer."""
 
@@ -160,7 +157,6 @@ def find_dissent(
     # How far a peak is off, squared, along one of y and x.
     squares = np.add.outer(steps**2, steps**2) / 2
     heights, off, is_uneven = [], [], False
-    together, variance = np.zeros(squares.shape), 0.0
     moves = centres_px @ motion.linear.T + motion.shift_px
     for window, (y, x) in zip(windows, moves, strict=True):
         spectrum = whiten(window, total)[0]
@@ -168,19 +164,12 @@ def find_dissent(
         noise = surface_noise(spectrum, window.size)
         expected = own[_PEAK_RADIUS_PX, _PEAK_RADIUS_PX]
         is_clear = own.max() - expected > _CLEAR_SDS * noise
-        together += own
-        variance += noise**2
         is_uneven |= own.max() - expected > _DOUBTFUL_SDS * noise
         heights.append(max(0.0, float(own.max())))
         off.append(squares.flat[own.argmax()] if is_clear else 0.0)
     weights = np.array(heights) / max(float(np.sum(heights)), _NO_WEIGHT)
-    # In noise of this variance a peak as high as the highest lies at a place with this
-    # log-likelihood (matched filter). Of a sharp one no place but its own remains.
-    top = max(0.0, float(together.max()))
-    likely = np.exp(top * (together - top) / max(variance, _NO_WEIGHT))
     return Dissent(
         part=float(weights @ np.sign(off)),
         spread_px=math.sqrt(float(weights @ off)),
-        wander_px=math.sqrt(float(np.average(squares, weights=likely))),
         is_uneven=bool(is_uneven),
     )

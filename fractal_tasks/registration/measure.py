@@ -229,7 +229,7 @@ def _judge(
     coarse_shift = translation_um / search.spacing_um
     dissent = find_dissent(windows.spectra, windows.centres_px, motion)
     # What lies at another shift than the rest is off by as much.
-    error_px = math.hypot(likely.error_px, dissent.spread_px, dissent.wander_px)
+    error_px = math.hypot(likely.error_px, dissent.spread_px)
     return Fit(
         translation_um=translation_um,
         error_um=error_px * max(fixed.spacing_um[1:]),

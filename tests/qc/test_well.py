@@ -49,8 +49,8 @@ def test_model_is_the_movement_that_most_rois_share() -> None:
     assert best.groups[0].model.rotation_deg == pytest.approx(1.0, abs=1e-3)
     found = posteriors(well.values())[:, 0]
     assert np.flatnonzero(found < 0.9).tolist() == [1, 6, 11]
-    # One field in 1000 moves alone, one of 20 estimates is wrong.
-    np.testing.assert_allclose(found[[1, 6, 11]], 0.019, atol=0.005)
+    # Three fields in 1000 move alone, one of 20 estimates is wrong.
+    np.testing.assert_allclose(found[[1, 6, 11]], 0.054, atol=0.005)
 
 
 def test_equal_modes_share_the_probability() -> None:

@@ -64,7 +64,7 @@ def test_verdicts_of_a_well_are_worded() -> None:
     }
     # Distances: 42 - 12, and hypot(100 - 12, 100 + 30).
     assert re.fullmatch(
-        r"confidence 0\.98, 0\.05 in view of 8 believed ROIs of the well, is below "
+        r"confidence 0\.98, 0\.13 in view of 8 believed ROIs of the well, is below "
         r"0\.90; the first one is 30\.0 um away from the others; imputed from 8 ROIs "
         r"of the well, expected error 0\.\d\d um",
         reasons[fov(4)],

@@ -145,40 +145,5 @@ def test_windows_that_follow_a_rotation_do_not_dissent() -> None:
     centres_px = np.array([(300.0, 0.0), (-300.0, 0.0)])
     turned = Motion((0.0, 0.0), rotation=5 / 300)
     found = find_dissent(windows, centres_px, turned)
-    assert found == Dissent(0.0, 0.0, pytest.approx(0.0, abs=1e-6), is_uneven=False)
+    assert found == Dissent(0.0, 0.0, is_uneven=False)
     assert find_dissent(windows, centres_px, Motion((0.0, 0.0))).part == 1
-
-
-def wander_px(windows: list[CrossSpectra]) -> float:
-    found = find_dissent(windows, np.zeros((len(windows), 2)), Motion((0.0, 0.0)))
-    return found.wander_px
-
-
-def test_a_sharp_peak_does_not_wander() -> None:
-    image = blurred_noise(4, (128, 128))
-    assert wander_px([correlate(image, image)]) < 1e-6
-
-
-def test_a_peak_by_chance_may_be_anywhere() -> None:
-    """Two places drawn from the 17 x 17 pixels are sqrt(48) px apart along an axis."""
-    wanders = [
-        wander_px(
-            [correlate(*(blurred_noise(s, (128, 128)) for s in (seed, seed + 99)))]
-        )
-        for seed in range(10)
-    ]
-    assert 2 < np.median(wanders) < np.sqrt(48)
-
-
-def test_more_noise_lets_a_peak_wander_more() -> None:
-    light = blurred_noise(5, (128, 128))
-    light /= light.std()
-    medians = []
-    for noise in (0.1, 5.0, 50.0):
-        found = []
-        for seed in range(10):
-            rng = np.random.default_rng(seed)
-            pair = (light + noise * rng.normal(size=light.shape) for _ in range(2))
-            found.append(wander_px([correlate(*pair)]))
-        medians.append(np.median(found))
-    assert medians[0] < 0.1 < medians[1] < medians[2]

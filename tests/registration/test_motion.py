@@ -1,5 +1,7 @@
 """Rotation and scaling: of whole images, and of spectra that are shifted exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -164,6 +166,22 @@ def test_noise_has_no_motion_and_a_large_error() -> None:
     fit = maximise_likelihood(noise, CENTRES_PX, found)
     assert fit.error_px > 10
     assert np.isfinite(fit.motion.shift_px).all()
+
+
+def test_another_top_as_high_is_as_likely() -> None:
+    """One image shows everything twice, at 3 px to either side of the other.
+
+    Half of what is likely is then 6 px from the top, its square shared by y and x.
+    """
+    one = spectra_shifted_by([(0, 0)], noise=0)[0]
+    twice = np.cos(2 * np.pi * 3 * np.fft.fftfreq(SIZE[0]))[:, None]
+    cross = (one.cross * twice).astype(np.complex64)
+    # Noise is power of each image, of which none is common: it widens both tops.
+    noisy = replace(one, fixed_power=9 * one.fixed_power, power=9 * np.abs(cross))
+    windows = [replace(noisy, cross=cross)]
+    fit = maximise_likelihood(windows, np.zeros((1, 2)), Motion((3.2, -0.3)))
+    assert fit.motion.shift_px == pytest.approx((3.0, 0.0), abs=0.5)
+    assert fit.error_px == pytest.approx(np.sqrt(6**2 / 2 / 2), rel=0.2)
 
 
 @pytest.mark.parametrize("photons", [0.02, 0.1], ids=["weak", "bright"])

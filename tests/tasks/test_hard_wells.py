@@ -156,7 +156,7 @@ def test_alternative_that_the_well_agrees_on_is_chosen(plate: Path) -> None:
     found = found_in(urls[2], "FOV_4")
     assert found["registration_status"] == "chosen"
     assert "candidate 3" in found["registration_reason"]
-    # The other two are far away, and one field in 1000 has moved alone.
+    # The other two are far away, and three fields in 1000 move alone.
     assert found["registration_confidence"] > 0.99
     assert translation_in(urls[2], "FOV_4") == list(SHIFT_UM)
     assert "registration_alternatives" not in found
