@@ -270,7 +270,7 @@ def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> N
         logger.warning(
             "%s: %s is turned, scaled or warped against the reference. Its "
             "translations put the centres of ROIs right, but leave places off by more "
-            "than %g px in %d of %d ROIs, most in %s: %.1f px",
+            "than %g px in %d of %d ROIs, most in %s: %.1f px%s",
             url.zarr_url,
             image,
             _MANY_PX,
@@ -278,6 +278,7 @@ def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> N
             len(records),
             worst,
             left[worst],
+            "" if len(records) > 1 else "; smaller ones, such as fields, leave less",
         )
 
 
