@@ -3,6 +3,7 @@
 import logging
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -22,6 +23,8 @@ from fractal_tasks.discovery import (
     find_work,
 )
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.records.judgement import find_pending
+from fractal_tasks.records.table_names import format_table_name
 from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.groups import RegistrationGroup
 from fractal_tasks.storage.plate.ome_metadata import is_image
@@ -101,6 +104,20 @@ def _is_loose(url: str, store: StorageOptions) -> bool:
     return is_one and not is_in_plate(parse_image_url(url, store))
 
 
+def _without_begun(
+    found: Inspection, there: Discovery, store: StorageOptions
+) -> Discovery:
+    """Leave out the images that the command which was interrupted will finish."""
+    settings = _read_defaults()
+    images = [parse_image_url(url, store) for url in there.images]
+    table = format_table_name(
+        settings["registered_roi_table"], settings["input_roi_table"]
+    )
+    found.begun = [image.zarr_url for image in find_pending(images, table)]
+    left = [url for url in there.images if url not in found.begun]
+    return replace(there, images=left)
+
+
 def _group_loose(found: Inspection, store: StorageOptions) -> list[RegistrationGroup]:
     """Put images that are in no plate into one group; the first is the reference."""
     urls = [found.reference] if found.reference else []
@@ -119,6 +136,9 @@ def _group_plates(
     there = discover_images(found.urls, store)
     found.failures |= there.failures
     found.registered = there.registered
+    there = _without_begun(found, there, store)
+    if found.begun and not there.images:
+        return []
     images = [parse_image_url(url, store) for url in there.images]
     wells = {well: read_acquisitions(well) for well in {one.well for one in images}}
     plates = dict.fromkeys(one.plate_url for one in images)
@@ -197,18 +217,24 @@ def _choose_stain(
     return choose_stain(references[0], others) if references else None
 
 
+def _read_defaults() -> dict[str, Any]:
+    """Give the default of each argument of the three tasks that has one."""
+    commands = {command.function_name: command for command in list_task_commands()}
+    return read_defaults(
+        [
+            function
+            for name in REGISTER_TASKS
+            for function in commands[name].load().functions
+        ]
+    )
+
+
 def _arguments(found: Inspection) -> dict[str, Any]:
     """Give the arguments of the three tasks with which it would be registered."""
-    commands = {command.function_name: command for command in list_task_commands()}
-    functions = [
-        function
-        for name in REGISTER_TASKS
-        for function in commands[name].load().functions
-    ]
     # Without a stain all else is checked by the first channel.
     stain = found.stain or Stain("0", {}, None)
     return {
-        **read_defaults(functions),
+        **_read_defaults(),
         "wavelength_id": stain.wavelength_id,
         "acquisition_wavelength_ids": stain.acquisition_wavelength_ids,
         "reference_acquisition": found.reference_acquisition,

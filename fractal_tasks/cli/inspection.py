@@ -176,6 +176,9 @@ class Inspection:
     registered: list[str] = field(default_factory=list)
     """Images that are results."""
 
+    begun: list[str] = field(default_factory=list)
+    """Images that a run which was interrupted has left to do."""
+
     plan: Plan = field(default_factory=Plan)
     failures: dict[str, FractalTasksError] = field(default_factory=dict)
     """By url, what cannot be registered, and why."""

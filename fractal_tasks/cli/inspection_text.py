@@ -37,6 +37,7 @@ def to_json(found: Inspection) -> dict[str, Any]:
             for url, content in found.contents.items()
         ],
         "registered": found.registered,
+        "begun": found.begun,
         "pairs": [
             _pair_to_json(plan, plan.pairing)
             for plan in found.plan.images
@@ -80,6 +81,12 @@ def _describe_contents(found: Inspection) -> list[str]:
     if found.registered:
         count = _count(found.registered, "image", "is", "are")
         texts.append(f"{count} registered already and left out.")
+    if found.begun:
+        count = _count(found.begun, "image", "is", "are")
+        texts.append(
+            f"{count} left of a run that was interrupted; the same 'register' command "
+            "finishes it."
+        )
     return texts
 
 
@@ -205,6 +212,8 @@ def _key(found: Inspection) -> str:
 
 
 def _say_nothing(found: Inspection) -> str:
+    if found.begun:
+        return "Nothing else can be registered."
     if found.registered:
         return "All that can be registered is registered already."
     if found.failures:

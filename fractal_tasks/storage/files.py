@@ -194,6 +194,10 @@ class Files(Protocol):
         """
         ...
 
+    def find_unclear(self, image: ImageUrl) -> list[str]:
+        """Find what `heal_image` leaves alone, since nothing says what it is of."""
+        ...
+
     def lock_free_image(self, image: ImageUrl) -> AbstractContextManager[bool]:
         """Hold the lock of an image if nobody else does; otherwise give False."""
         ...

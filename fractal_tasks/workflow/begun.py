@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fractal_tasks.discovery import Discovery, absolute_url
-from fractal_tasks.errors import FractalTasksError
+from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.records.judgement import (
     find_differences,
     find_pending,
@@ -27,7 +27,7 @@ from fractal_tasks.records.reference_plan import find_reference
 from fractal_tasks.steps.apply_order import check_content, check_place
 from fractal_tasks.steps.unknown_files import list_rewritten
 from fractal_tasks.storage.plate.images import list_labels
-from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.open_image import check_in_place, open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisitions, well_of
 from fractal_tasks.storage.urls import (
@@ -98,8 +98,17 @@ def find_begun(
         elif read_applied_judgement(image) is not None:
             begun.registered.append(image.zarr_url)
         else:
-            begun.failures[image.zarr_url] = not_judged(image)
+            begun.failures[image.zarr_url] = _say_why_not(image)
     return begun
+
+
+def _say_why_not(image: ImageUrl) -> FractalTasksError:
+    """Say why an image has no place in the judgement of its well."""
+    try:
+        check_in_place(image)
+    except InvalidDataError as error:
+        return error
+    return not_judged(image)
 
 
 def without_otherwise_registered(

@@ -74,14 +74,23 @@ def heal_images(
 
 
 def _heal(image: ImageUrl, *, dry_run: bool) -> Interrupted:
-    if dry_run:
-        return Interrupted(image.zarr_url, "left")
+    files = files_of(image)
     try:
-        with files_of(image).lock_free_image(image) as is_free:
-            if not is_free:
-                return Interrupted(image.zarr_url, "in use")
-            files_of(image).heal_image(image)
+        if not dry_run:
+            with files.lock_free_image(image) as is_free:
+                if not is_free:
+                    return Interrupted(image.zarr_url, "in use")
+                files.heal_image(image)
+        unclear = files.find_unclear(image)
     except FractalTasksError as error:
         return Interrupted(image.zarr_url, "failed", str(error))
+    if unclear:
+        reason = (
+            f"nothing in {', '.join(unclear)} says what it is of. Remove it by hand if "
+            "it is not needed"
+        )
+        return Interrupted(image.zarr_url, "failed", reason)
+    if dry_run:
+        return Interrupted(image.zarr_url, "left")
     logger.info("%s: what an interrupted run left is cleared", image.zarr_url)
     return Interrupted(image.zarr_url, "healed")

@@ -123,6 +123,41 @@ def test_a_chunk_that_is_lost_reads_as_fill_value(plate: Path) -> None:
     assert pixels[..., :64].any()
 
 
+@pytest.mark.parametrize("run", [calculate, run_consensus, apply])
+@pytest.mark.parametrize(
+    "name", ["0/0/0/0/1", "0/0/0/0", "0/0", "labels/nuclei/0/0/0/0", "labels/nuclei/1"]
+)
+def test_chunks_behind_a_link_to_nowhere_are_not_taken_as_lost(
+    plate: Path, name: str, run: Run
+) -> None:
+    """A disk that is not mounted: *calculate* needs no labels."""
+    chunks = plate / "A/01/1" / name
+    shutil.rmtree(chunks) if chunks.is_dir() else chunks.unlink()
+    chunks.symlink_to("/mnt/unmounted/disk")
+    before = tree_of(plate)
+    if run is calculate and "labels" in name:
+        run(image_urls(plate, 2))
+        return
+    assert str(chunks) in message_of(run, plate)
+    assert tree_of(plate) == before
+
+
+@pytest.mark.parametrize("run", [run_consensus, apply])
+@pytest.mark.parametrize("name", [TABLE, "nuclei_features"])
+def test_a_csv_table_that_may_be_cut_is_not_read(
+    make_plate: MakePlate, name: str, run: Run
+) -> None:
+    """Of 41.6, 41 is left: its last line has no end."""
+    plate = prepare(make_plate(**SIZE, table_backend="csv"))
+    path = of_table(image_urls(plate, 2)[1], "csv", name)
+    content = path.read_bytes()
+    path.write_bytes(content[:-2])
+    before = tree_of(plate)
+    message = message_of(run, plate)
+    assert f"{path}: found no end of its last line" in message
+    assert tree_of(plate) == before
+
+
 def of_table(url: str, backend: str, name: str) -> Path:
     files = {
         "anndata": "X/0.0",

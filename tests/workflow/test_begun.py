@@ -287,6 +287,47 @@ def test_image_between_two_renames_is_found(judged: Path) -> None:
     assert data_of(judged) == before
 
 
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_heal_does_not_say_that_it_cleared_what_it_left(
+    judged: Path, capsys: Capture, dry_run: list[str]
+) -> None:
+    workspace = leave_workspace(judged / "A/01/1")
+    (workspace / "marker.json").write_text('{"tar')
+    before = data_of(judged)
+    assert main(["heal", str(judged), *dry_run]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{judged}/A/01/1: could not be cleared: nothing in {workspace}" in shown
+    assert data_of(judged) == before
+    assert workspace.exists()
+
+
+def test_dry_run_and_inspect_say_what_becomes_of_an_image_that_is_set_aside(
+    judged: Path, capsys: Capture
+) -> None:
+    apply([judged / "A/01/0"])
+    workspace = leave_workspace(judged / "A/01/1")
+    (judged / "A/01/1").rename(workspace / "old")
+    for command in (["register", *COMMAND, "--dry-run"], ["inspect"]):
+        assert main([*command, str(judged)]) == 1
+        shown = " ".join("".join(capsys.readouterr()).split())
+        assert f"{judged}/A/01/1: a run was interrupted between the two steps" in shown
+    assert register(judged) == 0
+
+
+def test_inspect_says_that_the_same_command_finishes_what_was_begun(
+    judged: Path, capsys: Capture
+) -> None:
+    apply([judged / "A/01/0"])
+    assert main(["inspect", str(judged), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["begun"] == [f"{judged}/A/01/1", f"{judged}/A/01/2"]
+    assert not found["failures"]
+    assert main(["inspect", str(judged)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "2 images are left of a run that was interrupted" in shown
+    assert "3 images can be registered" in shown
+
+
 def test_heal_says_what_it_found_and_changes_nothing_else(
     judged: Path, capsys: Capture
 ) -> None:

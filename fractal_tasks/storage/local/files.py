@@ -23,6 +23,7 @@ from fractal_tasks.storage.local.publish import (
     check_not_linked,
     check_replaceable,
     find_interrupted,
+    find_unclear,
     heal,
     replace_directory,
     replace_file,
@@ -171,6 +172,10 @@ class LocalFiles:
     def lock_free_image(self, image: ImageUrl) -> AbstractContextManager[bool]:
         """Hold the lock if nobody else does."""
         return free_image_lock(image.path)
+
+    def find_unclear(self, image: ImageUrl) -> list[str]:
+        """Find workspaces without a marker that can be read."""
+        return list(map(str, find_unclear(image.path)))
 
     def heal_image(self, image: ImageUrl) -> None:
         """Finish or remove what interrupted runs left beside an image."""

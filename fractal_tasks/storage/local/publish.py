@@ -201,7 +201,7 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
 
 
 def heal(image: Path) -> None:
-    """Finish or remove what interrupted runs left of an image.
+    """Finish or remove what interrupted runs left of an image, but what is unclear.
 
     Every task calls it first, holding the image's lock. It touches workspaces of this
     image only, logs a line for each, and may itself be interrupted anywhere.
@@ -214,11 +214,7 @@ def heal(image: Path) -> None:
         PublishError: A version set aside cannot be put back without a decision, or
             the well cannot be listed.
     """
-    image, _ = _resolve(image, image)
-    for name, workspace in _find_workspaces(image.parent):
-        if name != image.name:
-            continue
-        target = _read_target(workspace, image)
+    for workspace, target in _list_workspaces(image):
         if target is None:
             logger.warning(
                 "Left %s alone: its marker.json is missing, unreadable or names a "
@@ -229,6 +225,11 @@ def heal(image: Path) -> None:
             continue
         logger.info("Clearing %s: replacing %s was interrupted.", workspace, target)
         _settle(workspace, target)
+
+
+def find_unclear(image: Path) -> list[Path]:
+    """Find what `heal` leaves alone: workspaces that do not say what they are of."""
+    return [workspace for workspace, target in _list_workspaces(image) if not target]
 
 
 def find_interrupted(folder: Path) -> list[str]:
@@ -247,6 +248,16 @@ def find_interrupted(folder: Path) -> list[str]:
         PublishError: The folder cannot be listed.
     """
     return list(dict.fromkeys(name for name, _ in _find_workspaces(folder)))
+
+
+def _list_workspaces(image: Path) -> list[tuple[Path, Path | None]]:
+    """Give the workspaces of an image, and what each was to replace, if it says so."""
+    image, _ = _resolve(image, image)
+    return [
+        (workspace, _read_target(workspace, image))
+        for name, workspace in _find_workspaces(image.parent)
+        if name == image.name
+    ]
 
 
 _WORKSPACE = re.compile(r"\.fractal-tasks-(.+)-[0-9a-f]{32}")

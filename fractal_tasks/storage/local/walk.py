@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.file_version import FileVersion
 
 _ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
+_CHUNK = re.compile(r"c|\d+(\.\d+)*")
+"""What levels, chunks, and folders of them are called."""
+
 _READ_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
@@ -34,14 +38,21 @@ def check_readable(folder: Path) -> None:
     """Look at all files below a folder.
 
     Raises:
-        InvalidDataError: One is no file, or may not be read.
+        InvalidDataError: One is no file, or may not be read; or a link in the place of
+            chunks leads nowhere. Other such links are nobody's business.
     """
     _check_open(str(folder))
     for entry, is_folder in _entries_below(str(folder)):
         if is_folder and entry.name not in _ZARR_METADATA:
             _check_open(entry.path)
-        elif os.path.exists(entry.path):  # not so a link to nowhere
+        elif os.path.exists(entry.path):
             _check_file(entry.path, entry.stat())
+        elif _CHUNK.fullmatch(entry.name):
+            raise InvalidDataError(
+                f"{entry.path}: found a link to {os.readlink(entry.path)}, where there "
+                "is nothing; needed are chunks of an image, a label or a table. Mount "
+                "what it leads to, or restore the files."
+            )
 
 
 def _check_open(folder: str) -> None:
@@ -53,8 +64,8 @@ def _check_file(path: str, status: os.stat_result) -> None:
     """Refuse what is no file, or closed; one that all may read is not asked again."""
     if not stat.S_ISREG(status.st_mode):
         raise InvalidDataError(
-            f"{path}: found a named pipe, a device, or a folder in the place of "
-            "metadata; needed is a file. Remove it from the plate, or restore the file."
+            f"{path}: found a named pipe, a device, or a folder in the place of a "
+            "file. Remove it from the plate, or restore the file."
         )
     if status.st_mode & _READ_BY_ALL != _READ_BY_ALL and not os.access(path, os.R_OK):
         raise _closed(path)

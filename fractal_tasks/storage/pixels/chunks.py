@@ -120,11 +120,23 @@ def check_chunks(array: ZarrArray, box: Box | None = None) -> None:
             with Path(path).open("rb") as file:
                 header = file.read(BLOSC_HEADER_BYTES)
                 found = file.seek(0, os.SEEK_END)
-        except FileNotFoundError:  # it holds the fill value
+        except FileNotFoundError as error:
+            # It holds the fill value, unless it is behind a link to what is not there.
+            if link := _find_broken_link(path, _folder_of(array)):
+                raise ValueError(f"{link} is a link to nowhere") from error
             continue
         needed = declared_blosc_bytes(header)
         if found < max(needed, BLOSC_HEADER_BYTES):
             raise ValueError(f"{path}: found {found} bytes of {needed}")
+
+
+def _find_broken_link(path: str, folder: str) -> str | None:
+    """Give the link below a folder that a path leads through to nowhere, if any."""
+    while len(path) > len(folder):
+        if os.path.islink(path) and not os.path.exists(path):
+            return path
+        path = os.path.dirname(path)
+    return None
 
 
 def check_arrays(group: "zarr.Group") -> None:

@@ -83,21 +83,23 @@ def check_pixels(
 
 
 def check_levels(levels: Sequence["Image | Label"], where: str) -> None:
-    """Check that no level has more pixels than the one before it, along any axis.
+    """Check that each level has fewer pixels than the one before it, as ngio needs it.
 
     Args:
         levels: All of an image or label, finest first.
         where: Names image or label in errors.
 
     Raises:
-        InvalidDataError: One has: it is not made from the other.
+        InvalidDataError: One has not: it is not made from the other.
     """
     for finer, coarser in itertools.pairwise(levels):
-        if any(np.greater(coarser.shape, finer.shape)):
+        is_larger = any(np.greater(coarser.shape, finer.shape))
+        if is_larger or coarser.shape == finer.shape:
             raise InvalidDataError(
                 f"{where}: level {coarser.path!r} has {coarser.shape} pixels, level "
-                f"{finer.path!r} has {finer.shape}; needed are as many or fewer along "
-                "each axis. Make the pyramid again."
+                f"{finer.path!r} has {finer.shape}; needed are fewer, and no more "
+                "along any axis. Make the pyramid again, or correct the paths in the "
+                "metadata."
             )
 
 

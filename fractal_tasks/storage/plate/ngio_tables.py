@@ -1,9 +1,10 @@
 """ROI tables as ngio has them; of their further columns it loses some."""
 
 import keyword
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from fractal_tasks.errors import InvalidDataError
@@ -15,6 +16,7 @@ from fractal_tasks.storage.upstream import (
     roi_table_meta,
     zarr_group_of,
 )
+from fractal_tasks.storage.urls import is_remote_url
 from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:
@@ -43,11 +45,26 @@ def check_table(image: OpenImage, name: str) -> None:
 
     Raises:
         InvalidDataError: A file is none, or closed.
-        ValueError: A chunk is short, or no file.
+        ValueError: A chunk is short, or no file, or text has no end.
     """
     folder = image.url.location / "tables" / name
     files_of(folder).check_readable(folder)
+    if not is_remote_url(folder.url):
+        _check_last_line(folder.path / "table.csv")
     check_arrays(zarr_group_of(image.container.tables_container, name))
+
+
+def _check_last_line(path: Path) -> None:
+    """Refuse text that may be cut: of its last number less would be another one."""
+    if not path.exists() or not path.stat().st_size:
+        return  # the table has another backend, or whoever reads it says what is wrong
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            raise ValueError(
+                f"{path}: found no end of its last line; it may be cut. If it is "
+                "whole, add a line break there"
+            )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import USUAL_LENGTH_UNIT, Grid, LengthUnit
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.given_unit import read_given_unit
@@ -148,6 +149,7 @@ def open_image(url: ImageUrl, missing_unit: LengthUnit | None = None) -> OpenIma
     Raises:
         InvalidDataError: There is no OME-Zarr image at the url.
     """
+    check_in_place(url)
     files_of(url).check_metadata(url.location)
     store = files_of(url).open_store(url.location)
     with reading_ome(
@@ -167,6 +169,23 @@ def open_image(url: ImageUrl, missing_unit: LengthUnit | None = None) -> OpenIma
         if not image.multiscale.has_unit:
             _report_missing_unit(image)
     return image
+
+
+def check_in_place(url: ImageUrl) -> None:
+    """Refuse an image that an interrupted run has set aside.
+
+    Raises:
+        InvalidDataError: It has, and nobody has finished it yet.
+    """
+    files = files_of(url)
+    if files.exists(url.location) or not files.exists(url.well):
+        return
+    if url.image_path in files.find_interrupted(url.well):
+        raise InvalidDataError(
+            f"{url.zarr_url}: a run was interrupted between the two steps in which it "
+            "replaces the image, and has set it aside. 'fractal-tasks heal' on the "
+            "plate puts it in its place, as the next run of the same command does."
+        )
 
 
 def _report_missing_unit(image: OpenImage) -> None:

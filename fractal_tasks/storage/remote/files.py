@@ -134,6 +134,10 @@ class RemoteFiles:
         """Find nothing: what is unfinished is overwritten by the next run."""
         return []
 
+    def find_unclear(self, image: ImageUrl) -> list[str]:
+        """Find nothing, as `find_interrupted`."""
+        return []
+
     def lock_free_image(self, image: ImageUrl) -> AbstractContextManager[bool]:
         """Give True: there are no locks."""
         return nullcontext(True)

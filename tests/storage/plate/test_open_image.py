@@ -66,6 +66,12 @@ def test_level_outside_the_image_is_refused(path: Path, level_path: str) -> None
         open_image(parse_image_url(str(path)))
 
 
+def test_level_that_is_listed_twice_is_refused(path: Path) -> None:
+    edit_levels(path, lambda level: level.update(path="0"))
+    with pytest.raises(InvalidDataError, match=r"level '0' has .*needed are fewer"):
+        open_image(parse_image_url(str(path)))
+
+
 @pytest.mark.parametrize("size_um", [1e-9, 1e9])
 def test_pixels_of_an_impossible_size_are_refused(path: Path, size_um: float) -> None:
 
