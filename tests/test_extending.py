@@ -12,11 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
 import fractal_tasks
 from tests.conftest import MakePlate
-from tests.tasks.plates import REGISTERED, image_urls, read_table, tree_of
+from tests.tasks.plates import REGISTERED, image_urls, read_pixels, read_table
 
 PACKAGE = Path(fractal_tasks.__file__).parent
 COMMAND = Path(sys.executable).parent / "fractal-tasks"
@@ -47,16 +49,16 @@ class Fixed(RegistrationMethod):
         return _certain(Translation((0.0, self.rows * fixed[0].spacing_um[-2], 0.0)))
 
 
-class Stretch(RegistrationMethod):
-    """One per cent longer along y, about the first corner."""
+class Stretched(RegistrationMethod):
+    """One per cent larger, about the first corner."""
 
-    type: Literal["stretch"] = "stretch"
+    type: Literal["stretched"] = "stretched"
 
     def estimate(
         self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
     ) -> Estimate:
-        rows = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.01, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]
-        return _certain(transform_from_fields({"type": "affine", "affine": rows}))
+        fields = {"type": "stretch", "factors": [1, 1.01, 1.01], "offset": [0, 0, 0]}
+        return _certain(transform_from_fields(fields))
 
 
 def _certain(transform: Transform) -> Estimate:
@@ -117,18 +119,18 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add_name(
         copy / "registration" / "registry.py",
         after="_Method: TypeAlias = ",
-        name="Fixed | Stretch |",
-        line="from fractal_tasks.registration.blind import Fixed, Stretch\n",
+        name="Fixed | Stretched |",
+        line="from fractal_tasks.registration.blind import Fixed, Stretched\n",
     )
-    affine = Path(__file__).parent / "transforms" / "affine.py"
+    stretch = Path(__file__).parent / "transforms" / "stretch.py"
     own_base = "from fractal_tasks.transforms.base import"
-    text = affine.read_text().replace("from fractal_tasks.transforms import", own_base)
-    (copy / "transforms" / "affine.py").write_text(text)
+    text = stretch.read_text().replace("from fractal_tasks.transforms import", own_base)
+    (copy / "transforms" / "stretch.py").write_text(text)
     add_name(
         copy / "transforms" / "registry.py",
         after=r".*for transform_type in \(",
-        name="Affine,",
-        line="from fractal_tasks.transforms.affine import Affine\n",
+        name="Stretch,",
+        line="from fractal_tasks.transforms.stretch import Stretch\n",
     )
     add_name(
         copy / "qc" / "vetoes.py",
@@ -197,28 +199,31 @@ def test_method_is_measured_judged_and_offered_to_the_user(
     assert "Pixels along y." in schema
 
 
-def test_transform_is_stored_and_refused_by_consensus(
+def test_transform_is_stored_judged_and_applied(
     make_plate: MakePlate, package: Path
 ) -> None:
-    """It is stored and read back whole; pixels are not resampled yet."""
+    """Pixels are interpolated, whatever the transform is."""
     urls = make_images(make_plate)
-    calculate(package, urls, "--method", "stretch")
+    calculate(package, urls, "--method", "stretched")
     for roi in read_table(urls[1]).rois.values():
         extra = roi.model_extra or {}
-        assert json.loads(extra["transform"])["type"] == "affine"
-        # The fields lie side by side, so y = 0 stays, and the centre moves by 1 %.
-        assert roi["y"].start == 0
+        assert json.loads(extra["transform"])["type"] == "stretch"
+        # Each field about its corner: the centre moves by 1 % of half a field.
         assert extra["translation_y"] == pytest.approx(0.01 * 128 * PIXEL_UM)
-        assert extra["translation_x"] == pytest.approx(0, abs=1e-9)
-    before = tree_of(Path(urls[0]).parents[2])
-    consensus = run(
-        package, COMMAND, "find-registration-consensus", *urls, "--workers", "1"
+    before = read_pixels(urls[1])[0, 0]
+    for command in ("find-registration-consensus", "apply-registration-to-image"):
+        table = ["--registered-roi-table", REGISTERED] if "apply" in command else []
+        unit = run(package, COMMAND, command, *urls, *table, "--workers", "1")
+        assert unit.returncode == 0, unit.stderr
+    after = read_pixels(urls[1])[0, 0]
+    # What was at 100 is at 101 of the same field; half a pixel is that of the centres.
+    places = np.arange(50, 200)
+    expected = map_coordinates(
+        before[:256, :256].astype(float),
+        np.meshgrid(*[(places + 0.5) / 1.01 - 0.5] * 2, indexing="ij"),
+        order=1,
     )
-    assert consensus.returncode == 1
-    assert "found a transform of type 'affine'; needed is a translation" in " ".join(
-        consensus.stderr.split()
-    )
-    assert tree_of(Path(urls[0]).parents[2]) == before
+    np.testing.assert_allclose(after[50:200, 50:200], expected, atol=0.51)
 
 
 def test_veto_speaks_against_a_candidate(make_plate: MakePlate, package: Path) -> None:

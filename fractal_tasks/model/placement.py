@@ -1,7 +1,9 @@
-"""Where the pixels of a ROI come from and go to, in whole pixels.
+"""Where the pixels of a ROI come from and go to.
 
-All acquisitions get their boxes from one rounding of each translation to whole
-level-0 pixels, so boxes that belong together have the same size.
+What only moved is copied: all acquisitions get their boxes from one rounding of each
+translation to whole level-0 pixels, so boxes that belong together have the same size.
+What also turned or stretched is interpolated: each pixel of the kept region comes from
+where the transform says.
 """
 
 from collections.abc import Sequence
@@ -10,10 +12,18 @@ from typing import Self
 
 import numpy as np
 
+from fractal_tasks.model.common_region import Seen, find_largest_box
 from fractal_tasks.model.grid import Grid, box_on_grid
 from fractal_tasks.model.settings import Keep
-from fractal_tasks.transforms import Transform, Vector
+from fractal_tasks.transforms import Transform, Translation, Vector
 from fractal_tasks.transforms.boxes import PixelBox, as_triple, round_to_pixels
+
+_LATTICE = 9
+"""Points along each axis at which a transform is looked at."""
+
+_INSIDE_PX = 1e-3
+"""What reaches out by less shows nothing of the next pixel, whose centre is half a
+pixel away: the largest box is found with some rounding."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +59,15 @@ class View:
         return (0 if self.grid.is_flat or fixed.is_flat else z), y, x
 
     @property
+    def is_copied(self) -> bool:
+        """Whether whole pixels are moved; if not, they are interpolated."""
+        return isinstance(self.transform, Translation)
+
+    @property
     def residual_px(self) -> float:
         """Largest part of the shift, over the axes, that rounding leaves out."""
+        if not self.is_copied:
+            return 0.0
         exact = np.divide(self.displacement_um, self.grid.spacing_um)
         return float(np.abs(exact - self.shift_px).max())
 
@@ -60,10 +77,11 @@ class Placement:
     """Which pixels of an acquisition are kept, and where they go."""
 
     source: PixelBox
-    """Pixels to copy, on the acquisition's own grid."""
+    """Pixels to copy, or to interpolate between, on the acquisition's own grid."""
 
     destination: PixelBox
-    """Where they lie on the registered grid; same size."""
+    """Where they come to lie on the registered grid; of the same size if they are
+    copied."""
 
     region: PixelBox
     """The kept region on the registered grid; larger than `destination` if the
@@ -93,14 +111,45 @@ class Placement:
         return cls(destination.shifted(back), destination, region, transform)
 
     @property
-    def shift_px(self) -> tuple[int, int, int]:
-        """From source to destination, in whole pixels (z, y, x)."""
-        return as_triple(np.subtract(self.destination.start, self.source.start))
+    def is_copied(self) -> bool:
+        """Whether whole pixels are moved; if not, they are interpolated."""
+        return isinstance(self.transform, Translation)
 
     @property
-    def region_source(self) -> PixelBox:
-        """The region on the acquisition's own grid; may reach out of its ROI."""
-        return self.region.shifted(as_triple(np.negative(self.shift_px)))
+    def shift_px(self) -> tuple[int, int, int]:
+        """From source to destination, in whole pixels (z, y, x), if they are copied."""
+        return as_triple(np.subtract(self.destination.start, self.source.start))
+
+    def region_source(self, spacing_um: Vector) -> PixelBox:
+        """Give the region on the acquisition's own grid; may reach out of its ROI.
+
+        Args:
+            spacing_um: Of the acquisition. What is interpolated comes from a region
+                that is turned or stretched: the box around it is given.
+        """
+        if self.is_copied:
+            return self.region.shifted(as_triple(np.negative(self.shift_px)))
+        return _box_around_pull(self.transform, self.region, spacing_um)
+
+
+def _box_around_pull(
+    transform: Transform, box: PixelBox, spacing_um: Vector
+) -> PixelBox:
+    """Give the whole pixels of an acquisition that hold all that a box shows.
+
+    Args:
+        transform: Acquisition to reference.
+        box: On the registered grid.
+        spacing_um: Pixel size of the acquisition, before and after.
+    """
+    ends = np.multiply([box.start, box.stop], np.array(spacing_um))
+    axes = [np.linspace(first, last, _LATTICE) for first, last in ends.T]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    pulled_px = transform.pull_points(points) / spacing_um
+    return PixelBox(
+        as_triple(np.floor(pulled_px.min(axis=0) + _INSIDE_PX)),
+        as_triple(np.ceil(pulled_px.max(axis=0) - _INSIDE_PX)),
+    )
 
 
 def place_views(fixed: View, moving: Sequence[View], keep: Keep) -> list[Placement]:
@@ -117,20 +166,54 @@ def place_views(fixed: View, moving: Sequence[View], keep: Keep) -> list[Placeme
         the pixel size of `fixed` get regions of exactly the same size.
     """
     views = [fixed, *moving]
-    shifts = [view.shift_onto(fixed.grid) for view in views]
-    seen = [view.box.shifted(by) for view, by in zip(views, shifts, strict=True)]
     region = fixed.box
     if keep == "intersection":
-        for view, box in zip(views, seen, strict=True):
-            if view.is_sure:
-                inside = box_on_grid(box, view.grid, fixed.grid)
+        sure = [view for view in views if view.is_sure]
+        for view in sure:
+            if view.is_copied:
+                seen = view.box.shifted(view.shift_onto(fixed.grid))
+                inside = box_on_grid(seen, view.grid, fixed.grid)
                 region = region.intersection(inside)
-    return [
-        Placement.of(
-            region=box_on_grid(region, fixed.grid, view.grid),
-            seen=box,
-            shift_px=by,
-            transform=view.transform,
+        region = _seen_by_all(
+            region, fixed.grid, [view for view in sure if not view.is_copied]
         )
-        for view, box, by in zip(views, seen, shifts, strict=True)
-    ]
+    return [_place(view, fixed.grid, region) for view in views]
+
+
+def _place(view: View, fixed: Grid, region: PixelBox) -> Placement:
+    """Place a region of the reference in an acquisition."""
+    own_region = box_on_grid(region, fixed, view.grid)
+    if view.is_copied:
+        shift_px = view.shift_onto(fixed)
+        seen = view.box.shifted(shift_px)
+        return Placement.of(own_region, seen, shift_px, view.transform)
+    pulled = _box_around_pull(view.transform, own_region, view.grid.spacing_um)
+    axes = slice(1 if view.grid.is_flat or fixed.is_flat else 0, None)
+    seen = pulled.intersection(view.box)
+    is_seen = all(np.less(seen.start, seen.stop)[axes])
+    nothing = PixelBox(own_region.start, own_region.start)
+    destination = own_region if is_seen else nothing
+    return Placement(view.box, destination, own_region, view.transform)
+
+
+def _seen_by_all(region: PixelBox, fixed: Grid, views: Sequence[View]) -> PixelBox:
+    """Give the largest part of a region that acquisitions see that also turned."""
+    if not views or region.is_empty:
+        return region
+    outer_um = np.multiply([region.start, region.stop], np.array(fixed.spacing_um))
+    seen = []
+    for view in views:
+        start_um = np.multiply(view.box.start, view.grid.spacing_um)
+        stop_um = np.multiply(view.box.stop, view.grid.spacing_um)
+        if view.grid.is_flat:
+            # Its one plane stays beside all of the others.
+            start_um[0], stop_um[0] = -np.inf, np.inf
+        seen.append(Seen.through(view.transform, start_um, stop_um, outer_um))
+    axes = (1, 2) if fixed.is_flat else (0, 1, 2)
+    found_um = find_largest_box(outer_um, seen, axes)
+    if found_um is None:
+        return PixelBox(region.start, region.start)
+    start, stop = found_um / fixed.spacing_um
+    return PixelBox(
+        as_triple(np.ceil(start - _INSIDE_PX)), as_triple(np.floor(stop + _INSIDE_PX))
+    )

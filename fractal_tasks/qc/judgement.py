@@ -19,7 +19,16 @@ from fractal_tasks.qc.stage import StageFit, fit_stage
 from fractal_tasks.qc.vetoes import VETOES, Objection, Veto, find_objections
 from fractal_tasks.qc.well import WellModel, model_well
 from fractal_tasks.qc.wording import Context, explain
-from fractal_tasks.transforms import FloatArray, Translation
+from fractal_tasks.transforms import (
+    Affine,
+    FloatArray,
+    Transform,
+    Translation,
+    Vector,
+)
+
+_LEAST_MAJORITY = 3
+"""So many ROIs that are believed can outvote the turn of one."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,22 @@ class _Others:
 
     error_z_um: float | None
 
+    turn: FloatArray | None
+    """Linear part of their transforms, shape ``(3, 3)``; None if most show none."""
+
+    count: int
+    """How many there are."""
+
+    def agree(self, transform: Transform, centre_um: Vector) -> Transform:
+        """Give a transform the turn of the others: a sample turns as one."""
+        if self.turn is None:
+            is_odd = self.count >= _LEAST_MAJORITY and isinstance(transform, Affine)
+            moved_um = transform.displacement_at(centre_um)
+            return Translation(moved_um) if is_odd else transform
+        if not isinstance(transform, Translation):
+            return transform
+        return Affine.about(centre_um, self.turn, transform.translation_um)
+
 
 def _make_verdict(
     measurement: Measurement,
@@ -156,7 +181,11 @@ def _make_verdict(
         evidence = {**evidence, **others.left_px}
     return Verdict(
         candidate=Candidate(
-            transform, decision.confidence, decision.error_um, evidence, error_z_um
+            others.agree(transform, measurement.centre_um),
+            decision.confidence,
+            decision.error_um,
+            evidence,
+            error_z_um,
         ),
         status=decision.status,
         reason=explain(measurement, decision, objections, context, index),
@@ -186,7 +215,27 @@ def _find_others(
     turned_px = [one for one in left_px if one > 0]
     is_turned = 2 * len(turned_px) >= max(len(left_px), 1)
     median_px = float(np.median(turned_px)) if is_turned else 0.0
-    return _Others({LEFT_PX: median_px} if left_px else {}, error_z_um)
+    return _Others(
+        {LEFT_PX: median_px} if left_px else {},
+        error_z_um,
+        _find_turn([one.transform for one in used]),
+        len(used),
+    )
+
+
+def _find_turn(transforms: Sequence[Transform]) -> FloatArray | None:
+    """Give the linear part that most transforms have, the median; None if none has."""
+    turns = [one.matrix for one in transforms if isinstance(one, Affine)]
+    if not turns or 2 * len(turns) < len(transforms):
+        return None
+    median: FloatArray = np.median(np.array(turns), axis=0)
+    if not all(one.is_rigid for one in transforms if isinstance(one, Affine)):
+        return median
+    # The nearest matrix that keeps distances (Schoenemann, Psychometrika 31, 1 (1966),
+    # doi:10.1007/BF02289451).
+    left, _, right = np.linalg.svd(median)
+    rigid: FloatArray = left @ right
+    return rigid
 
 
 def _fit_believed(

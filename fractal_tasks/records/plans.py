@@ -26,7 +26,6 @@ from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.wells import format_acquisitions, read_acquisitions
-from fractal_tasks.transforms import Transform, Translation
 from fractal_tasks.transforms.boxes import PixelBox, box_from_um
 
 logger = logging.getLogger(__name__)
@@ -134,7 +133,7 @@ def read_plan(
     if not plan.placements:
         return plan
     if not _agrees(plan, table, image):
-        _check_reference_near(plan, where)
+        _check_replaceable(plan, where)
         logger.warning(
             "%s: table %r was changed after 'Find Registration Consensus'; its ROIs "
             "are used as they are now",
@@ -161,7 +160,7 @@ def _agrees(plan: RegistrationPlan, table: RoiTableData, image: OpenImage) -> bo
     axes = slice(None) if "z" in image.level.axes else slice(1, None)
     for key, placement in plan.placements.items():
         box = box_from_um(*roi_extent_um(table.rois[key.roi], image), image.spacing_um)
-        expected = placement.region_source
+        expected = placement.region_source(image.spacing_um)
         if (
             box.start[axes] != expected.start[axes]
             or box.stop[axes] != expected.stop[axes]
@@ -170,8 +169,20 @@ def _agrees(plan: RegistrationPlan, table: RoiTableData, image: OpenImage) -> bo
     return True
 
 
-def _check_reference_near(plan: RegistrationPlan, where: str) -> None:
-    """Refuse a changed table whose reference has no table of this name."""
+def _check_replaceable(plan: RegistrationPlan, where: str) -> None:
+    """Refuse a changed table if where its ROIs lie does not tell all.
+
+    The reference may have no table of this name; and boxes tell nothing of a turn.
+    """
+    turned = [
+        key.roi for key, placement in plan.placements.items() if not placement.is_copied
+    ]
+    if turned:
+        raise InvalidDataError(
+            f"{where} was changed after 'Find Registration Consensus', and boxes do "
+            f"not say how the ROIs {turned} turned. Run 'Find Registration Consensus' "
+            "again."
+        )
     if "/" in plan.reference_image:
         raise InvalidDataError(
             f"{where} was changed after 'Find Registration Consensus', and it was "
@@ -199,7 +210,7 @@ def _check_reference(
 
 
 def check_placements(plan: RegistrationPlan, image: OpenImage) -> None:
-    """Refuse what lies outside the image, and what is not to be moved by whole pixels.
+    """Refuse what lies outside the image.
 
     Raises:
         InvalidDataError: Names the ROI.
@@ -215,7 +226,7 @@ def check_placements(plan: RegistrationPlan, image: OpenImage) -> None:
             if (
                 box.is_empty
                 or box.intersection(PixelBox((0, 0, 0), shape)) != box
-                or box.shape != source.shape
+                or (placement.is_copied and box.shape != source.shape)
             ):
                 raise InvalidDataError(
                     f"{where}: the {what} pixels {box.to_lists()} (z, y, x) are empty "
@@ -223,22 +234,3 @@ def check_placements(plan: RegistrationPlan, image: OpenImage) -> None:
                     f"many as the source pixels {source.to_lists()}. Run 'Find "
                     "Registration Consensus' again."
                 )
-        check_translation(placement.transform, where)
-
-
-def check_translation(transform: Transform, where: str) -> None:
-    """Refuse what moving whole pixels cannot do.
-
-    Args:
-        transform: What is to be applied.
-        where: Names the ROI in errors.
-
-    Raises:
-        InvalidDataError: It is no translation.
-    """
-    if not isinstance(transform, Translation):
-        raise InvalidDataError(
-            f"{where}: found a transform of type {transform.type!r}; needed is a "
-            "translation: pixels are moved, not resampled. Run 'Calculate Registration "
-            "(image-based)' with a method that gives translations."
-        )

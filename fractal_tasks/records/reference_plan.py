@@ -13,6 +13,7 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import Placement, RowKey
 from fractal_tasks.records.plans import RegistrationPlan, check_placements
 from fractal_tasks.records.registered_rows import describe_registered
+from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY, RoiTableData
@@ -75,7 +76,9 @@ def plan_from_reference(
     reference_table = read_roi_table(reference, registered_roi_table)
     _check_described(table, reference_table, image, reference)
     for name, roi in table.rois.items():
-        _check_not_lost(roi, image, f"{image.zarr_url}: table {table.name!r}, {name!r}")
+        where = f"{image.zarr_url}: table {table.name!r}, {name!r}"
+        _check_not_lost(roi, image, where)
+        _check_moved(roi, image, where)
     plan = RegistrationPlan(
         registered_roi_table=table.name,
         reference_image=reference.url.image_path,
@@ -136,6 +139,17 @@ def _check_not_lost(roi: "Roi", image: OpenImage, where: str) -> None:
             "least one pixel. A file of the table may be lost: run 'Find Registration "
             "Consensus' again."
         )
+
+
+def _check_moved(roi: "Roi", image: OpenImage, where: str) -> None:
+    """Refuse a ROI that turned: two boxes do not tell how."""
+    for one in RoiRecord.from_roi(roi, image, where, is_placed=True).candidates[:1]:
+        if not isinstance(one.transform, Translation):
+            raise InvalidDataError(
+                f"{where}: found a transform of type {one.transform.type!r}, and no "
+                "plan of 'Find Registration Consensus' beside the table; needed is a "
+                "translation, or the plan. Run 'Find Registration Consensus' again."
+            )
 
 
 def _place_between(

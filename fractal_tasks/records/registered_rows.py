@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fractal_tasks.model import Grid
-from fractal_tasks.records.rows import KEPT_COLUMN, RoiRecord
+from fractal_tasks.records.columns import KEPT_COLUMN
+from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
@@ -31,7 +32,10 @@ def read_registered_rows(
     is_placed = table.record is None or table.record.get("placements") != []
     rows = [
         RoiRecord.from_roi(
-            roi, image, f"{image.zarr_url}: table {table.name!r}, {name!r}"
+            roi,
+            image,
+            f"{image.zarr_url}: table {table.name!r}, {name!r}",
+            is_placed=True,
         )
         for name, roi in table.rois.items()
     ]

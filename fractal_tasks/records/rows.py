@@ -16,6 +16,19 @@ import numpy as np
 from fractal_tasks.errors import InvalidDataError, MissingStepError
 from fractal_tasks.model import Candidate, Measurement, RowKey, Status
 from fractal_tasks.records.candidates import candidates_from_json, candidates_to_json
+from fractal_tasks.records.columns import (
+    ALTERNATIVES_COLUMN,
+    CONFIDENCE_COLUMN,
+    ERROR_COLUMN,
+    ERROR_Z_COLUMN,
+    EVIDENCE_PREFIX,
+    KEPT_COLUMN,
+    OWN_COLUMNS,
+    REASON_COLUMN,
+    STATUS_COLUMN,
+    TRANSFORM_COLUMN,
+    TRANSLATION_COLUMNS,
+)
 from fractal_tasks.storage.library_errors import describe_cause
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.rois import MAX_LENGTH_UM, is_length, roi_extent_um
@@ -31,31 +44,6 @@ if TYPE_CHECKING:
     from ngio import Roi
 
 logger = logging.getLogger(__name__)
-
-TRANSLATION_COLUMNS = ("translation_z", "translation_y", "translation_x")
-"""In um: how far the transform moves the centre of the ROI."""
-
-TRANSFORM_COLUMN = "transform"
-"""JSON text of the transform, acquisition to reference, as in OME-NGFF RFC-5."""
-
-CONFIDENCE_COLUMN = "registration_confidence"
-ERROR_COLUMN = "registration_error"
-ERROR_Z_COLUMN = "registration_error_z"
-STATUS_COLUMN = "registration_status"
-REASON_COLUMN = "registration_reason"
-KEPT_COLUMN = "registration_kept"
-ALTERNATIVES_COLUMN = "registration_alternatives"
-"""JSON text: the other candidates, best first."""
-
-EVIDENCE_PREFIX = "registration_"
-"""And its name is the column of what confidence and error were computed from."""
-
-OWN_COLUMNS = (
-    *TRANSLATION_COLUMNS,
-    *(TRANSFORM_COLUMN, CONFIDENCE_COLUMN, ERROR_COLUMN, ERROR_Z_COLUMN),
-    *(STATUS_COLUMN, REASON_COLUMN, KEPT_COLUMN, ALTERNATIVES_COLUMN),
-)
-"""All columns but those of the evidence."""
 
 _AGREE_UM, _FLOAT32 = 1e-6, 2.0**-23
 """Columns and transform agree up to this, and to what 32 bits per number lose."""
@@ -86,6 +74,9 @@ class RoiRecord:
     kept: float | None = None
     """Part (0 to 1) of the ROI that is in the registered image."""
 
+    moved_um: Vector | None = None
+    """What the columns say of the centre that the ROI had before it was placed."""
+
     @classmethod
     def of(
         cls,
@@ -111,13 +102,17 @@ class RoiRecord:
         )
 
     @classmethod
-    def from_roi(cls, roi: "Roi", image: OpenImage, where: str) -> "RoiRecord":
+    def from_roi(
+        cls, roi: "Roi", image: OpenImage, where: str, *, is_placed: bool = False
+    ) -> "RoiRecord":
         """Read a row.
 
         Args:
             roi: The row, with its columns as further fields.
             image: Image whose ROI table it is in.
             where: Names ROI and table in errors.
+            is_placed: Whether the ROI was cut to what is kept, or moved there: then the
+                columns are about the centre that it had before.
 
         Raises:
             MissingStepError: The translation is there, but not whole.
@@ -127,7 +122,7 @@ class RoiRecord:
         status, reason = extra.get(STATUS_COLUMN), extra.get(REASON_COLUMN)
         kept = _read_number(extra, KEPT_COLUMN, 1, _A_PART, where)
         empty = cls.of(roi, image, (), status=status, reason=reason, kept=kept)
-        transform, edited = _read_transform(roi, empty.centre_um, where)
+        transform, edited = _read_transform(roi, empty.centre_um, where, is_placed)
         if transform is None:
             return empty
         if edited:
@@ -141,12 +136,15 @@ class RoiRecord:
             _read_number(extra, ERROR_Z_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
         )
         others = _read_alternatives(extra, empty.centre_um, where)
-        return replace(empty, candidates=(best, *others))
+        is_told = is_placed and not extra.keys().isdisjoint(TRANSLATION_COLUMNS)
+        moved_um = _read_translation(extra, where) if is_told else None
+        return replace(empty, candidates=(best, *others), moved_um=moved_um)
 
     @property
     def displacement_um(self) -> Vector:
         """How far the ROI's centre is moved; only where there are candidates."""
-        return self.candidates[0].transform.displacement_at(self.centre_um)
+        own_um = self.candidates[0].transform.displacement_at(self.centre_um)
+        return self.moved_um or own_um
 
     @property
     def measurement(self) -> Measurement:
@@ -204,7 +202,7 @@ def _to_vector(values: np.ndarray[Any, Any]) -> Vector:
 
 
 def _read_transform(
-    roi: "Roi", centre_um: Vector, where: str
+    roi: "Roi", centre_um: Vector, where: str, is_placed: bool
 ) -> tuple[Transform | None, bool]:
     """Read the transform of a row, and whether it is one that somebody put there.
 
@@ -224,6 +222,8 @@ def _read_transform(
         return transform, False
     if transform is None:
         return Translation(translation_um), False
+    if is_placed and not isinstance(transform, Translation):
+        return transform, False
     derived_um = transform.displacement_at(centre_um)
     limit_um = _AGREE_UM + _FLOAT32 * np.abs(derived_um)
     if np.all(np.abs(np.subtract(derived_um, translation_um)) <= limit_um):

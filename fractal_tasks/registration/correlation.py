@@ -1,4 +1,4 @@
-"""Translation by correlation: search the whole ROI coarsely, measure it on windows."""
+"""Shifts by correlation: search the whole ROI coarsely, measure it on windows."""
 
 import math
 from abc import abstractmethod
@@ -19,6 +19,7 @@ from fractal_tasks.registration.coarse import (
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.leftover import measure_left_px
 from fractal_tasks.registration.measure import Fit, measure
+from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.patch import (
     ClippedPatch,
     Patch,
@@ -28,7 +29,7 @@ from fractal_tasks.registration.patch import (
 )
 from fractal_tasks.registration.spectra import CrossSpectra, Spectrum
 from fractal_tasks.registration.structure import STRUCTURE_UM
-from fractal_tasks.transforms import Translation
+from fractal_tasks.transforms import Affine, FloatArray, Transform, Translation
 
 _MIN_SIDE_PX = 8
 """Smallest patch, in y and x at the coarse level, that can show any detail."""
@@ -84,7 +85,10 @@ class CorrelationMethod(RegistrationMethod):
             return Estimate((_stay(before, error_um),))
         best, *others = _without_repeats(fits)
         best = _with_leftover(VolumePatch(fixed[0]), VolumePatch(moving[0]), best)
-        return Estimate(tuple(_to_candidate(fit, before) for fit in (best, *others)))
+        volume = VolumePatch(moving[0])
+        return Estimate(
+            tuple(self._to_candidate(fit, before, volume) for fit in (best, *others))
+        )
 
     def fit_candidates(
         self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
@@ -137,6 +141,41 @@ class CorrelationMethod(RegistrationMethod):
             yield fit
             if fit.evidence.confidence > _CONVINCING:
                 break
+
+    def _keep(self, motion: Motion) -> Motion:
+        """Give what of a motion is undone: its shift alone."""
+        return Motion(motion.shift_px)
+
+    def _to_candidate(
+        self, fit: Fit, similarity_before: float, moving: Patch
+    ) -> Candidate:
+        """Give a fit with what its confidence was computed from."""
+        kept = self._keep(fit.motion)
+        left_px = fit.left_px
+        if kept.linear.any():
+            left = replace(
+                fit.motion,
+                rotation=fit.motion.rotation - kept.rotation,
+                scaling=fit.motion.scaling - kept.scaling,
+            )
+            # What else windows differ by is not known once they turned.
+            is_known = not fit.is_uneven
+            left_px = left.spread_px(moving.shape[1:]) if is_known else None
+        return Candidate(
+            transform=_to_transform(fit.translation_um, kept, moving),
+            confidence=fit.evidence.confidence,
+            error_um=fit.error_um,
+            evidence={
+                "ratio": fit.evidence.ratio,
+                "lead": fit.evidence.lead,
+                "dissent": fit.evidence.dissent,
+                "similarity_before": similarity_before,
+                "similarity_after": fit.similarity,
+                "overlap": fit.overlap,
+            }
+            | ({} if left_px is None else {"left_px": left_px}),
+            error_z_um=fit.error_z_um,
+        )
 
     @property
     def _limits(self) -> SearchLimits:
@@ -194,24 +233,19 @@ def _without_repeats(fits: Sequence[Fit]) -> list[Fit]:
     return kept
 
 
-def _to_candidate(fit: Fit, similarity_before: float) -> Candidate:
-    """Give a fit with what its confidence was computed from."""
-    z_um, y_um, x_um = fit.translation_um.tolist()
-    return Candidate(
-        transform=Translation((z_um, y_um, x_um)),
-        confidence=fit.evidence.confidence,
-        error_um=fit.error_um,
-        evidence={
-            "ratio": fit.evidence.ratio,
-            "lead": fit.evidence.lead,
-            "dissent": fit.evidence.dissent,
-            "similarity_before": similarity_before,
-            "similarity_after": fit.similarity,
-            "overlap": fit.overlap,
-        }
-        | ({} if fit.left_px is None else {"left_px": fit.left_px}),
-        error_z_um=fit.error_z_um,
-    )
+def _to_transform(
+    translation_um: FloatArray, motion: Motion, moving: Patch
+) -> Transform:
+    """Give the transform of a shift and a turn of a patch, about its centre."""
+    z_um, y_um, x_um = translation_um.tolist()
+    if not motion.linear.any():
+        return Translation((z_um, y_um, x_um))
+    matrix = np.eye(3)
+    # Motions are those of pixels, which may be larger along one axis.
+    spacing = np.diag(moving.spacing_um[1:])
+    matrix[1:, 1:] += spacing @ motion.linear @ np.linalg.inv(spacing)
+    centre_um = np.multiply(moving.shape, moving.spacing_um) / 2
+    return Affine.about(centre_um, matrix, (z_um, y_um, x_um))
 
 
 def _stay(similarity: float, error_um: float) -> Candidate:

@@ -58,6 +58,12 @@ class Motion:
         """The matrix ``L``."""
         return np.array([[self.scaling, -self.rotation], [self.rotation, self.scaling]])
 
+    def rigid(self) -> "Motion":
+        """Give the motion without its change of size."""
+        # A turn by an angle has the cosine and the sine of it as 1 + s and r.
+        angle = math.atan2(self.rotation, 1 + self.scaling)
+        return replace(self, rotation=math.sin(angle), scaling=math.cos(angle) - 1)
+
     def after(self, first: "Motion") -> "Motion":
         """Give the motion of what moved by `first`, without its shift, and then so.
 

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from fractal_tasks.registration.correlation import CorrelationMethod
+from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import CrossSpectra, Spectrum, whiten
 
 
@@ -17,6 +20,17 @@ class PhaseCrossCorrelation(CorrelationMethod):
     """
 
     type: Literal["phase_cross_correlation"] = "phase_cross_correlation"
+
+    motion: Literal["shift", "rigid", "similarity"] = Field(default="shift")
+    """What is undone. `shift` moves whole pixels, which stay as they are; `rigid`
+    (a turn by up to 2 degrees) and `similarity` (with a change of size of up to 1.5 %)
+    interpolate where the sample did turn."""
+
+    def _keep(self, motion: Motion) -> Motion:
+        """Give what of a motion is undone."""
+        if self.motion == "similarity":
+            return motion
+        return motion.rigid() if self.motion == "rigid" else super()._keep(motion)
 
     def _weigh(self, spectra: CrossSpectra) -> Spectrum:
         """Keep the phases only."""

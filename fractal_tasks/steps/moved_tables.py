@@ -9,8 +9,12 @@ carried over.
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from fractal_tasks.model import Placement
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.pixels.label_boxes import build_masking_rois
@@ -21,6 +25,7 @@ from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.upstream import get_label, open_container
 from fractal_tasks.storage.urls import Location
+from fractal_tasks.transforms import FloatArray
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import AXES, box_from_um
 
@@ -117,12 +122,27 @@ class _Mover:
         start_um, length_um = roi_extent_um(roi, self._image)
         box = box_from_um(start_um, length_um, spacing_um)
         placement = self._placements[self._sources.find_most_common(box)]
-        for axis, shift, step in zip(AXES, placement.shift_px, spacing_um, strict=True):
+        if placement.is_copied:
+            first_um = start_um + np.multiply(placement.shift_px, spacing_um)
+        else:
+            first_um, length_um = _box_around(placement, start_um, length_um)
+        for axis, first, length in zip(AXES, first_um, length_um, strict=True):
             part = roi.get(axis)
             if part is not None and axis in self._image.axes:
-                start = (part.start or 0.0) + shift * step
-                roi = roi.update_slice(name=axis, new_slice=(start, part.length))
+                if placement.is_copied:
+                    length = part.length
+                roi = roi.update_slice(name=axis, new_slice=(float(first), length))
         return roi
+
+
+def _box_around(
+    placement: Placement, start_um: FloatArray, length_um: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Give start and length of the box around a ROI that turned or stretched."""
+    ends = zip(start_um, start_um + length_um, strict=True)
+    mapped = placement.transform.map_points(list(product(*ends)))
+    first: FloatArray = mapped.min(axis=0)
+    return first, mapped.max(axis=0) - first
 
 
 def _remade_masking_table(

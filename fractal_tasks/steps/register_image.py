@@ -177,9 +177,12 @@ def _make_record(
 
 def _log_plan(plan: RegistrationPlan) -> None:
     for key, placement in plan.placements.items():
+        z, y, x = placement.shift_px
         logger.info(
-            "%s: moved by z=%d, y=%d, x=%d px; %s px kept",
+            "%s: %s; %s px kept",
             key,
-            *placement.shift_px,
+            f"moved by z={z}, y={y}, x={x} px"
+            if placement.is_copied
+            else f"interpolated ({placement.transform.type})",
             placement.destination.shape,
         )

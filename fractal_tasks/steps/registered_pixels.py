@@ -7,13 +7,15 @@ import numpy as np
 
 from fractal_tasks.model import Placement
 from fractal_tasks.records.plans import RegistrationPlan
-from fractal_tasks.storage.pixels.copy_source import BoxCopy, CopySource
+from fractal_tasks.storage.pixels.box_source import BoxSource
+from fractal_tasks.storage.pixels.boxes import BoxCopy, BoxPull
+from fractal_tasks.storage.pixels.interpolate import IndexMap
 from fractal_tasks.storage.plate.levels import spatial_shape
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import get_label
-from fractal_tasks.transforms import FloatArray
+from fractal_tasks.transforms import Affine, FloatArray, Vector
 from fractal_tasks.transforms.box_index import BoxIndex
-from fractal_tasks.transforms.boxes import as_triple
+from fractal_tasks.transforms.boxes import PixelBox, as_triple
 
 if TYPE_CHECKING:
     from ngio import Label
@@ -21,37 +23,94 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def registered_pixels(image: OpenImage, plan: RegistrationPlan) -> CopySource:
-    """Give level 0 of the registered image: kept regions, moved by whole pixels."""
+def registered_pixels(image: OpenImage, plan: RegistrationPlan) -> BoxSource:
+    """Give level 0 of the registered image: kept regions, moved or interpolated."""
     ndim = 3 if "z" in image.level.axes else 2
     array = image.level.zarr_array
-    copies = [
-        BoxCopy(one.source.slices(ndim), one.destination.slices(ndim), key.roi)
-        for key, one in plan.placements.items()
-    ]
-    shape = image.grid.registered_to(plan.reference_grid).shape
+    grid = image.grid.registered_to(plan.reference_grid)
+    boxes: list[BoxCopy | BoxPull] = []
+    for key, one in plan.placements.items():
+        source, destination = one.source.slices(ndim), one.destination.slices(ndim)
+        if one.is_copied:
+            boxes.append(BoxCopy(source, destination, key.roi))
+        else:
+            pull = _index_map(one, image, plan, image.spacing_um, ndim)
+            boxes.append(BoxPull(source, destination, pull, "linear", key.roi))
     leading = array.shape[: array.ndim - ndim]
-    return CopySource(
-        array, (*leading, *shape[-ndim:]), copies, fill_value=plan.fill_value
+    return BoxSource(
+        array, (*leading, *grid.shape[-ndim:]), boxes, fill_value=plan.fill_value
     )
 
 
-def registered_label(image: OpenImage, name: str, plan: RegistrationPlan) -> CopySource:
+def registered_label(image: OpenImage, name: str, plan: RegistrationPlan) -> BoxSource:
     """Give level 0 of a registered label, at its own pixel size."""
     label = get_label(image.container, name)
     array = label.zarr_array
-    ratio = np.divide(image.spacing_um, image.label_spacing_um(label))
+    spacing_um = image.label_spacing_um(label)
+    ratio = np.divide(image.spacing_um, spacing_um)
     registered = image.grid.registered_to(plan.reference_grid)
     # As much larger or smaller as the image.
     grown = np.rint(np.subtract(registered.shape, image.shape) * ratio)
-    shape = as_triple(np.maximum(spatial_shape(label) + grown, 1))
+    old_shape = spatial_shape(label)
+    shape = as_triple(np.maximum(old_shape + grown, 1))
     ndim = 3 if "z" in label.axes else 2
-    copies = [
-        copy
-        for key, placement in plan.placements.items()
-        if (copy := _label_copy(key.roi, placement, ratio, label, shape, ndim))
-    ]
-    return CopySource(array, (*array.shape[:-ndim], *shape[-ndim:]), copies)
+    boxes: list[BoxCopy | BoxPull] = []
+    for key, one in plan.placements.items():
+        if one.is_copied:
+            copy = _label_copy(key.roi, one, ratio, label, shape, ndim)
+            boxes += [] if copy is None else [copy]
+            continue
+        source, destination = (
+            _label_box(box, ratio, size).slices(ndim)
+            for box, size in ((one.source, old_shape), (one.destination, shape))
+        )
+        pull = _index_map(one, image, plan, spacing_um, ndim)
+        boxes.append(BoxPull(source, destination, pull, "nearest", key.roi))
+    return BoxSource(array, (*array.shape[:-ndim], *shape[-ndim:]), boxes)
+
+
+def _index_map(
+    placement: Placement,
+    image: OpenImage,
+    plan: RegistrationPlan,
+    spacing_um: Vector,
+    ndim: int,
+) -> IndexMap:
+    """Give where pixels of the registered image, or of a label of it, come from.
+
+    Args:
+        placement: Of the ROI.
+        image: The acquisition.
+        plan: What it is registered to.
+        spacing_um: Pixel size of the image or label, before and after.
+        ndim: Number of its spatial axes.
+    """
+    # Planes stay beside a single one: nothing is known of their depth.
+    keeps_planes = image.grid.is_flat or plan.reference_grid.is_flat
+
+    def pull(indices: FloatArray) -> FloatArray:
+        points = np.zeros((len(indices), 3))
+        points[:, 3 - ndim :] = indices
+        pulled: FloatArray = (
+            placement.transform.pull_points((points + 0.5) * spacing_um) / spacing_um
+            - 0.5
+        )
+        if keeps_planes:
+            pulled[:, 0] = points[:, 0]
+        return pulled[:, 3 - ndim :]
+
+    return IndexMap(pull, is_affine=isinstance(placement.transform, Affine))
+
+
+def _label_box(
+    box: PixelBox, ratio: FloatArray, shape: tuple[int, int, int]
+) -> PixelBox:
+    """Give the pixels of a label whose centres lie in a box of the image."""
+    start = np.ceil(np.multiply(box.start, ratio) - 0.5)
+    stop = np.ceil(np.multiply(box.stop, ratio) - 0.5)
+    return PixelBox(
+        as_triple(np.maximum(start, 0)), as_triple(np.clip(stop, start, shape))
+    )
 
 
 def warn_of_overlaps(image: OpenImage, plan: RegistrationPlan) -> None:

@@ -163,7 +163,7 @@ def write_unregistered_table(
 
 def _move_roi(roi: "Roi", placement: Placement, image: OpenImage) -> "Roi":
     """Put a ROI where the kept region lies; axes it does not have are not added."""
-    box = placement.region_source
+    box = placement.region_source(image.spacing_um)
     for axis, start, length, step in zip(
         AXES, box.start, box.shape, image.spacing_um, strict=True
     ):

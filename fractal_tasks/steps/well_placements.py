@@ -13,7 +13,6 @@ from fractal_tasks.model import (
     View,
     place_views,
 )
-from fractal_tasks.records.plans import check_translation
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
 from fractal_tasks.steps.well_verdicts import Verdicts
 from fractal_tasks.transforms import Translation
@@ -36,10 +35,8 @@ def place_rows(
         are used in the end, and the placements.
 
     Raises:
-        InvalidDataError: There is no such row, or pixels cannot be moved as a transform
-            says.
+        InvalidDataError: There is no such row.
     """
-    _check_applicable(well, verdicts)
     used: list[dict[RowKey, Verdict]] = [{} for _ in well.acquisitions]
     placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
     unseen: dict[RowKey, str] = {}
@@ -70,13 +67,6 @@ def place_rows(
             used[index][key] = verdict
             placements[index][key] = placement
     return _without_unseen(well, unseen), used, placements
-
-
-def _check_applicable(well: WellRows, verdicts: Sequence[Verdicts]) -> None:
-    """Refuse what *apply* could not do, before anything is written."""
-    for rows, own in zip(well.acquisitions, verdicts, strict=True):
-        for key, verdict in own.items():
-            check_translation(verdict.candidate.transform, rows.where(key))
 
 
 def _view(

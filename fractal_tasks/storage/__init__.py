@@ -19,7 +19,7 @@ does. Micrometres of ROI tables become pixels here and nowhere else.
       fingerprint.py      whether pixels are still the same
     pixels/             the pixels themselves, with bounded memory
       roi_patches.py      ROIs, read on demand
-      block_source.py     what gives the pixels of a new image (`copy_source.py`: boxes
+      block_source.py     what gives the pixels of a new image (`box_source.py`: boxes
                           of another image), which
       pyramid.py          writes with all its resolution levels
       label_boxes.py      boxes around the objects of a label

@@ -18,8 +18,8 @@ class Transform(ABC):
     A new type is a frozen dataclass that sets `type`, maps points, and says what it is
     in other frames and as JSON; named in `TRANSFORM_TYPES`, it is stored and read.
 
-    There is no general inverse: a deformation has none in closed form, and so far
-    nothing maps fixed points to moving ones.
+    The other direction has its own name: a *pull* tells for a fixed point which moving
+    one belongs there. It is what resampling asks, pixel by pixel of the result.
     """
 
     type: ClassVar[str]
@@ -28,6 +28,10 @@ class Transform(ABC):
     @abstractmethod
     def map_points(self, points_um: npt.ArrayLike) -> FloatArray:
         """Map moving points, shape ``(n, 3)``, to fixed points."""
+
+    @abstractmethod
+    def pull_points(self, points_um: npt.ArrayLike) -> FloatArray:
+        """Map fixed points, shape ``(n, 3)``, back to the moving points they show."""
 
     @abstractmethod
     def in_frames(self, moving_um: npt.ArrayLike, fixed_um: npt.ArrayLike) -> Self:

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.transforms.affine import Affine
 from fractal_tasks.transforms.base import Transform
 from fractal_tasks.transforms.translation import Translation
 
 TRANSFORM_TYPES: dict[str, type[Transform]] = {
-    transform_type.type: transform_type for transform_type in (Translation,)
+    transform_type.type: transform_type for transform_type in (Translation, Affine)
 }
 """Name a new transform type here: storage and its contract tests follow."""
 

@@ -35,6 +35,10 @@ class Translation(Transform):
         """Map moving points, shape ``(n, 3)``, to fixed points."""
         return np.add(points_um, self.translation_um, dtype=np.float64)
 
+    def pull_points(self, points_um: npt.ArrayLike) -> FloatArray:
+        """Map fixed points, shape ``(n, 3)``, back to moving points."""
+        return np.subtract(points_um, self.translation_um, dtype=np.float64)
+
     def displacement_at(self, point_um: npt.ArrayLike) -> Vector:
         """Give the translation: it is the same everywhere, to the last bit."""
         return self.translation_um

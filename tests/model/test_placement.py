@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fractal_tasks.model import Grid, Keep, Placement, View, place_views
-from fractal_tasks.transforms import Translation
+from fractal_tasks.transforms import Affine, Translation
 from fractal_tasks.transforms.boxes import PixelBox
-from tests.transforms.affine import Affine, turn_about
+from tests.transforms.affine import turn_about
 
 SPACING_UM = (1.0, 0.325, 0.325)
 FIELD = PixelBox((0, 100, 200), (5, 356, 456))
@@ -69,7 +69,7 @@ def test_reference_keeps_the_whole_field() -> None:
     assert reference.region == moved.region == FIELD
     assert reference.destination == FIELD
     assert moved.destination == PixelBox((0, 110, 200), (5, 356, 456))
-    assert moved.region_source == FIELD.shifted((0, -10, 0))
+    assert moved.region_source(SPACING_UM) == FIELD.shifted((0, -10, 0))
 
 
 def test_region_is_empty_if_a_shift_exceeds_the_field() -> None:
@@ -112,7 +112,7 @@ def test_placement_knows_its_shift_and_its_region_on_both_grids() -> None:
     )
     assert placement.destination == PixelBox((0, 5, 0), (1, 40, 33))
     assert placement.source == PixelBox((0, 0, 7), (1, 35, 40))
-    assert placement.region_source == PixelBox((0, -5, 7), (1, 35, 47))
+    assert placement.region_source(SPACING_UM) == PixelBox((0, -5, 7), (1, 35, 47))
     assert placement.shift_px == (0, 5, -7)
     assert placement.transform is exact
 
@@ -123,6 +123,7 @@ def test_shift_of_a_turn_is_that_of_the_centre_of_the_box() -> None:
     off_centre = View(PixelBox((0, 0, 20), (1, 20, 40)), UNIT_GRID, quarter)
     assert off_centre.displacement_um == pytest.approx((0.0, 20.0, -20.0))
     assert off_centre.shift_px == (0, 20, -20)
+    assert not off_centre.is_copied
     about_centre = View(PixelBox((0, 0, 0), (1, 20, 20)), UNIT_GRID, quarter)
     assert about_centre.displacement_um == pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
     assert isinstance(place_views(off_centre, [], "reference")[0].transform, Affine)

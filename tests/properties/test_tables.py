@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ngio.tables.backends import ImplementedTableBackends
 from ngio.utils import ZarrGroupHandler
 
-from fractal_tasks.records.rows import OWN_COLUMNS, TRANSLATION_COLUMNS
+from fractal_tasks.records.columns import OWN_COLUMNS, TRANSLATION_COLUMNS
 from tests.properties.harness import Sandbox
 from tests.tasks.plates import (
     REGISTERED,

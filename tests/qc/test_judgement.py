@@ -1,9 +1,12 @@
 """Judging the ROIs of a well together."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from fractal_tasks.model import Measurement, RowKey, WellMovement
+from fractal_tasks.transforms import Affine, FloatArray, Translation, plane_matrix
 from tests.qc.wells import (
     PITCH_UM,
     PIXEL_UM,
@@ -79,6 +82,54 @@ def test_a_roi_that_shows_no_turn_leaves_off_what_the_others_do(
     verdicts = judge(well).verdicts
     found = [verdicts[fov(index)].candidate.left_px for index in range(1, 5)]
     assert found == pytest.approx(expected)
+
+
+def turn_fields(
+    well: dict[RowKey, Measurement], numbers: Sequence[int], degrees: float
+) -> FloatArray:
+    """Let fields show a turn about their centres; give its matrix."""
+    matrix = plane_matrix(turn_rad=np.deg2rad(degrees))
+    for number in numbers:
+        item = well[fov(number)]
+        moved_um = item.best.transform.displacement_at(item.centre_um)
+        turn = Affine.about(item.centre_um, matrix, moved_um)
+        well[fov(number)] = with_best(item, transform=turn)
+    return matrix
+
+
+@pytest.mark.parametrize("turned", [(1, 2, 3), (1, 2, 3, 4, 6)], ids=len)
+def test_a_sample_turns_as_one(turned: tuple[int, ...]) -> None:
+    """Half of what is believed is enough: the others show too little, or nothing."""
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um, rotation_deg=1.0))
+    matrix = turn_fields(well, turned, 1.0)
+    well[fov(5)] = measured((0, 150, 90), places_um[4], 0.1)
+    verdicts = judge(well).verdicts
+    assert verdicts[fov(5)].status == "imputed"
+    for key, verdict in verdicts.items():
+        transform = verdict.candidate.transform
+        assert isinstance(transform, Affine), key
+        np.testing.assert_allclose(transform.matrix, matrix, atol=1e-12)
+        moved_um = transform.displacement_at(well[key].centre_um)
+        expected = moved_plate(places_um, rotation_deg=1.0)[int(key.roi[4:]) - 1]
+        np.testing.assert_allclose(moved_um, expected, atol=1e-6)
+
+
+def test_turn_that_few_fields_show_is_none() -> None:
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    turn_fields(well, (2, 5), 0.2)
+    for key, verdict in judge(well).verdicts.items():
+        assert isinstance(verdict.candidate.transform, Translation), key
+        assert vector_of(verdict) == pytest.approx(SHIFT_UM)
+
+
+def test_two_fields_cannot_outvote_each_other() -> None:
+    places_um = grid(1, 2)
+    well = measured_well(places_um, moved_plate(places_um))
+    turn_fields(well, (2,), 0.2)
+    transforms = [one.candidate.transform for one in judge(well).verdicts.values()]
+    assert all(isinstance(one, Affine) for one in transforms)
 
 
 def test_stand_in_is_as_exact_in_z_as_the_others_and_how_far_they_are_apart() -> None:

@@ -22,6 +22,9 @@ class Warp(Transform):
         points = np.asarray(points_um, dtype=float)
         return np.asarray(self.function(points), dtype=float)
 
+    def pull_points(self, points_um: npt.ArrayLike) -> FloatArray:
+        raise NotImplementedError
+
     def in_frames(self, moving_um: npt.ArrayLike, fixed_um: npt.ArrayLike) -> Self:
         raise NotImplementedError
 

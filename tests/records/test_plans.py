@@ -14,11 +14,10 @@ from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingSte
 from fractal_tasks.records.plans import (
     RegistrationPlan,
     check_placements,
-    check_translation,
     read_plan,
 )
 from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
-from fractal_tasks.transforms import TRANSFORM_TYPES, Translation
+from fractal_tasks.transforms import Translation
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.records.plans import (
     FIRST,
@@ -40,7 +39,7 @@ from tests.records.plates import (
     read_rows,
     write_rows,
 )
-from tests.transforms.affine import Affine, turn_about
+from tests.transforms.affine import turn_about
 
 TURN = turn_about((0.0, 5.0, 5.0), degrees=1.0)
 
@@ -203,23 +202,6 @@ def test_pixels_out_of_the_image_are_refused_with_the_name_of_the_roi(
     plan = make_plan(plate, placements=placements)
     with pytest.raises(InvalidDataError, match=r"/A/01/1.*ROI 'FOV_2'.*\(z, y, x\)"):
         check_placements(plan, open_acquisition(plate, 1))
-
-
-def test_plan_that_is_no_translation_is_refused_with_the_name_of_the_roi(
-    plate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
-    stored = make_stored(plate)
-    stored["placements"][1]["transform"] = {"type": "affine", **TURN.to_dict()}
-    write_registered(plate, stored)
-    with pytest.raises(InvalidDataError, match=r"ROI 'FOV_2'.*type 'affine'"):
-        read(plate)
-
-
-def test_only_translations_can_be_applied() -> None:
-    check_translation(Translation((0.0, 1.0, 2.0)), "here")
-    with pytest.raises(InvalidDataError, match=r"^here: .*needed is a translation"):
-        check_translation(TURN, "here")
 
 
 def test_fingerprint_of_a_plan_changes_with_each_part(plate: Path) -> None:

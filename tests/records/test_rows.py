@@ -17,7 +17,6 @@ from fractal_tasks.records.candidates import candidates_to_json
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.transforms import (
-    TRANSFORM_TYPES,
     Translation,
     Vector,
     transform_to_json,
@@ -30,7 +29,7 @@ from tests.records.plates import (
     without_columns,
     write_rows,
 )
-from tests.transforms.affine import Affine, turn_about
+from tests.transforms.affine import turn_about
 
 MOVED: Vector = (0.0, 1.2345, -2.6)
 BEST = Candidate(
@@ -303,10 +302,9 @@ def test_measurement_holds_the_candidates_and_where_the_roi_lies(
     assert measurement.pixel_um == pytest.approx(PIXEL_UM)
 
 
-def test_transform_type_that_is_added_is_stored_and_read(
+def test_turn_is_stored_and_read(
     image: OpenImage, roi: Roi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
     # Half a turn about (y, x) = (6, 14) um brings a point p to 2 c - p.
     about_y, about_x = 6.0, 14.0
     turn = turn_about((0.0, about_y, about_x), degrees=180.0)
@@ -325,7 +323,6 @@ def test_transform_type_that_is_added_is_stored_and_read(
 def test_turn_about_the_centre_of_a_roi_does_not_move_it(
     image: OpenImage, roi: Roi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
     turn = Candidate(turn_about(CENTRE_UM, degrees=5.0), 0.9, 0.1)
     row = measured(roi, image, turn)
     columns = columns_of(row)
@@ -337,7 +334,6 @@ def test_turn_about_the_centre_of_a_roi_does_not_move_it(
 def test_edited_columns_of_a_turn_win_as_a_translation(
     image: OpenImage, roi: Roi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
     turn = Candidate(turn_about(CENTRE_UM, degrees=5.0), 0.9, 0.1)
     edit = {"translation_z": 0.0, "translation_y": 1.0, "translation_x": 2.0}
     edited = measured(roi, image, turn).model_copy(update=edit)

@@ -15,9 +15,10 @@ from fractal_tasks.registration.spectra import (
     correlate_windows,
     sum_rings,
 )
+from fractal_tasks.transforms import Affine, Translation, plane_matrix
 from tests.registration.scene import SPACING_UM, draw_cells, photograph
 from tests.registration.test_methods import confidence_of, register
-from tests.registration.truth import centre_displacement_px
+from tests.registration.truth import centre_displacement_px, roi_points_um
 
 SIZE = 256, 256
 GRID_PX = (-192.0, 0.0, 192.0)
@@ -67,6 +68,39 @@ def test_what_the_translation_leaves_off_is_told(
     off = abs((1 + scaling) * np.exp(1j * np.deg2rad(rotation_deg)) - 1)
     expected_px = off * np.hypot(256, 256)
     assert estimate.best.left_px == pytest.approx(expected_px, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("motion", "scaling"), [("rigid", 0.0), ("similarity", 0.006)], ids=str
+)
+def test_turn_is_undone_everywhere_in_the_roi(motion: str, scaling: float) -> None:
+    spacing_um, shape, shift, degrees = SPACING_UM[2], (512, 512), (7.3, -11.6), -0.8
+    fixed = photograph(1, draw_cells(3, shape, spacing_um))
+    moved = draw_cells(
+        3, shape, spacing_um, shift, rotation_deg=degrees, scaling=scaling
+    )
+    method = PhaseCrossCorrelation(motion=motion)
+    best = register(method, fixed, photograph(2, moved)).best
+    assert isinstance(best.transform, Affine)
+    assert best.transform.is_rigid == (motion == "rigid")
+    points = roi_points_um(shape, spacing_um)
+    centre = points.mean(axis=0)
+    matrix = plane_matrix(turn_rad=np.deg2rad(degrees), scale=1 + scaling)
+    moves_um = np.multiply((0.0, *shift), (1.0, *spacing_um))
+    expected = centre + moves_um + (points - centre) @ matrix.T
+    apart = (best.transform.map_points(points) - expected)[:, 1:] / spacing_um
+    assert np.hypot(*apart.T).max() < 0.3
+    assert best.left_px == pytest.approx(0, abs=0.3)
+
+
+@pytest.mark.parametrize("motion", ["rigid", "similarity"])
+def test_shift_of_an_image_that_did_not_turn_is_a_translation(motion: str) -> None:
+    spacing_um, shape = SPACING_UM[2], (512, 512)
+    fixed = photograph(1, draw_cells(3, shape, spacing_um))
+    moving = photograph(2, draw_cells(3, shape, spacing_um, (7.3, -11.6)))
+    best = register(PhaseCrossCorrelation(motion=motion), fixed, moving).best
+    assert best == register(PhaseCrossCorrelation(), fixed, moving).best
+    assert isinstance(best.transform, Translation)
 
 
 def test_shifted_image_is_not_said_to_have_turned() -> None:

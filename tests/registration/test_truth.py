@@ -1,39 +1,15 @@
 """The yardstick of the contract measures any transform, not only translations."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from fractal_tasks.model import Candidate
 from fractal_tasks.registration.estimate import Estimate
-from fractal_tasks.transforms import FloatArray, Transform, Translation
+from fractal_tasks.transforms import Transform, Translation
 from tests.registration.truth import centre_displacement_px, target_errors_px
+from tests.transforms.stretch import Stretch
 
 SHAPE, SPACING_UM = (200, 300), (0.5, 0.25)
-
-
-@dataclass(frozen=True)
-class Stretch(Transform):
-    """``x_fixed = x_moving (1 + share)`` along y and x, and nothing else."""
-
-    type: ClassVar[str] = "stretch"
-    share: float
-
-    def map_points(self, points_um: npt.ArrayLike) -> FloatArray:
-        return np.multiply(points_um, (1.0, 1 + self.share, 1 + self.share))
-
-    def in_frames(self, moving_um: npt.ArrayLike, fixed_um: npt.ArrayLike) -> Self:
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        raise NotImplementedError
 
 
 def estimate_of(transform: Transform) -> Estimate:
@@ -48,7 +24,7 @@ def test_the_error_of_a_translation_is_the_same_everywhere() -> None:
 
 
 def test_the_largest_error_of_a_stretch_is_at_the_far_corner() -> None:
-    estimate = estimate_of(Stretch(0.01))
+    estimate = estimate_of(Stretch((1.0, 1.01, 1.01), (0.0, 0.0, 0.0)))
     errors = target_errors_px(estimate, (0.0, 0.0), SHAPE, SPACING_UM)
     # 1 % of 200 and of 300 pixels; half of it at the centre.
     assert np.abs(errors).max(axis=0) == pytest.approx((0, 2, 3))

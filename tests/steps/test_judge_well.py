@@ -22,7 +22,6 @@ from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.steps.judge_well import judge_well
 from fractal_tasks.steps.well_checks import check_one_well
 from fractal_tasks.storage.plate.roi_tables import replace_roi_table
-from fractal_tasks.transforms import TRANSFORM_TYPES
 from tests.conftest import MakePlate
 from tests.records.plans import FIRST, OF_FIRST, OF_SECOND, SETTINGS
 from tests.records.plates import (
@@ -44,7 +43,6 @@ from tests.steps.wells import (
     versions_of,
     well_urls,
 )
-from tests.transforms.affine import Affine, turn_about
 
 BOTH = {"FOV_1": moved_by(2, 0), "FOV_2": moved_by(2, 0)}
 UNSURE = {"FOV_1": moved_by(2, 0), "FOV_2": moved_by(9, 9, confidence=0.0)}
@@ -235,21 +233,6 @@ def test_order_of_the_other_images_makes_no_difference(make_plate: MakePlate) ->
     judge_well([reference, *others[::-1]], None, SETTINGS, rerun=True)
     again = [image_url(plate, index).path / "tables" for index in range(3)]
     assert [tree_of(folder) for folder in again] == content
-
-
-def test_transform_that_cannot_be_applied_is_refused_before_anything_is_written(
-    measured: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
-    turn = Candidate(turn_about((0.5, 5.2, 15.6), degrees=0.5), 0.99, 0.02)
-    store_estimates(image_url(measured, 1), {**BOTH, "FOV_2": turn})
-    before = tables_of(measured)
-    with pytest.raises(
-        InvalidDataError,
-        match=r"ROI 'FOV_2', acquisition 1 \(.*/A/01/1\): .*'affine'.*translation",
-    ):
-        judge(measured, min_confidence=0.0)
-    assert tables_of(measured) == before
 
 
 def test_well_without_estimates_is_a_missing_step(plate: Path) -> None:

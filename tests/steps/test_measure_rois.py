@@ -14,7 +14,7 @@ from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.steps.measure_rois import measure_rois
-from fractal_tasks.transforms import TRANSFORM_TYPES, Translation
+from fractal_tasks.transforms import Translation
 from tests.records.plates import (
     FIELD_UM,
     TABLE,
@@ -27,7 +27,6 @@ from tests.records.plates import (
 )
 from tests.steps.methods import MOVED_UM, Leaves, Moves, Turns, settings_for
 from tests.steps.wells import read_level, tree_of, versions_of
-from tests.transforms.affine import Affine
 
 
 def measure(
@@ -188,7 +187,6 @@ def test_transform_is_between_images_whatever_the_corners_of_the_rois(
 def test_turn_of_each_roi_is_stored_about_its_own_centre(
     plate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TRANSFORM_TYPES, Affine.type, Affine)
     measure(plate, Turns(degrees=90.0))
     for name, x_um in (("FOV_1", 0.0), ("FOV_2", FIELD_UM)):
         record = read_record(plate, name)

@@ -16,7 +16,7 @@ from fractal_tasks.steps.registered_pixels import (
     registered_pixels,
     warn_of_overlaps,
 )
-from fractal_tasks.storage.pixels.copy_source import CopySource
+from fractal_tasks.storage.pixels.box_source import BoxSource
 from fractal_tasks.storage.pixels.grid import full_box
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.transforms import Translation
@@ -28,7 +28,7 @@ from tests.steps.wells import read_level
 HEIGHT, WIDTH = 32, 64
 
 
-def read_all(source: CopySource, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def read_all(source: BoxSource, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     pixels = source.read_block(full_box(shape))
     assert pixels is not None
     return np.asarray(pixels)

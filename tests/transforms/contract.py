@@ -33,6 +33,7 @@ def sample_points_um() -> FloatArray:
 def check_contract(transform: Transform) -> None:
     """Check one example of a transform type that is in `TRANSFORM_TYPES`."""
     check_points(transform)
+    check_pull(transform)
     check_displacement(transform)
     check_frames(transform)
     check_json(transform)
@@ -53,6 +54,20 @@ def check_points(transform: Transform) -> None:
     one_by_one = [transform.map_points([point])[0] for point in whole]
     np.testing.assert_allclose(transform.map_points(whole), one_by_one, rtol=1e-12)
     assert transform.map_points(np.zeros((0, 3))).shape == (0, 3)
+
+
+def check_pull(transform: Transform) -> None:
+    """It is the way back, from fixed points to moving ones."""
+    points = sample_points_um()
+    mapped = transform.map_points(points)
+    given = mapped.copy()
+    pulled = transform.pull_points(mapped)
+    np.testing.assert_array_equal(mapped, given)
+    assert pulled.dtype == np.float64
+    np.testing.assert_allclose(pulled, points, atol=TOLERANCE_UM)
+    one_by_one = [transform.pull_points([point])[0] for point in mapped[:3].tolist()]
+    np.testing.assert_allclose(pulled[:3], one_by_one, rtol=1e-12, atol=1e-12)
+    assert transform.pull_points(np.zeros((0, 3))).shape == (0, 3)
 
 
 def check_displacement(transform: Transform) -> None:

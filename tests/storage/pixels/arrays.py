@@ -11,7 +11,8 @@ from ngio.common import numpy_zoom
 from zarr.core.buffer import Buffer
 from zarr.storage import MemoryStore, WrapperStore
 
-from fractal_tasks.storage.pixels.copy_source import BoxCopy, CopySource
+from fractal_tasks.storage.pixels.box_source import BoxSource
+from fractal_tasks.storage.pixels.boxes import BoxCopy
 from fractal_tasks.storage.pixels.downsample import Downsampling
 from fractal_tasks.storage.pixels.pyramid import write_pyramid
 
@@ -144,7 +145,7 @@ def write_copies(
     max_workers: int | None = None,
 ) -> None:
     """Copy boxes of an array to all levels."""
-    blocks = CopySource(
+    blocks = BoxSource(
         source, levels[0].shape, copies, fill_value, max_workers=max_workers
     )
     write_pyramid(levels, blocks, downsampling=downsampling, max_workers=max_workers)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fractal_tasks.storage.pixels.copy_source import CopySource
+from fractal_tasks.storage.pixels.box_source import BoxSource
 from fractal_tasks.storage.pixels.pyramid import write_pyramid
 from tests.storage.pixels.arrays import make_pyramid, shifted
 
@@ -26,7 +26,7 @@ def peak_bytes(folder: Path, chunks: int, workers: int) -> int:
         source[row : row + CHUNK_PX] = noise
     levels = make_pyramid(shape, chunk_shape, n_levels=LEVELS, store=str(folder / "b"))
     moved = [shifted([(0, size - 7), (0, size - 5)], (7, 5))]
-    blocks = CopySource(source, shape, moved, max_workers=workers)
+    blocks = BoxSource(source, shape, moved, max_workers=workers)
     tracemalloc.start()
     try:
         write_pyramid(levels, blocks, downsampling="mean", max_workers=workers)

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.storage.pixels.copy_source import BoxCopy
+from fractal_tasks.storage.pixels.boxes import BoxCopy
 from fractal_tasks.storage.pixels.downsample import halve
 from tests.storage.pixels.arrays import (
     CountingStore,
