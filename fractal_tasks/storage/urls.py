@@ -5,6 +5,7 @@ into an object store: ``s3://bucket/...``.
 """
 
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -24,6 +25,12 @@ nor stored nor shown in errors."""
 
 _ENDING = re.compile(r"(\.ome)?\.zarr$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+
+
+def real_path(path: Path) -> Path:
+    """Follow links; one that leads back to itself stays where it is."""
+    # Path.resolve raises an error for those, of another kind in each Python.
+    return Path(os.path.realpath(path))
 
 
 def is_remote_url(url: str) -> bool:

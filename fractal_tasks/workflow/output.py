@@ -29,6 +29,7 @@ from fractal_tasks.storage.urls import (
     StorageOptions,
     is_remote_url,
     parse_image_url,
+    real_path,
 )
 
 _FOLDERS_OF_A_PLATE = 3
@@ -230,14 +231,14 @@ def _root_of(image: ImageUrl) -> Location:
 def _describe(root: Location) -> _Source:
     name = root.url.rpartition("/")[2]
     is_plate = "multiscales" not in read_ome_metadata(root)
-    real = root if root.is_remote else Location(str(root.path.resolve()))
+    real = root if root.is_remote else Location(str(real_path(root.path)))
     return _Source(real, name, is_plate)
 
 
 def _check_apart(source: Location, output: Path) -> None:
     if source.is_remote:
         return
-    real = output.resolve()
+    real = real_path(output)
     if real.is_relative_to(source.path) or source.path.is_relative_to(real):
         raise InvalidInputError(
             f"{source.url}: found the output folder {output} in it or around it; "

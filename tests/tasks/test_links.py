@@ -1,11 +1,12 @@
 """Plates put together of symbolic links."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from tests.tasks.foreign import read_array, write_plate
 from tests.tasks.plates import run_apply, run_calculate, run_consensus, tree_of
 
@@ -81,3 +82,20 @@ def test_image_behind_a_link_is_not_replaced(tmp_path: Path, part: str) -> None:
     with pytest.raises(InvalidInputError, match=r"is a symbolic link to .*archive/"):
         run_apply(urls[1:])
     assert pixels_of(tmp_path) == before
+
+
+def test_image_that_is_a_link_to_itself_is_an_error_that_names_it(
+    tmp_path: Path,
+) -> None:
+    urls = linked_plate(tmp_path, "image")
+    image = Path(urls[1])
+    image.unlink()
+    image.symlink_to(image.name)
+    for run, given in (
+        (run_calculate, urls),
+        (run_consensus, urls),
+        (run_apply, urls[1:]),
+    ):
+        with pytest.raises(FractalTasksError, match=re.escape(urls[1])):
+            run(given)
+    assert image.is_symlink()

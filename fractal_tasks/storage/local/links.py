@@ -4,11 +4,13 @@ Labs link folders of an archive into the plates that they work on. What a link l
 belongs to others, and stays as it is.
 """
 
+import os
 import shutil
 from pathlib import Path
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.storage.local.publish import replace_directory
+from fractal_tasks.storage.urls import real_path
 
 _ALL = 1000
 _WORKSPACE = ".fractal-tasks-"
@@ -37,12 +39,15 @@ def copy_linking(source: Path, target: Path, depth: int) -> None:
             continue  # left by a run that was interrupted
         if entry.is_file():
             shutil.copyfile(entry, place)
+            # Files are known by their times: to later runs a copy is what it is of.
+            status = entry.stat()
+            os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
         elif entry.name == "tables" and entry.is_dir():
             copy_linking(entry, place, _ALL)
         elif depth > 0 and entry.is_dir():
             copy_linking(entry, place, depth - 1)
         else:
-            place.symlink_to(entry.resolve())
+            place.symlink_to(real_path(entry))
 
 
 def check_leads_to_folder(link: Path) -> None:
@@ -53,7 +58,7 @@ def check_leads_to_folder(link: Path) -> None:
     """
     if not link.is_dir():
         raise InvalidInputError(
-            f"{link} is a symbolic link to {link.resolve()}; needed is a folder. "
+            f"{link} is a symbolic link to {real_path(link)}; needed is a folder. "
             "Restore what it leads to, or remove the link."
         )
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from filelock import Timeout, UnixFileLock
 
 from fractal_tasks.errors import PublishError
+from fractal_tasks.storage.urls import real_path
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def free_image_lock(image: Path) -> Iterator[bool]:
 
 def _lock_of(image: Path) -> Path:
     """Give the lock file of an image, the same by whatever links it is reached."""
-    real = image.resolve()
+    real = real_path(image)
     if not _is_in_plate(real):
         return real.parent / ".fractal-tasks-locks" / f"{real.name}.lock"
     plate = real.parents[2]
@@ -96,7 +97,7 @@ def well_lock(well: Path) -> Iterator[None]:
     Raises:
         PublishError: No lock file can be created or locked beside the plate.
     """
-    plate = well.parents[1].resolve()
+    plate = real_path(well.parents[1])
     directory = plate.with_name(f"{plate.name}.ngio-locks")
     with _hold(directory / (quote("/".join(well.parts[-2:]), safe="") + ".lock")):
         yield
@@ -128,7 +129,7 @@ def _check_place(path: Path) -> None:
         if place.is_symlink():
             raise PublishError(
                 f"The lock {path} could not be taken: {place} is a symbolic link to "
-                f"{place.resolve()}, which no task made. Remove the link."
+                f"{real_path(place)}, which no task made. Remove the link."
             )
         if place.exists() and not is_ours():
             raise PublishError(

@@ -44,6 +44,7 @@ from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.interrupts import undisturbed
 from fractal_tasks.storage.local.access import keep_access
+from fractal_tasks.storage.urls import real_path
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ def check_not_linked(image: Path) -> None:
         if place.is_symlink():
             raise InvalidInputError(
                 f"{image} cannot be replaced: {place} is a symbolic link to "
-                f"{place.resolve()}, and what others have there is not to be changed. "
+                f"{real_path(place)}, and what others have there is not to be changed. "
                 "Keep the input (overwrite_input=False), or put a copy in the place of "
                 "the link."
             )
@@ -183,9 +184,9 @@ def replace_file(target: Path, content: bytes, *, image: Path) -> None:
         OSError: Writing failed; the file is what it was.
     """
     image, _ = _resolve(image, image)
-    if not target.parent.resolve().is_relative_to(image.parent):
+    if not real_path(target.parent).is_relative_to(image.parent):
         raise InvalidInputError(
-            f"{target} leads to {target.resolve()}: needed is a file in the well "
+            f"{target} leads to {real_path(target)}: needed is a file in the well "
             f"{image.parent}. Put a copy of its folder in the place of the link."
         )
     workspace = _workspace_for(image)
@@ -287,7 +288,7 @@ def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
     Labs link images, wells and plates of an archive into others. In the image itself
     no link is followed: what is written takes its place.
     """
-    resolved = image.resolve()
+    resolved = real_path(image)
     if not resolved.parent.is_dir():
         raise InvalidInputError(
             f"{image}: its well directory does not exist. Check the zarr_url."
@@ -296,9 +297,9 @@ def _resolve(image: Path, target: Path) -> tuple[Path, Path]:
         inner = resolved / Path(os.path.normpath(target)).relative_to(image)
     except ValueError as error:
         raise InvalidInputError(f"{target} is not inside the image {image}.") from error
-    if inner != resolved and inner.parent.resolve() != inner.parent:
+    if inner != resolved and real_path(inner.parent) != inner.parent:
         raise InvalidInputError(
-            f"{target} leads to {inner.resolve()}: what is behind a symbolic link in "
+            f"{target} leads to {real_path(inner)}: what is behind a symbolic link in "
             "an image cannot be replaced safely. Put a copy in the place of the link."
         )
     return resolved, inner

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.model import PairedBy
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.urls import ImageUrl, real_path
 
 
 @dataclass(frozen=True)
@@ -121,4 +121,4 @@ def without_aliases(
 
 
 def _place_of(image: ImageUrl) -> str:
-    return image.zarr_url if image.is_remote else str(image.path.resolve())
+    return image.zarr_url if image.is_remote else str(real_path(image.path))
