@@ -43,7 +43,7 @@ from pathlib import Path
 from fractal_tasks import __version__
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.interrupts import undisturbed
-from fractal_tasks.storage.local.access import keep_access
+from fractal_tasks.storage.local.access import inherit_access, keep_access
 from fractal_tasks.storage.urls import real_path
 
 logger = logging.getLogger(__name__)
@@ -91,6 +91,8 @@ def replace_directory(
         validate(build)
         if target.exists() and not target.is_symlink():
             keep_access(target, build)
+        elif target != image:
+            inherit_access(target.parent, build)
         _flush_file_system(build)
         with undisturbed():
             _switch(workspace, target)

@@ -11,6 +11,7 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.file_version import FileVersion
 
 _ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
+_READ = (*_ZARR_METADATA, "labels", "tables")
 _CHUNK = re.compile(r"c|\d+(\.\d+)*")
 """What levels, chunks, and folders of them are called."""
 
@@ -30,7 +31,8 @@ def check_metadata(folder: Path) -> None:
     for place in (str(folder), *inner):
         for name in _ZARR_METADATA:
             path = f"{place}/{name}"
-            if os.access(place, os.X_OK) and os.path.exists(path):
+            if os.access(place, os.X_OK) and os.path.lexists(path):
+                _check_led(path)
                 _check_file(path, os.stat(path))
 
 
@@ -39,7 +41,7 @@ def check_readable(folder: Path) -> None:
 
     Raises:
         InvalidDataError: One is no file, or may not be read; or a link in the place of
-            chunks leads nowhere. Other such links are nobody's business.
+            what is read leads nowhere. Other such links are nobody's business.
     """
     _check_open(str(folder))
     for entry, is_folder in _entries_below(str(folder)):
@@ -47,12 +49,18 @@ def check_readable(folder: Path) -> None:
             _check_open(entry.path)
         elif os.path.exists(entry.path):
             _check_file(entry.path, entry.stat())
-        elif _CHUNK.fullmatch(entry.name):
-            raise InvalidDataError(
-                f"{entry.path}: found a link to {os.readlink(entry.path)}, where there "
-                "is nothing; needed are chunks of an image, a label or a table. Mount "
-                "what it leads to, or restore the files."
-            )
+        elif entry.name in _READ or _CHUNK.fullmatch(entry.name):
+            _check_led(entry.path)
+
+
+def _check_led(path: str) -> None:
+    """Refuse a link to nowhere: what is read must not be taken as missing."""
+    if not os.path.exists(path):
+        raise InvalidDataError(
+            f"{path}: found a link to {os.readlink(path)}, which leads nowhere; needed "
+            "are metadata or chunks of an image, a label or a table. Mount what it "
+            "leads to, or restore the files."
+        )
 
 
 def _check_open(folder: str) -> None:

@@ -70,6 +70,41 @@ def test_modes_are_those_of_what_was_there(image: Path, mask: int) -> None:
     }
 
 
+@pytest.mark.parametrize("mask", [0o002, 0o077])
+def test_a_table_that_was_not_there_is_as_open_as_its_folder(
+    image: Path, mask: int
+) -> None:
+    tables = image / "tables"
+    tables.mkdir()
+    tables.chmod(0o2770)
+    with (
+        umask(mask),
+        replace_directory(
+            tables / "new", image=image, validate=lambda _: None
+        ) as build,
+    ):
+        (build / "X").mkdir(parents=True)
+        (build / "X" / ".zarray").touch()
+    assert modes(tables) == {
+        ".": 0o2770,
+        "new": 0o2770,
+        "new/X": 0o2770,
+        "new/X/.zarray": 0o660,
+    }
+
+
+def test_metadata_that_did_not_change_keep_their_times(image: Path) -> None:
+    for name, content in ((".zarray", b"{}"), ("0/0", b"old pixels")):
+        (image / "0" / name).write_bytes(content)
+        os.utime(image / "0" / name, ns=(10**18, 10**18))
+    with replace_directory(image, image=image, validate=lambda _: None) as build:
+        (build / "0" / "0").mkdir(parents=True)
+        (build / "0" / ".zarray").write_bytes(b"{}")
+        (build / "0" / "0" / "0").write_bytes(b"new pixels")
+    assert (image / "0/.zarray").stat().st_mtime_ns == 10**18
+    assert (image / "0/0/0").stat().st_mtime_ns != 10**18
+
+
 def test_mode_of_what_a_link_leads_to_is_not_taken(image: Path, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     (image / "0").rename(archive)
