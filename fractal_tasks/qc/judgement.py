@@ -27,9 +27,6 @@ from fractal_tasks.transforms import (
     Vector,
 )
 
-_LEAST_MAJORITY = 3
-"""So many ROIs that are believed can outvote the turn of one."""
-
 
 @dataclass(frozen=True)
 class Judgement:
@@ -143,16 +140,12 @@ class _Others:
     turn: FloatArray | None
     """Linear part of their transforms, shape ``(3, 3)``; None if most show none."""
 
-    count: int
-    """How many there are."""
-
     def agree(self, transform: Transform, centre_um: Vector) -> Transform:
-        """Give a transform the turn of the others: a sample turns as one."""
-        if self.turn is None:
-            is_odd = self.count >= _LEAST_MAJORITY and isinstance(transform, Affine)
-            moved_um = transform.displacement_at(centre_um)
-            return Translation(moved_um) if is_odd else transform
-        if not isinstance(transform, Translation):
+        """Give one that shows no turn that of the others: a sample turns as one.
+
+        One that shows a turn keeps it: others may be too small, or noisy, to show it.
+        """
+        if self.turn is None or not isinstance(transform, Translation):
             return transform
         return Affine.about(centre_um, self.turn, transform.translation_um)
 
@@ -219,7 +212,6 @@ def _find_others(
         {LEFT_PX: median_px} if left_px else {},
         error_z_um,
         _find_turn([one.transform for one in used]),
-        len(used),
     )
 
 

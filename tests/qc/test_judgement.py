@@ -115,21 +115,16 @@ def test_a_sample_turns_as_one(turned: tuple[int, ...]) -> None:
         np.testing.assert_allclose(moved_um, expected, atol=1e-6)
 
 
-def test_turn_that_few_fields_show_is_none() -> None:
+def test_turn_that_few_fields_show_is_theirs() -> None:
+    """The others may be too small, or noisy, to show it: they say nothing."""
     places_um = grid(2, 3)
     well = measured_well(places_um, moved_plate(places_um))
     turn_fields(well, (2, 5), 0.2)
     for key, verdict in judge(well).verdicts.items():
-        assert isinstance(verdict.candidate.transform, Translation), key
-        assert vector_of(verdict) == pytest.approx(SHIFT_UM)
-
-
-def test_two_fields_cannot_outvote_each_other() -> None:
-    places_um = grid(1, 2)
-    well = measured_well(places_um, moved_plate(places_um))
-    turn_fields(well, (2,), 0.2)
-    transforms = [one.candidate.transform for one in judge(well).verdicts.values()]
-    assert all(isinstance(one, Affine) for one in transforms)
+        expected = Affine if key in {fov(2), fov(5)} else Translation
+        assert isinstance(verdict.candidate.transform, expected), key
+        moved_um = verdict.candidate.transform.displacement_at(well[key].centre_um)
+        assert moved_um == pytest.approx(SHIFT_UM)
 
 
 def test_stand_in_is_as_exact_in_z_as_the_others_and_how_far_they_are_apart() -> None:
