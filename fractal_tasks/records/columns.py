@@ -1,5 +1,13 @@
 """The columns of a registration in a ROI table."""
 
+from typing import TYPE_CHECKING, Any
+
+from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.transforms import Transform, transform_from_json
+
+if TYPE_CHECKING:
+    from ngio import Roi
+
 TRANSLATION_COLUMNS = ("translation_z", "translation_y", "translation_x")
 """In um: how far the transform moves the centre of the ROI."""
 
@@ -24,3 +32,29 @@ OWN_COLUMNS = (
     *(STATUS_COLUMN, REASON_COLUMN, KEPT_COLUMN, ALTERNATIVES_COLUMN),
 )
 """All columns but those of the evidence."""
+
+
+def present_columns(roi: "Roi") -> dict[str, Any]:
+    """Give the further columns of a row that have a value.
+
+    A missing one is NaN, or, where a table is text, nothing between two commas.
+    """
+    extra = (roi.model_extra or {}).items()
+    return {
+        key: value for key, value in extra if value is not None and value == value != ""
+    }
+
+
+def read_stored_transform(roi: "Roi", where: str) -> Transform | None:
+    """Read the transform of a row, and nothing else of it; None if it has none.
+
+    Raises:
+        InvalidDataError: It is no transform.
+    """
+    text = present_columns(roi).get(TRANSFORM_COLUMN)
+    if text is None:
+        return None
+    try:
+        return transform_from_json(str(text))
+    except InvalidDataError as error:
+        raise InvalidDataError(f"{where}: {error}") from error

@@ -11,9 +11,9 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import Placement, RowKey
+from fractal_tasks.records.columns import read_stored_transform
 from fractal_tasks.records.plans import RegistrationPlan, check_placements
 from fractal_tasks.records.registered_rows import describe_registered
-from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY, RoiTableData
@@ -78,7 +78,7 @@ def plan_from_reference(
     for name, roi in table.rois.items():
         where = f"{image.zarr_url}: table {table.name!r}, {name!r}"
         _check_not_lost(roi, image, where)
-        _check_moved(roi, image, where)
+        _check_moved(roi, where)
     plan = RegistrationPlan(
         registered_roi_table=table.name,
         reference_image=reference.url.image_path,
@@ -141,15 +141,15 @@ def _check_not_lost(roi: "Roi", image: OpenImage, where: str) -> None:
         )
 
 
-def _check_moved(roi: "Roi", image: OpenImage, where: str) -> None:
+def _check_moved(roi: "Roi", where: str) -> None:
     """Refuse a ROI that turned: two boxes do not tell how."""
-    for one in RoiRecord.from_roi(roi, image, where, is_placed=True).candidates[:1]:
-        if not isinstance(one.transform, Translation):
-            raise InvalidDataError(
-                f"{where}: found a transform of type {one.transform.type!r}, and no "
-                "plan of 'Find Registration Consensus' beside the table; needed is a "
-                "translation, or the plan. Run 'Find Registration Consensus' again."
-            )
+    transform = read_stored_transform(roi, where)
+    if not isinstance(transform, Translation | None):
+        raise InvalidDataError(
+            f"{where}: found a transform of type {transform.type!r}, and no plan of "
+            "'Find Registration Consensus' beside the table; needed is a translation, "
+            "or the plan. Run 'Find Registration Consensus' again."
+        )
 
 
 def _place_between(

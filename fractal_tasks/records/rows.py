@@ -1,4 +1,4 @@
-"""A row of a ROI table: the only code that knows the columns of a registration.
+"""A row of a ROI table: what its columns (`columns`) say of a registration.
 
 The transform of a row is its truth; the translation columns, which fractal-tasks-core
 and people read, are derived from it: how far it moves the ROI's centre. Where both are
@@ -28,6 +28,8 @@ from fractal_tasks.records.columns import (
     STATUS_COLUMN,
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
+    present_columns,
+    read_stored_transform,
 )
 from fractal_tasks.storage.library_errors import describe_cause
 from fractal_tasks.storage.plate.open_image import OpenImage
@@ -36,7 +38,6 @@ from fractal_tasks.transforms import (
     Transform,
     Translation,
     Vector,
-    transform_from_json,
     transform_to_json,
 )
 
@@ -118,7 +119,7 @@ class RoiRecord:
             MissingStepError: The translation is there, but not whole.
             InvalidDataError: A column does not hold what it should.
         """
-        extra = _present(roi)
+        extra = present_columns(roi)
         status, reason = extra.get(STATUS_COLUMN), extra.get(REASON_COLUMN)
         kept = _read_number(extra, KEPT_COLUMN, 1, _A_PART, where)
         empty = cls.of(roi, image, (), status=status, reason=reason, kept=kept)
@@ -136,15 +137,18 @@ class RoiRecord:
             _read_number(extra, ERROR_Z_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
         )
         others = _read_alternatives(extra, empty.centre_um, where)
-        is_told = is_placed and not extra.keys().isdisjoint(TRANSLATION_COLUMNS)
-        moved_um = _read_translation(extra, where) if is_told else None
+        moved_um = None
+        is_turned = is_placed and not isinstance(transform, Translation)
+        if is_turned and not extra.keys().isdisjoint(TRANSLATION_COLUMNS):
+            # Of the centre that the row now has, the transform would say another one.
+            moved_um = _read_translation(extra, where)
         return replace(empty, candidates=(best, *others), moved_um=moved_um)
 
     @property
     def displacement_um(self) -> Vector:
         """How far the ROI's centre is moved; only where there are candidates."""
-        own_um = self.candidates[0].transform.displacement_at(self.centre_um)
-        return self.moved_um or own_um
+        best = self.candidates[0]
+        return self.moved_um or best.transform.displacement_at(self.centre_um)
 
     @property
     def measurement(self) -> Measurement:
@@ -185,17 +189,6 @@ def without_record(roi: "Roi") -> "Roi":
     return type(roi)(**fields, **extra)
 
 
-def _present(roi: "Roi") -> dict[str, Any]:
-    """Give the further columns of a row that have a value.
-
-    A missing one is NaN, or, where a table is text, nothing between two commas.
-    """
-    extra = (roi.model_extra or {}).items()
-    return {
-        key: value for key, value in extra if value is not None and value == value != ""
-    }
-
-
 def _to_vector(values: np.ndarray[Any, Any]) -> Vector:
     z, y, x = values.tolist()
     return z, y, x
@@ -208,16 +201,11 @@ def _read_transform(
 
     None if nothing was measured yet.
     """
-    extra = _present(roi)
+    extra = present_columns(roi)
     translation_um = None
     if not extra.keys().isdisjoint(TRANSLATION_COLUMNS):
         translation_um = _read_translation(roi.model_extra or {}, where)
-    transform = None
-    if TRANSFORM_COLUMN in extra:
-        try:
-            transform = transform_from_json(str(extra[TRANSFORM_COLUMN]))
-        except InvalidDataError as error:
-            raise InvalidDataError(f"{where}: {error}") from error
+    transform = read_stored_transform(roi, where)
     if translation_um is None:
         return transform, False
     if transform is None:

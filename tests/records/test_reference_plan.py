@@ -8,7 +8,7 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import RowKey
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.records.reference_plan import find_reference, plan_from_reference
-from fractal_tasks.transforms import Translation
+from fractal_tasks.transforms import Translation, transform_to_json
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.records.plans import FIRST, OF_FIRST, PLACEMENTS, cropped_rois
 from tests.records.plates import (
@@ -21,6 +21,7 @@ from tests.records.plates import (
     read_rows,
     write_rows,
 )
+from tests.transforms.affine import turn_about
 
 
 def write_tables(
@@ -68,6 +69,18 @@ def test_registered_table_has_places_of_the_reference_and_own_columns(
         assert columns["colour"] == "red"
         # Nobody knows how large the ROI was.
         assert "registration_kept" not in columns
+
+
+def test_columns_of_others_do_not_matter_but_a_turn_does(plate: Path) -> None:
+    """Two boxes tell all of a translation, whatever else is in the table."""
+    write_tables(plate, y_px=(2, 0), height_px=(30, 30))
+    others = {"registration_confidence": 87.0, "translation_y": 0.3}
+    edit_rows(image_url(plate, 1), others, REGISTERED)
+    assert make(plate).placements.keys() == PLACEMENTS.keys()
+    turn = transform_to_json(turn_about((0.0, 5.0, 5.0), degrees=1.0))
+    edit_rows(image_url(plate, 1), {"transform": turn}, REGISTERED)
+    with pytest.raises(InvalidDataError, match="'FOV_1': found a transform of type"):
+        make(plate)
 
 
 def test_size_is_that_of_the_roi_of_the_reference(plate: Path) -> None:
