@@ -112,7 +112,7 @@ class BoxSource:
             for part, pixels, known in one.read(self._chunks, box):
                 place = to_slices(part, box)
                 if pixels is None:
-                    block.clear(place)
+                    block.clear(place, known)
                 else:
                     block.paste(place, pixels, known)
         return block.pixels

@@ -170,11 +170,12 @@ class LazyBlock:
             self.pixels = new_block(self._shape, self._fill_value, part.dtype)
         np.copyto(self.pixels[where], part, where=True if known is None else known)
 
-    def clear(self, where: tuple[slice, ...]) -> None:
-        """Put the fill value into the block."""
+    def clear(self, where: tuple[slice, ...], known: Mask | None = None) -> None:
+        """Put the fill value into the block, where it is known to be."""
         # Something else is there only if an earlier box has put it there.
         if self.pixels is not None:
-            self.pixels[where] = self._fill_value
+            fill_value = self.pixels.dtype.type(self._fill_value)
+            self.paste(where, np.asarray(fill_value), known)
 
 
 def _move(box: Box, start: Box, end: Box) -> Box:

@@ -20,7 +20,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
 
-_ORDERS = {"nearest": 0, "linear": 1, "cubic": 3}
+_ORDERS = {"linear": 1, "cubic": 3}
 
 _HALO_PX = {"nearest": 1, "linear": 1, "cubic": 12}
 """So many pixels around a block change it. The prefilter of cubic splines sees all of
@@ -146,7 +146,7 @@ def interpolate(
     source: Box,
     index_map: IndexMap,
     how: Interpolation,
-) -> tuple[Pixels, Mask | None] | None:
+) -> tuple[Pixels | None, Mask | None] | None:
     """Give pixels of a target, interpolated between those of a source.
 
     Args:
@@ -160,8 +160,8 @@ def interpolate(
         how: Integers are rounded to the nearest, and limited to what their type holds.
 
     Returns:
-        Pixels of the dtype that is read, and which of the box are known, None if all
-        are; None if there is nothing to see.
+        Pixels of the dtype that is read, None if nothing is stored; and which of the
+        box are known, None if all are. None if there is nothing to see.
     """
     tile = _Tile(index_map, box)
     region = tile.region(source, _HALO_PX[how])
@@ -170,7 +170,7 @@ def interpolate(
         return None
     pixels = read((*leading, *region))
     if pixels is None:
-        return None
+        return None, known
     corner = np.array([side.start for side in region], dtype=np.float64)
     found = np.empty((*box_shape(leading), *tile.shape), pixels.dtype)
     for place in np.ndindex(box_shape(leading)):

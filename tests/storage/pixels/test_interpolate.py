@@ -171,6 +171,18 @@ def test_what_is_known_of_a_later_box_wins_and_the_rest_of_an_earlier_one_stays(
     np.testing.assert_array_equal(found[:, :20], pixels[:, :20])
 
 
+def test_fill_value_of_a_later_box_wins_where_it_is_known() -> None:
+    """Nothing is stored there: it is known to be empty, and beyond it nothing is."""
+    source, pixels = fill_source((40, 80), (40, 40))
+    source[:, 40:] = 0
+    left, right = box((0, 40), (0, 40)), box((0, 40), (40, 80))
+    shift = IndexMap(lambda places: np.add(places, (0, 50)), is_affine=True)
+    boxes = [BoxCopy(left, left), BoxPull(right, left, shift, "linear")]
+    found = read_in_blocks(BoxSource(source, (40, 40), boxes), (40, 40), "uint16")
+    assert not found[:, :30].any()
+    np.testing.assert_array_equal(found[:, 30:], pixels[:, 30:40])
+
+
 def test_chunks_are_read_about_once_whatever_the_number_of_channels() -> None:
     store = CountingStore()
     source, _ = fill_source((3, 128, 128), (1, 32, 32), store=store)
