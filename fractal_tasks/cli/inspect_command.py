@@ -24,7 +24,6 @@ from fractal_tasks.discovery import (
 )
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.records.judgement import find_pending
-from fractal_tasks.records.table_names import format_table_name
 from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.groups import RegistrationGroup
 from fractal_tasks.storage.plate.ome_metadata import is_image
@@ -108,13 +107,11 @@ def _without_begun(
     found: Inspection, there: Discovery, store: StorageOptions
 ) -> Discovery:
     """Leave out the images that the command which was interrupted will finish."""
-    settings = _read_defaults()
     images = [parse_image_url(url, store) for url in there.images]
-    table = format_table_name(
-        settings["registered_roi_table"], settings["input_roi_table"]
-    )
-    found.begun = [image.zarr_url for image in find_pending(images, table)]
-    left = [url for url in there.images if url not in found.begun]
+    settings = Settings.of(_arguments(found)).consensus
+    begun = find_pending(images, settings.registered_roi_table)
+    found.begun = [image.zarr_url for image in begun]
+    left = [image.zarr_url for image in images if image not in begun]
     return replace(there, images=left)
 
 
@@ -217,24 +214,18 @@ def _choose_stain(
     return choose_stain(references[0], others) if references else None
 
 
-def _read_defaults() -> dict[str, Any]:
-    """Give the default of each argument of the three tasks that has one."""
-    commands = {command.function_name: command for command in list_task_commands()}
-    return read_defaults(
-        [
-            function
-            for name in REGISTER_TASKS
-            for function in commands[name].load().functions
-        ]
-    )
-
-
 def _arguments(found: Inspection) -> dict[str, Any]:
     """Give the arguments of the three tasks with which it would be registered."""
+    commands = {command.function_name: command for command in list_task_commands()}
+    functions = [
+        function
+        for name in REGISTER_TASKS
+        for function in commands[name].load().functions
+    ]
     # Without a stain all else is checked by the first channel.
     stain = found.stain or Stain("0", {}, None)
     return {
-        **_read_defaults(),
+        **read_defaults(functions),
         "wavelength_id": stain.wavelength_id,
         "acquisition_wavelength_ids": stain.acquisition_wavelength_ids,
         "reference_acquisition": found.reference_acquisition,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fractal_tasks.transforms import FloatArray, Transform
 
 _LATTICE = 9
-"""Points along each axis at which a map is compared with the affine one next to it."""
+"""Points along each axis at which a transform is looked at."""
 
 _ROUNDING = 1e-7
 """Conditions that hold up to this part of the size of the box do hold."""
@@ -57,8 +57,7 @@ class Seen:
             stop_um: The opposite corner.
             region_um: Both corners of the box in question of the reference, ``(2, 3)``.
         """
-        axes = [np.linspace(a, b, _LATTICE) for a, b in region_um.T]
-        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        points = list_points(region_um)
         pulled = transform.pull_points(points)
         # Around the middle, where rounding matters least; flat boxes have no slope.
         middle = points.mean(axis=0)
@@ -73,6 +72,16 @@ class Seen:
             np.asarray(start_um, dtype=float) + off,
             np.asarray(stop_um, dtype=float) - off,
         )
+
+
+def list_points(box_um: FloatArray) -> FloatArray:
+    """Give points all over a box, its corners among them, shape ``(n, 3)``.
+
+    Args:
+        box_um: Both corners, shape ``(2, 3)``.
+    """
+    axes = [np.linspace(first, last, _LATTICE) for first, last in box_um.T]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def find_largest_box(

@@ -8,18 +8,16 @@ where the transform says.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 
-from fractal_tasks.model.common_region import Seen, find_largest_box
+from fractal_tasks.model.common_region import Seen, find_largest_box, list_points
 from fractal_tasks.model.grid import Grid, box_on_grid
 from fractal_tasks.model.settings import Keep
 from fractal_tasks.transforms import Transform, Translation, Vector
 from fractal_tasks.transforms.boxes import PixelBox, as_triple, round_to_pixels
-
-_LATTICE = 9
-"""Points along each axis at which a transform is looked at."""
 
 _INSIDE_PX = 1e-3
 """What reaches out by less shows nothing of the next pixel, whose centre is half a
@@ -48,7 +46,7 @@ class View:
         centre_px = np.add(self.box.start, self.box.stop) / 2
         return self.transform.displacement_at(centre_px * self.grid.spacing_um)
 
-    @property
+    @cached_property
     def shift_px(self) -> tuple[int, int, int]:
         """The displacement in whole level-0 pixels of this image."""
         return round_to_pixels(self.displacement_um, self.grid.spacing_um)
@@ -143,9 +141,7 @@ def _box_around_pull(
         spacing_um: Pixel size of the acquisition, before and after.
     """
     ends = np.multiply([box.start, box.stop], np.array(spacing_um))
-    axes = [np.linspace(first, last, _LATTICE) for first, last in ends.T]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    pulled_px = transform.pull_points(points) / spacing_um
+    pulled_px = transform.pull_points(list_points(ends)) / spacing_um
     return PixelBox(
         as_triple(np.floor(pulled_px.min(axis=0) + _INSIDE_PX)),
         as_triple(np.ceil(pulled_px.max(axis=0) - _INSIDE_PX)),

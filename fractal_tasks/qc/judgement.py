@@ -217,11 +217,11 @@ def _find_others(
 
 def _find_turn(transforms: Sequence[Transform]) -> FloatArray | None:
     """Give the linear part that most transforms have, the median; None if none has."""
-    turns = [one.matrix for one in transforms if isinstance(one, Affine)]
+    turns = [one for one in transforms if isinstance(one, Affine)]
     if not turns or 2 * len(turns) < len(transforms):
         return None
-    median: FloatArray = np.median(np.array(turns), axis=0)
-    if not all(one.is_rigid for one in transforms if isinstance(one, Affine)):
+    median: FloatArray = np.median([one.matrix for one in turns], axis=0)
+    if not all(one.is_rigid for one in turns):
         return median
     # The nearest matrix that keeps distances (Schoenemann, Psychometrika 31, 1 (1966),
     # doi:10.1007/BF02289451).

@@ -84,8 +84,9 @@ class CorrelationMethod(RegistrationMethod):
             error_um = math.hypot(*np.multiply(fixed[0].shape, fixed[0].spacing_um))
             return Estimate((_stay(before, error_um),))
         best, *others = _without_repeats(fits)
-        best = _with_leftover(VolumePatch(fixed[0]), VolumePatch(moving[0]), best)
         volume = VolumePatch(moving[0])
+        if not self._keep(best.motion).linear.any():
+            best = _with_leftover(VolumePatch(fixed[0]), volume, best)
         return Estimate(
             tuple(self._to_candidate(fit, before, volume) for fit in (best, *others))
         )

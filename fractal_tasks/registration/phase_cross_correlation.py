@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from fractal_tasks.registration.correlation import CorrelationMethod
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import CrossSpectra, Spectrum, whiten
@@ -21,7 +19,7 @@ class PhaseCrossCorrelation(CorrelationMethod):
 
     type: Literal["phase_cross_correlation"] = "phase_cross_correlation"
 
-    motion: Literal["shift", "rigid", "similarity"] = Field(default="shift")
+    motion: Literal["shift", "rigid", "similarity"] = "shift"
     """What is undone. `shift` moves whole pixels, which stay as they are; `rigid`
     (a turn by up to 2 degrees) and `similarity` (with a change of size of up to 1.5 %)
     interpolate where the sample did turn."""

@@ -270,8 +270,8 @@ def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> N
         logger.warning(
             "%s: %s is turned, scaled or warped against the reference. Centres of ROIs "
             "are put right, but places are left off by more than %g px in %d of %d "
-            "ROIs, most in %s: %.1f px%s. The method's motion 'similarity' undoes turn "
-            "and scale",
+            "ROIs, most in %s: %.1f px%s. phase_cross_correlation with the motion "
+            "'similarity' undoes turn and scale",
             url.zarr_url,
             image,
             _MANY_PX,

@@ -102,12 +102,21 @@ def _index_map(
     return IndexMap(pull, is_affine=isinstance(placement.transform, Affine))
 
 
+def _first_centres(border_px: tuple[int, int, int], ratio: FloatArray) -> FloatArray:
+    """Give the first pixels of a label whose centres are not before a border.
+
+    Pixel i has its centre at i + 1/2: of a border b that is pixel ceil(b - 1/2), and so
+    is the end.
+    """
+    centres: FloatArray = np.ceil(np.multiply(border_px, ratio) - 0.5)
+    return centres
+
+
 def _label_box(
     box: PixelBox, ratio: FloatArray, shape: tuple[int, int, int]
 ) -> PixelBox:
     """Give the pixels of a label whose centres lie in a box of the image."""
-    start = np.ceil(np.multiply(box.start, ratio) - 0.5)
-    stop = np.ceil(np.multiply(box.stop, ratio) - 0.5)
+    start, stop = _first_centres(box.start, ratio), _first_centres(box.stop, ratio)
     return PixelBox(
         as_triple(np.maximum(start, 0)), as_triple(np.clip(stop, start, shape))
     )
@@ -152,10 +161,8 @@ def _label_copy(
     Returns:
         None if there is no pixel to copy.
     """
-    # Pixel i has its centre at i + 1/2: the first centre not before a border b is that
-    # of pixel ceil(b - 1/2), and so is the first one not before the end.
-    start = np.ceil(np.multiply(placement.destination.start, ratio) - 0.5)
-    stop = np.ceil(np.multiply(placement.destination.stop, ratio) - 0.5)
+    start = _first_centres(placement.destination.start, ratio)
+    stop = _first_centres(placement.destination.stop, ratio)
     # The shift itself is rounded to the nearest whole pixel, halves up.
     shift = np.floor(np.multiply(placement.shift_px, ratio) + 0.5)
     start = np.maximum.reduce([start, shift, np.zeros(3)])
