@@ -29,8 +29,8 @@ LOST_PX = 10.0
 # Pixels are moved by whole pixels: what is not better by half of one is not better than
 # what was measured.
 _WORTH_PX = 0.5
-# Where nothing at all is known, one in 50 acquisitions did not move.
-_UNMOVED = 0.02
+# Where nothing at all is known, one in ten acquisitions did not move.
+_UNMOVED = 0.1
 _STAND_INS = 5
 _CHUNK = 1000
 # Probabilities that should be equal may differ by rounding.

@@ -16,6 +16,7 @@ from fractal_tasks.qc.candidates import (
 from fractal_tasks.qc.decision import Decision, decide
 from fractal_tasks.qc.groups import MAX_LINEAR
 from fractal_tasks.qc.stage import StageFit, fit_stage
+from fractal_tasks.qc.turns import Turn, find_turn
 from fractal_tasks.qc.vetoes import VETOES, Objection, Veto, find_objections
 from fractal_tasks.qc.well import WellModel, model_well
 from fractal_tasks.qc.wording import Context, explain
@@ -131,23 +132,36 @@ def _find_context(
 class _Others:
     """What the ROIs of a well that are believed tell of one that does not show it."""
 
-    left_px: Mapping[str, float]
-    """As evidence: what transforms leave off in them, the median of those that show a
-    turn if half of them do, or else 0. Empty if unknown."""
+    left_px: float | None
+    """What transforms leave off in them: the median of those that leave some if half
+    of them do, or else 0. None if unknown."""
 
     error_z_um: float | None
 
-    turn: FloatArray | None
-    """Linear part of their transforms, shape ``(3, 3)``; None if most show none."""
+    turn: Turn | None
+    """Of the sample; None if nothing shows any."""
+
+    matrix: FloatArray | None
+    """Linear part that undoes it, shape ``(3, 3)``; None if it is not to be undone."""
 
     def agree(self, transform: Transform, centre_um: Vector) -> Transform:
         """Give one that shows no turn that of the others: a sample turns as one.
 
         One that shows a turn keeps it: others may be too small, or noisy, to show it.
         """
-        if self.turn is None or not isinstance(transform, Translation):
+        if self.matrix is None or not isinstance(transform, Translation):
             return transform
-        return Affine.about(centre_um, self.turn, transform.translation_um)
+        return Affine.about(centre_um, self.matrix, transform.translation_um)
+
+    def find_left_px(
+        self, measurement: Measurement, transform: Transform, own_px: float | None
+    ) -> float | None:
+        """Give what a transform leaves off in a ROI that shows nothing, or this."""
+        by_turn_px = None
+        if self.turn is not None and isinstance(transform, Translation):
+            by_turn_px = self.turn.find_left_px(measurement)
+        found_px = (own_px, self.left_px, by_turn_px)
+        return max((one for one in found_px if one is not None), default=None)
 
 
 def _make_verdict(
@@ -160,25 +174,22 @@ def _make_verdict(
 ) -> Verdict:
     used = measurement.candidates[decision.rank]
     transform, evidence = used.transform, used.evidence
-    error_z_um = used.error_z_um
+    left_px, error_z_um = used.left_px, used.error_z_um
     if decision.source != "candidate":
         transform = Translation(decision.displacement_um)
         # It stands in for an estimate: the evidence is what speaks for and against
-        # that one. What it leaves off is that of the others.
-        own = measurement.best.evidence
-        kept = {name: own[name] for name in own if name != LEFT_PX}
-        evidence = {**kept, **others.left_px}
-        error_z_um = others.error_z_um
-    elif not used.left_px:
+        # that one.
+        evidence = measurement.best.evidence
+        left_px, error_z_um = None, others.error_z_um
+    transform = others.agree(transform, measurement.centre_um)
+    if not left_px:
         # It shows no turn, which a small or noisy one need not: the others may.
-        evidence = {**evidence, **others.left_px}
+        left_px = others.find_left_px(measurement, transform, left_px)
+    evidence = {name: evidence[name] for name in evidence if name != LEFT_PX}
+    evidence |= {} if left_px is None else {LEFT_PX: left_px}
     return Verdict(
         candidate=Candidate(
-            others.agree(transform, measurement.centre_um),
-            decision.confidence,
-            decision.error_um,
-            evidence,
-            error_z_um,
+            transform, decision.confidence, decision.error_um, evidence, error_z_um
         ),
         status=decision.status,
         reason=explain(measurement, decision, objections, context, index),
@@ -193,41 +204,29 @@ def _find_others(
     stage: StageFit | None,
 ) -> _Others:
     """Say what the ROIs that are believed tell of the others."""
-    used = [
-        measurements[key].candidates[decision.rank]
+    believed = [
+        (measurements[key], measurements[key].candidates[decision.rank])
         for key, decision in zip(order, decisions, strict=True)
         if decision.status in ("measured", "chosen")
     ]
+    used = [candidate for _, candidate in believed]
     left_px = [one.left_px for one in used if one.left_px is not None]
     errors_um = [one.error_z_um for one in used if one.error_z_um is not None]
     error_z_um = None
     if errors_um and stage is not None:
         # How far fields are from each other, and how exact that is.
         error_z_um = float(np.hypot(stage.scatter_um[0], np.median(errors_um)))
-    # A sample turns as one, so a chance turn of a few is none.
-    turned_px = [one for one in left_px if one > 0]
-    is_turned = 2 * len(turned_px) >= max(len(left_px), 1)
-    median_px = float(np.median(turned_px)) if is_turned else 0.0
-    return _Others(
-        {LEFT_PX: median_px} if left_px else {},
-        error_z_um,
-        _find_turn([one.transform for one in used]),
-    )
-
-
-def _find_turn(transforms: Sequence[Transform]) -> FloatArray | None:
-    """Give the linear part that most transforms have, the median; None if none has."""
-    turns = [one for one in transforms if isinstance(one, Affine)]
-    if not turns or 2 * len(turns) < len(transforms):
-        return None
-    median: FloatArray = np.median([one.matrix for one in turns], axis=0)
-    if not all(one.is_rigid for one in turns):
-        return median
-    # The nearest matrix that keeps distances (Schoenemann, Psychometrika 31, 1 (1966),
-    # doi:10.1007/BF02289451).
-    left, _, right = np.linalg.svd(median)
-    rigid: FloatArray = left @ right
-    return rigid
+    # A sample is stretched as one, so a chance stretch of a few is none.
+    some_px = [one for one in left_px if one > 0]
+    is_left = 2 * len(some_px) >= max(len(left_px), 1)
+    median_px = float(np.median(some_px)) if is_left else 0.0
+    turn = find_turn(believed)
+    turned = [one.transform for one in used if isinstance(one.transform, Affine)]
+    matrix = None
+    # Only methods that undo turns give any: where no ROI has one, it was not asked for.
+    if turn is not None and turn.value and turned:
+        matrix = turn.to_matrix(keep_size=all(one.is_rigid for one in turned))
+    return _Others(median_px if left_px else None, error_z_um, turn, matrix)
 
 
 def _fit_believed(

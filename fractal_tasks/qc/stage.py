@@ -19,15 +19,20 @@ from fractal_tasks.transforms import FloatArray, Vector
 _SIGNIFICANCE = 0.01
 # Estimates scatter by this much at least, in um: a tenth of a usual pixel.
 _RESOLUTION_UM = 0.03
-# Where Cauchy weights lose 5 % efficiency on normal errors (Huber & Ronchetti, Robust
-# Statistics, 2nd ed., Wiley 2009).
-_CAUCHY = 2.385
+CAUCHY = 2.385
+"""Where Cauchy weights lose 5 % efficiency on normal errors (Huber & Ronchetti, Robust
+Statistics, 2nd ed., Wiley 2009)."""
+
+# The scatter of a usual stage, and as how many numbers it counts beside what is seen.
+_USUAL_SCATTER_UM, _FREEDOM = 0.4, 4
 # The median length of a normal vector, in standard deviations.
 _MEDIAN_LENGTH_1D = 0.6745
 _MEDIAN_LENGTH_2D = 1.1774
 # Far below anything that is told or stored, and above the rounding of float64.
 _CONVERGED_UM = 1e-6
 _MAX_STEPS = 50
+# Turn and stretch have two numbers, and so has the shift: two places always fit.
+_LEAST_PLACES = 3
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,33 @@ def fit_stage(
     return StageFit(model, _scatter(*_lengths(places, translations_um, model), weights))
 
 
+def fit_turn(
+    places: FloatArray, translations_um: FloatArray
+) -> tuple[complex, float] | None:
+    """Fit turn and stretch alone, significant or not, with their standard error.
+
+    Args:
+        places: Shape ``(n, 2)``, order y, x.
+        translations_um: Shape ``(n, 3)``, order z, y, x.
+
+    Returns:
+        ``s + i r`` and the error of both; None of two places or fewer, which always
+        fit, or of places that are one.
+    """
+    if len(places) < _LEAST_PLACES:
+        return None
+    weights = np.ones(len(places))
+    start = _median_model(places, translations_um, weights)
+    model, robust = _fit_robustly(places, translations_um, weights, start, linear=True)
+    spread = float(robust @ ((places - model.origin) ** 2).sum(axis=1))
+    if spread == 0:
+        return None
+    squares = float(robust @ _lengths(places, translations_um, model)[1] ** 2)
+    freedom = _FREEDOM + 2 * max(float(robust.sum()) - 2, 0.0)
+    variance = (_FREEDOM * _USUAL_SCATTER_UM**2 + squares) / freedom
+    return complex(model.stretch, model.turn), math.sqrt(variance / spread)
+
+
 def _fit_robustly(
     places: FloatArray,
     translations_um: FloatArray,
@@ -160,7 +192,7 @@ def _fit_robustly(
         before = model.predict(places)
         lengths_um = _lengths(places, translations_um, model)
         # A fit that is exact (few places) must not make its own residuals outliers.
-        widths_um = _CAUCHY * np.maximum(_scatter(*lengths_um, weights), _RESOLUTION_UM)
+        widths_um = CAUCHY * np.maximum(_scatter(*lengths_um, weights), _RESOLUTION_UM)
         squares = sum((lengths_um[i] / widths_um[i]) ** 2 for i in range(2))
         robust = weights / (1 + squares)
         model = model_through(places, translations_um, robust, linear=linear)

@@ -173,6 +173,9 @@ class CorrelationMethod(RegistrationMethod):
                 "similarity_before": similarity_before,
                 "similarity_after": fit.similarity,
                 "overlap": fit.overlap,
+                "turn_deg": fit.shown.angle_deg,
+                "scale": fit.shown.scale,
+                "turn_error_deg": math.degrees(fit.turn_error),
             }
             | ({} if left_px is None else {"left_px": left_px}),
             error_z_um=fit.error_z_um,
@@ -211,8 +214,12 @@ class CorrelationMethod(RegistrationMethod):
         guess = np.rint(fit.translation_um / search.spacing_um).astype(int)
         again = measure(fixed[0], turned[0], search, tuple(guess.tolist()), self._weigh)
         motion = again.motion.after(fit.motion)
-        left_px = motion.spread_px(moving[0].shape[1:])
-        return replace(again, motion=motion, left_px=left_px)
+        return replace(
+            again,
+            motion=motion,
+            shown=again.shown.after(fit.motion),
+            left_px=motion.spread_px(moving[0].shape[1:]),
+        )
 
 
 def _with_leftover(fixed: Patch, moving: Patch, fit: Fit) -> Fit:

@@ -27,6 +27,9 @@ EVIDENCE: Mapping[str, str] = MappingProxyType(
         "similarity_before": "correlation of the images (-1 to 1) as they lie",
         "similarity_after": "their correlation (-1 to 1) where the transform puts them",
         "overlap": "part of the smaller image (0 to 1) that both see after it",
+        "turn_deg": "turn of the sample that the windows show, from y towards x",
+        "scale": "its size over that in the reference, as the windows show it",
+        "turn_error_deg": "standard error of the turn; in radians that of the scale",
         "left_px": "how many pixels places of the ROI are off after it, at most",
         "fixed_pattern": "1 if the camera alone explains the match, or else 0",
     }

@@ -63,8 +63,16 @@ class LikelyMotion:
     """The most likely motion."""
 
     motion: Motion
+    """Rotation and scaling are none unless they are significant."""
+
     error_px: float
     """Standard error of the shift, the larger of y and x."""
+
+    shown: Motion
+    """With the rotation and scaling that windows show, significant or not."""
+
+    turn_error: float
+    """Standard error of these, in radians and relative size."""
 
 
 def maximise_likelihood(
@@ -93,13 +101,15 @@ def maximise_likelihood(
     size = windows[0].size
     top = _climb(weighted, size, jacobians, parameters, _ANY_MOTION)
     is_turned = top.chance_of_turn < _SIGNIFICANCE
+    shown, turn_error = top.motion, top.turn_error
     if not is_turned:
         top = _climb(weighted, size, jacobians, top.without_turn, _NO_MOTION)
     error_px = max(top.error_px, _spread_px(weighted, size, jacobians, top))
-    y, x, rotation, scaling = top.parameters.tolist()
     return LikelyMotion(
-        Motion((y, x), rotation, scaling) if is_turned else Motion((y, x)),
+        top.motion if is_turned else Motion(top.motion.shift_px),
         min(max(error_px, _LEAST_PX), _MOST_PX),
+        shown,
+        turn_error,
     )
 
 
@@ -118,6 +128,17 @@ class _Top:
 
     freedom: float
     """Degrees of freedom of the dispersion."""
+
+    @property
+    def motion(self) -> Motion:
+        """The parameters as a motion."""
+        y, x, rotation, scaling = self.parameters.tolist()
+        return Motion((y, x), rotation, scaling)
+
+    @property
+    def turn_error(self) -> float:
+        """Standard error of rotation and scaling, the larger one."""
+        return float(np.sqrt(self.dispersion * self.covariance.diagonal()[2:].max()))
 
     @property
     def error_px(self) -> float:

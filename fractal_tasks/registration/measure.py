@@ -5,7 +5,7 @@ and what speaks for it is weighed.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
@@ -33,6 +33,9 @@ _REACH = 2
 """How far, in pixels of the coarse search, a measured shift may be from its guess. The
 peak is at most half a pixel off; rotation and blur add to it."""
 
+_KNOWN_PX = 1 / 3
+"""That a ROI did not turn is known if corners are within a pixel: 3 standard errors."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -53,7 +56,13 @@ class Fit:
 
     evidence: Evidence
     motion: Motion
-    """Rotation and scaling with it."""
+    """Rotation and scaling with it; none unless they are significant."""
+
+    shown: Motion
+    """Rotation and scaling that windows show, significant or not."""
+
+    turn_error: float
+    """Standard error of these, in radians and relative size."""
 
     blur_px: float
     """How far they move the corners of a window against its centre."""
@@ -243,10 +252,22 @@ def _judge(
             error_px=error_px,
         ),
         motion=motion,
+        shown=likely.shown,
+        turn_error=likely.turn_error,
         blur_px=motion.spread_px(windows.size_px[1:].tolist()),
-        left_px=motion.spread_px(moving.shape[1:]),
+        left_px=find_left_px(motion, likely.turn_error, moving.shape[1:]),
         is_uneven=dissent.is_uneven,
     )
+
+
+def find_left_px(
+    motion: Motion, turn_error: float, size_px: Sequence[int]
+) -> float | None:
+    """Give how far a motion moves the corners of a box (y, x); None if not known."""
+    if motion.linear.any():
+        return motion.spread_px(size_px)
+    uncertain = Motion(motion.shift_px, turn_error)
+    return 0.0 if uncertain.spread_px(size_px) < _KNOWN_PX else None
 
 
 def _overlap(

@@ -58,10 +58,20 @@ class Motion:
         """The matrix ``L``."""
         return np.array([[self.scaling, -self.rotation], [self.rotation, self.scaling]])
 
+    # Of a turn and a size, 1 + s and r are its cosine and sine, times the size.
+    @property
+    def angle_deg(self) -> float:
+        """The turn, from y towards x."""
+        return math.degrees(math.atan2(self.rotation, 1 + self.scaling))
+
+    @property
+    def scale(self) -> float:
+        """The size, 1 for unchanged."""
+        return math.hypot(1 + self.scaling, self.rotation)
+
     def rigid(self) -> "Motion":
         """Give the motion without its change of size."""
-        # A turn by an angle has the cosine and the sine of it as 1 + s and r.
-        angle = math.atan2(self.rotation, 1 + self.scaling)
+        angle = math.radians(self.angle_deg)
         return replace(self, rotation=math.sin(angle), scaling=math.cos(angle) - 1)
 
     def after(self, first: "Motion") -> "Motion":

@@ -1,5 +1,6 @@
 """Judging the ROIs of a well together."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -97,6 +98,48 @@ def turn_fields(
     return matrix
 
 
+def show_turn(
+    well: dict[RowKey, Measurement], number: int, degrees: float, error_deg: float
+) -> None:
+    """Let the windows of a field show a turn, with its standard error."""
+    shown = {"turn_deg": degrees, "scale": 1.0, "turn_error_deg": error_deg}
+    item = well[fov(number)]
+    well[fov(number)] = with_best(item, evidence={**item.best.evidence, **shown})
+
+
+def test_fields_that_show_a_turn_together_turn() -> None:
+    """No single one is sure of it but one, whose transform says that turns count."""
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um, rotation_deg=1.0))
+    for number, degrees in enumerate((1.2, 0.7, 1.4, 0.8, 1.1), start=2):
+        show_turn(well, number, degrees, error_deg=0.4)
+    turn_fields(well, [1], 1.0)
+    for number in range(2, 7):
+        transform = judge(well).verdicts[fov(number)].candidate.transform
+        assert isinstance(transform, Affine)
+        turned = math.degrees(math.asin(transform.matrix[2][1]))
+        assert turned == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rotation_deg", "error_deg", "expected_px"),
+    [(1.0, 0.004, 25.3), (0.0, 0.4, None)],
+    ids=["turned", "unknown"],
+)
+def test_what_a_translation_leaves_is_what_all_fields_show(
+    rotation_deg: float, error_deg: float, expected_px: float | None
+) -> None:
+    """Half the diagonal of a field, 1449 pixels, times 1 degree; without any Affine."""
+    places_um = grid(1, 2)
+    well = measured_well(places_um, moved_plate(places_um, rotation_deg))
+    for number in (1, 2):
+        show_turn(well, number, rotation_deg, error_deg)
+    for verdict in judge(well).verdicts.values():
+        assert isinstance(verdict.candidate.transform, Translation)
+        found = verdict.candidate.left_px
+        assert found == (expected_px and pytest.approx(expected_px, rel=0.01))
+
+
 @pytest.mark.parametrize("turned", [(1, 2, 3), (1, 2, 3, 4, 6)], ids=len)
 def test_a_sample_turns_as_one(turned: tuple[int, ...]) -> None:
     """Half of what is believed is enough: the others show too little, or nothing."""
@@ -116,9 +159,11 @@ def test_a_sample_turns_as_one(turned: tuple[int, ...]) -> None:
 
 
 def test_turn_that_few_fields_show_is_theirs() -> None:
-    """The others may be too small, or noisy, to show it: they say nothing."""
+    """The others show none, and do not get it; nor is it taken from these two."""
     places_um = grid(2, 3)
     well = measured_well(places_um, moved_plate(places_um))
+    for number in (1, 3, 4, 6):
+        show_turn(well, number, degrees=0.0, error_deg=0.02)
     turn_fields(well, (2, 5), 0.2)
     for key, verdict in judge(well).verdicts.items():
         expected = Affine if key in {fov(2), fov(5)} else Translation
