@@ -10,6 +10,7 @@ its holder dies, however it dies. ADR 0004 has what this rests on in `filelock`.
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,6 +163,14 @@ def _locking(path: Path) -> Iterator[None]:
     except Timeout:
         raise
     except OSError as error:
+        if error.errno in _CLOSED and path.exists() and not os.access(path, os.W_OK):
+            raise PublishError(
+                f"The lock {path} could not be taken ({error.strerror}): it is there, "
+                f"of the user with the number {path.stat().st_uid}, and needed is to "
+                "write it. Let that user change its mode to 666, or, while no task "
+                "works on the plate, remove it. Or write elsewhere: register with "
+                "--output FOLDER."
+            ) from error
         if error.errno in _CLOSED:
             raise PublishError(
                 f"The lock {path} could not be taken ({error.strerror}); "

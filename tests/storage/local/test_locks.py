@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zarr
@@ -384,22 +383,34 @@ def test_a_file_system_without_flock_is_an_error(
     assert [path.read_bytes() for path in lock_file.parent.iterdir()] == [b""]
 
 
-def test_a_lock_file_that_is_closed_to_the_user_is_an_error(
-    image: Path, lock_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file of another user whose umask leaves the group no right to write."""
-    lock_file.parent.mkdir()
-    lock_file.touch()
-    open_file = os.open
-
-    def refuse(path: str, flags: int, *more: Any, **options: Any) -> int:
-        if str(path) == str(lock_file) and flags & os.O_RDWR:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return open_file(path, flags, *more, **options)
-
-    monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(PublishError, match=r"Permission denied.*beside the plate"):
-        image_lock(image).__enter__()
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to be others")
+def test_a_lock_file_that_is_closed_to_the_user_is_an_error_that_names_its_owner() -> (
+    None
+):
+    """One that root made, say, in a folder in which all may write."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        image = Path(name) / "plate.zarr" / "B" / "03" / "1"
+        image.mkdir(parents=True)
+        (image.parents[2] / ".zattrs").touch()
+        with image_lock(image):
+            pass
+        (lock_file,) = Path(name).glob("*/*.lock")
+        lock_file.chmod(0o644)
+        command = (
+            "import os; from pathlib import Path; "
+            "from fractal_tasks.storage.local.locks import image_lock\n"
+            "os.setgroups([]); os.setgid(54321); os.setuid(54321)\n"
+            f"with image_lock(Path({str(image)!r})): pass"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", command], check=False, capture_output=True, text=True
+        )
+        assert "of the user with the number 0" in run.stderr
+        assert str(lock_file) in run.stderr
+        lock_file.unlink()
+        lock_file.parent.chmod(0o777)
+        subprocess.run([sys.executable, "-c", command], check=True)
 
 
 @pytest.mark.parametrize("is_in_a_plate", [True, False])
