@@ -233,6 +233,8 @@ POINTS: dict[str, list[float] | list[str]] = {
 }
 
 
+# The kills of `test_kills` tell most of it.
+@pytest.mark.e2e
 def test_a_killed_task_loses_nothing_and_a_rerun_heals_it(
     prepared: Path, tmp_path: Path
 ) -> None:
