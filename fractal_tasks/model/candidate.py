@@ -1,12 +1,16 @@
 """A transform that the images of a ROI allow, and what speaks for it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fractal_tasks.transforms import Transform
 
 LEFT_PX = "left_px"
 """Name of the evidence that says what a transform does not undo."""
+
+_KNOWN_PX = 1 / 3
+"""That nothing turned is known if corners are within a pixel: 3 standard errors."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,27 @@ class Candidate:
         A translation does not undo the turn of a sample. None if that is not known.
         """
         return self.evidence.get(LEFT_PX)
+
+
+def find_left_px(turn: float, error: float, size_px: Sequence[float]) -> float | None:
+    """Give how far a translation leaves corners of a turned ROI off.
+
+    Args:
+        turn: Turn and stretch together, root of the sum of squares, in radians and
+            relative size; 0 for none.
+        error: Standard error of either.
+        size_px: Of the ROI, y and x.
+
+    Returns:
+        Pixels; None if there is no turn, but that is not known well enough.
+
+    Example:
+        >>> find_left_px(0.01, 0.001, (300, 400))
+        2.5
+        >>> find_left_px(0.0, 0.001, (300, 400))
+        0.0
+    """
+    radius_px = math.hypot(*size_px) / 2
+    if turn:
+        return turn * radius_px
+    return 0.0 if error * radius_px < _KNOWN_PX else None

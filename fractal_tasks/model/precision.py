@@ -1,4 +1,4 @@
-"""What a standard error says about the probability of a small error."""
+"""What standard errors say: how probable a small error is, and a value by chance."""
 
 import math
 
@@ -25,3 +25,21 @@ def within_pixel(error_px: float) -> float:
     """
     share = math.sin(math.atan(math.sqrt(_FREEDOM) * error_px))
     return 1 - share**_FREEDOM
+
+
+def chance_of_pair(square: float, freedom: float) -> float:
+    """Give the probability that chance makes two numbers as large as these.
+
+    It is the F test, which has this closed form with 2 numbers in the numerator.
+
+    Args:
+        square: Sum of squares of both, each over its standard error.
+        freedom: Degrees of freedom of the standard errors.
+
+    Example:
+        >>> chance_of_pair(0.0, 4.0)
+        1.0
+        >>> round(chance_of_pair(16.0, 4.0), 3)
+        0.04
+    """
+    return float((1 + square / freedom) ** (-freedom / 2))

@@ -204,12 +204,11 @@ def _find_others(
     stage: StageFit | None,
 ) -> _Others:
     """Say what the ROIs that are believed tell of the others."""
-    believed = [
-        (measurements[key], measurements[key].candidates[decision.rank])
+    used = [
+        measurements[key].candidates[decision.rank]
         for key, decision in zip(order, decisions, strict=True)
         if decision.status in ("measured", "chosen")
     ]
-    used = [candidate for _, candidate in believed]
     left_px = [one.left_px for one in used if one.left_px is not None]
     errors_um = [one.error_z_um for one in used if one.error_z_um is not None]
     error_z_um = None
@@ -220,7 +219,7 @@ def _find_others(
     some_px = [one for one in left_px if one > 0]
     is_left = 2 * len(some_px) >= max(len(left_px), 1)
     median_px = float(np.median(some_px)) if is_left else 0.0
-    turn = find_turn(believed)
+    turn = find_turn(used, None if stage is None else stage.shown)
     turned = [one.transform for one in used if isinstance(one.transform, Affine)]
     matrix = None
     # Only methods that undo turns give any: where no ROI has one, it was not asked for.

@@ -72,12 +72,26 @@ class StageModel:
 
 
 @dataclass(frozen=True)
+class ShownTurn:
+    """Turn and stretch as something shows them, significant or not."""
+
+    value: complex
+    """``s + i r``."""
+
+    error: float
+    """Standard error of ``s`` and of ``r``."""
+
+
+@dataclass(frozen=True)
 class StageFit:
     """A model, and how far estimates are from it."""
 
     model: StageModel
     scatter_um: tuple[float, float]
     """Standard deviation along z, and along y or x."""
+
+    shown: ShownTurn | None
+    """What the places show of a turn; None of two places, which always fit."""
 
     def describe(self) -> str:
         """Write the movement for the log, if places are in um."""
@@ -144,38 +158,29 @@ def fit_stage(
     """
     start = start or _median_model(places, translations_um, weights)
     model, robust = _fit_robustly(places, translations_um, weights, start, linear=True)
+    shown = _find_turn(places, translations_um, robust, model)
     if max(abs(model.stretch), abs(model.turn)) > max_linear or not _is_significant(
         places, translations_um, robust, model
     ):
         model, _ = _fit_robustly(places, translations_um, weights, start, linear=False)
-    return StageFit(model, _scatter(*_lengths(places, translations_um, model), weights))
+    scatter_um = _scatter(*_lengths(places, translations_um, model), weights)
+    return StageFit(model, scatter_um, shown)
 
 
-def fit_turn(
-    places: FloatArray, translations_um: FloatArray
-) -> tuple[complex, float] | None:
-    """Fit turn and stretch alone, significant or not, with their standard error.
-
-    Args:
-        places: Shape ``(n, 2)``, order y, x.
-        translations_um: Shape ``(n, 3)``, order z, y, x.
-
-    Returns:
-        ``s + i r`` and the error of both; None of two places or fewer, which always
-        fit, or of places that are one.
-    """
-    if len(places) < _LEAST_PLACES:
+def _find_turn(
+    places: FloatArray,
+    translations_um: FloatArray,
+    weights: FloatArray,
+    linear: StageModel,
+) -> ShownTurn | None:
+    """Give the turn of a linear model with its standard error."""
+    spread = float(weights @ ((places - linear.origin) ** 2).sum(axis=1))
+    if len(places) < _LEAST_PLACES or spread == 0:
         return None
-    weights = np.ones(len(places))
-    start = _median_model(places, translations_um, weights)
-    model, robust = _fit_robustly(places, translations_um, weights, start, linear=True)
-    spread = float(robust @ ((places - model.origin) ** 2).sum(axis=1))
-    if spread == 0:
-        return None
-    squares = float(robust @ _lengths(places, translations_um, model)[1] ** 2)
-    freedom = _FREEDOM + 2 * max(float(robust.sum()) - 2, 0.0)
+    squares = float(weights @ _lengths(places, translations_um, linear)[1] ** 2)
+    freedom = _FREEDOM + 2 * max(float(weights.sum()) - 2, 0.0)
     variance = (_FREEDOM * _USUAL_SCATTER_UM**2 + squares) / freedom
-    return complex(model.stretch, model.turn), math.sqrt(variance / spread)
+    return ShownTurn(complex(linear.stretch, linear.turn), math.sqrt(variance / spread))
 
 
 def _fit_robustly(

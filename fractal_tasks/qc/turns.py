@@ -10,25 +10,25 @@ Turn and stretch are one complex number: ``A = [[s, -r], [r, s]]`` of `stage` is
 
 import cmath
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
 from fractal_tasks.model import Candidate, Measurement
-from fractal_tasks.qc.stage import CAUCHY, fit_turn, weighted_median
+from fractal_tasks.model.candidate import find_left_px
+from fractal_tasks.model.precision import chance_of_pair
+from fractal_tasks.qc.stage import CAUCHY, ShownTurn, weighted_median
 from fractal_tasks.transforms import Affine, FloatArray
 
-# Single ROIs are not more exact than this, 0.06 degrees: a few windows say how exact
-# they are, and a sample may be stretched in itself.
+# Nothing that shows a turn is more exact than this, 0.06 degrees: a few windows say how
+# exact a ROI is, a sample may be stretched in itself, and a camera that was put back
+# turned turns ROIs, and not where they lie.
 _LEAST_ERROR = 0.001
 # That errors are as large as stated counts as so many numbers, two of each ROI.
 _FREEDOM = 4
 # A turn is used if chance explains as much in one of 100 wells.
 _SIGNIFICANCE = 0.01
-# That a sample did not turn is known if corners are within a pixel, 3 standard errors.
-_KNOWN_PX = 1 / 3
 _STEPS = 20
 
 
@@ -57,56 +57,24 @@ class Turn:
     def find_left_px(self, measurement: Measurement) -> float | None:
         """Give how far a translation leaves corners of a ROI off; None if not known."""
         _, height_um, width_um = measurement.size_um
-        radius_px = math.hypot(height_um, width_um) / 2 / measurement.pixel_um
-        if self.value:
-            return abs(self.value) * radius_px
-        return 0.0 if self.error * radius_px < _KNOWN_PX else None
+        size_px = (height_um / measurement.pixel_um, width_um / measurement.pixel_um)
+        return find_left_px(abs(self.value), self.error, size_px)
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """What one thing shows of a turn."""
-
-    value: complex
-    error: float
-
-    @classmethod
-    def of_turn(cls, value: complex, error: float) -> Self:
-        """Give what is shown by itself with this standard error."""
-        return cls(value, math.hypot(error, _LEAST_ERROR))
-
-    @classmethod
-    def of(cls, candidate: Candidate) -> Self | None:
-        """Give what the windows of a ROI show, or else its transform, if that turns."""
-        evidence: Mapping[str, float] = candidate.evidence
-        if "turn_error_deg" in evidence:
-            angle = math.radians(evidence["turn_deg"])
-            error = math.radians(evidence["turn_error_deg"])
-            value = cmath.rect(evidence["scale"], angle) - 1
-            return cls.of_turn(value, error)
-        if isinstance(candidate.transform, Affine):
-            # Of any linear map the part that turns and stretches alike.
-            (yy, yx), (xy, xx) = np.array(candidate.transform.matrix)[1:, 1:].tolist()
-            return cls.of_turn(complex((yy + xx) / 2 - 1, (xy - yx) / 2), 0.0)
-        return None
-
-
-def find_turn(used: Sequence[tuple[Measurement, Candidate]]) -> Turn | None:
-    """Find turn and stretch of a well; None if nothing shows any.
+def find_turn(used: Sequence[Candidate], places: ShownTurn | None) -> Turn | None:
+    """Find turn and stretch of a well; None if no ROI shows any.
 
     Args:
-        used: The ROIs that are believed, each with its candidate.
+        used: The candidates of the ROIs that are believed.
+        places: What the places of these show; None if nothing.
     """
-    shown = [one for _, candidate in used if (one := _Shown.of(candidate)) is not None]
+    shown = [one for candidate in used if (one := _shown_by(candidate)) is not None]
     if not shown:
         return None
-    places_um = np.array([measurement.centre_um[1:] for measurement, _ in used])
-    moves_um = np.array([one.displacement_um(candidate) for one, candidate in used])
-    if (fitted := fit_turn(places_um, moves_um)) is not None:
-        # As one more ROI, however exact: a camera may turn against the stage, too.
-        shown.append(_Shown.of_turn(*fitted))
+    if places is not None:
+        shown.append(places)
     values = np.array([one.value for one in shown])
-    errors = np.array([one.error for one in shown])
+    errors = np.hypot([one.error for one in shown], _LEAST_ERROR)
     certain = errors**-2
     value = complex(
         weighted_median(values.real, certain), weighted_median(values.imag, certain)
@@ -121,6 +89,19 @@ def find_turn(used: Sequence[tuple[Measurement, Candidate]]) -> Turn | None:
     squares = float((weights * np.abs(values - value) ** 2).sum())
     freedom = _FREEDOM + 2 * max(effective - 1, 0.0)
     error = math.sqrt((_FREEDOM + squares) / freedom / float(weights.sum()))
-    # The F test with 2 numbers in the numerator, in closed form, as in `stage`.
-    chance = (1 + (abs(value) / error) ** 2 / freedom) ** (-freedom / 2)
+    chance = chance_of_pair((abs(value) / error) ** 2, freedom)
     return Turn(value if chance < _SIGNIFICANCE else 0j, error)
+
+
+def _shown_by(candidate: Candidate) -> ShownTurn | None:
+    """Give what the windows of a ROI show, or else its transform, if that turns."""
+    evidence = candidate.evidence
+    if "turn_error_deg" in evidence:
+        angle = math.radians(evidence["turn_deg"])
+        error = math.radians(evidence["turn_error_deg"])
+        return ShownTurn(cmath.rect(evidence["scale"], angle) - 1, error)
+    if isinstance(candidate.transform, Affine):
+        # Of any linear map the part that turns and stretches alike.
+        (yy, yx), (xy, xx) = np.array(candidate.transform.matrix)[1:, 1:].tolist()
+        return ShownTurn(complex((yy + xx) / 2 - 1, (xy - yx) / 2), 0.0)
+    return None

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fractal_tasks.model.precision import chance_of_pair
 from fractal_tasks.registration.coherence import weigh_by_coherence
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import CrossSpectra, Spectrum, evaluate
@@ -149,10 +150,8 @@ class _Top:
     def chance_of_turn(self) -> float:
         """Probability that chance gives such a turn, by the F test."""
         turn = self.parameters[2:]
-        square = turn @ np.linalg.solve(self.covariance[2:, 2:], turn)
-        # With 2 numbers in the numerator the F distribution has this closed form.
-        base = 1 + square / self.dispersion / self.freedom
-        return float(base ** (-self.freedom / 2))
+        square = float(turn @ np.linalg.solve(self.covariance[2:, 2:], turn))
+        return chance_of_pair(square / self.dispersion, self.freedom)
 
     @property
     def without_turn(self) -> FloatArray:

@@ -5,12 +5,13 @@ and what speaks for it is weighed.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
 
+from fractal_tasks.model.candidate import find_left_px
 from fractal_tasks.registration.coarse import CoarseSearch
 from fractal_tasks.registration.evidence import Evidence, find_dissent, peak_ratio
 from fractal_tasks.registration.likelihood import LikelyMotion, maximise_likelihood
@@ -32,9 +33,6 @@ Weigh: TypeAlias = Callable[[CrossSpectra], Spectrum]
 _REACH = 2
 """How far, in pixels of the coarse search, a measured shift may be from its guess. The
 peak is at most half a pixel off; rotation and blur add to it."""
-
-_KNOWN_PX = 1 / 3
-"""That a ROI did not turn is known if corners are within a pixel: 3 standard errors."""
 
 
 @dataclass(frozen=True)
@@ -255,19 +253,9 @@ def _judge(
         shown=likely.shown,
         turn_error=likely.turn_error,
         blur_px=motion.spread_px(windows.size_px[1:].tolist()),
-        left_px=find_left_px(motion, likely.turn_error, moving.shape[1:]),
+        left_px=find_left_px(motion.magnitude, likely.turn_error, moving.shape[1:]),
         is_uneven=dissent.is_uneven,
     )
-
-
-def find_left_px(
-    motion: Motion, turn_error: float, size_px: Sequence[int]
-) -> float | None:
-    """Give how far a motion moves the corners of a box (y, x); None if not known."""
-    if motion.linear.any():
-        return motion.spread_px(size_px)
-    uncertain = Motion(motion.shift_px, turn_error)
-    return 0.0 if uncertain.spread_px(size_px) < _KNOWN_PX else None
 
 
 def _overlap(

@@ -58,7 +58,13 @@ class Motion:
         """The matrix ``L``."""
         return np.array([[self.scaling, -self.rotation], [self.rotation, self.scaling]])
 
-    # Of a turn and a size, 1 + s and r are its cosine and sine, times the size.
+    @property
+    def magnitude(self) -> float:
+        """How far it moves a point against the centre, relative to their distance."""
+        # ``L`` turns what it is applied to, and scales it by one and the same factor.
+        return math.hypot(self.rotation, self.scaling)
+
+    # Of a turn and a scale, 1 + s and r are its cosine and sine, times the scale.
     @property
     def angle_deg(self) -> float:
         """The turn, from y towards x."""
@@ -88,8 +94,7 @@ class Motion:
 
     def spread_px(self, size_px: Sequence[int]) -> float:
         """Give how far the corners of a box (y, x) move against its centre."""
-        # ``L`` turns what it is applied to, and scales it by one and the same factor.
-        return math.hypot(self.rotation, self.scaling) * math.hypot(*size_px) / 2
+        return self.magnitude * math.hypot(*size_px) / 2
 
 
 def search_motion(

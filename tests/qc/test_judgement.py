@@ -142,7 +142,7 @@ def test_what_a_translation_leaves_is_what_all_fields_show(
 
 @pytest.mark.parametrize("turned", [(1, 2, 3), (1, 2, 3, 4, 6)], ids=len)
 def test_a_sample_turns_as_one(turned: tuple[int, ...]) -> None:
-    """Half of what is believed is enough: the others show too little, or nothing."""
+    """Those that show it, and where all lie, are enough; the others show nothing."""
     places_um = grid(2, 3)
     well = measured_well(places_um, moved_plate(places_um, rotation_deg=1.0))
     matrix = turn_fields(well, turned, 1.0)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zarr
@@ -383,10 +384,26 @@ def test_a_file_system_without_flock_is_an_error(
     assert [path.read_bytes() for path in lock_file.parent.iterdir()] == [b""]
 
 
+def test_a_lock_file_that_is_closed_to_the_user_is_an_error(
+    image: Path, lock_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a file server may refuse what the mode allows."""
+    lock_file.parent.mkdir()
+    lock_file.touch()
+    open_file = os.open
+
+    def refuse(path: str, flags: int, *more: Any, **options: Any) -> int:
+        if str(path) == str(lock_file) and flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return open_file(path, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PublishError, match=r"Permission denied.*beside the plate"):
+        image_lock(image).__enter__()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to be others")
-def test_a_lock_file_that_is_closed_to_the_user_is_an_error_that_names_its_owner() -> (
-    None
-):
+def test_a_lock_file_of_another_user_is_an_error_that_names_the_owner() -> None:
     """One that root made, say, in a folder in which all may write."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
@@ -406,6 +423,7 @@ def test_a_lock_file_that_is_closed_to_the_user_is_an_error_that_names_its_owner
         run = subprocess.run(
             [sys.executable, "-c", command], check=False, capture_output=True, text=True
         )
+        assert "Permission denied" in run.stderr
         assert "of the user with the number 0" in run.stderr
         assert str(lock_file) in run.stderr
         lock_file.unlink()
