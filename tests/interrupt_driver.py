@@ -1,5 +1,6 @@
 """Runs units that stop while they replace a folder, until they are told to end."""
 
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -11,8 +12,13 @@ from fractal_tasks.storage.local.locks import image_lock
 from fractal_tasks.storage.local.publish import replace_directory
 
 
+_LOCKS = []
+"""Libraries make some, as numcodecs does, and keep them for ever."""
+
+
 def replace(*, zarr_url: str, stuck: bool = False) -> None:
     """Replace an image; say when half of the new one is there, and wait."""
+    _LOCKS.append(multiprocessing.Lock())
     image = Path(zarr_url)
     replacing = replace_directory(image, image=image, validate=lambda build: None)
     with image_lock(image), replacing as build:

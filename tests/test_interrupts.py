@@ -76,6 +76,9 @@ def test_signal_ends_all_processes_and_leaves_nothing(
     with driver(images, workers) as process:
         send(process.pid, number)
         assert process.wait(LIMIT_S) == code
+        assert process.stderr is not None
+        text = process.stderr.read()
+        assert "leaked" not in text, text
     assert are_untouched(images)
     for image in images:
         with image_lock(image):

@@ -94,6 +94,10 @@ def _start_worker(
     log_level: int, records: "_Records", lifeline: "Connection[Any, Any]"
 ) -> None:
     _start_logging(log_level, records)
+    # A lock that a library makes for itself here, as numcodecs does, then has no name by
+    # which others find it: nothing is left of it, and Python does not warn of it, when
+    # this process ends without a word.
+    multiprocessing.set_start_method("fork", force=True)
     # Schedulers tell all processes of a job, and a pool all of its workers when the
     # first has ended: none of this is the second signal of somebody out of patience.
     _FOR_LIFE.enter_context(stopping_on_signals(second_ends=False))
