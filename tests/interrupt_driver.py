@@ -11,7 +11,6 @@ from fractal_tasks.runner import Task, run_task, worker_pool
 from fractal_tasks.storage.local.locks import image_lock
 from fractal_tasks.storage.local.publish import replace_directory
 
-
 _LOCKS = []
 """Libraries make some, as numcodecs does, and keep them for ever."""
 

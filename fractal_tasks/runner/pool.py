@@ -94,9 +94,9 @@ def _start_worker(
     log_level: int, records: "_Records", lifeline: "Connection[Any, Any]"
 ) -> None:
     _start_logging(log_level, records)
-    # A lock that a library makes for itself here, as numcodecs does, then has no name by
-    # which others find it: nothing is left of it, and Python does not warn of it, when
-    # this process ends without a word.
+    # A lock that a library makes for itself here, as numcodecs does, then has no name
+    # by which others find it: nothing is left of it, and Python does not warn of it,
+    # when this process ends without a word.
     multiprocessing.set_start_method("fork", force=True)
     # Schedulers tell all processes of a job, and a pool all of its workers when the
     # first has ended: none of this is the second signal of somebody out of patience.
@@ -127,10 +127,13 @@ def _log_of_workers(context: SpawnContext) -> Iterator["_Records"]:
         yield records
     finally:
         records.put(None)
-        # A worker that was killed while it wrote may hold the queue for ever.
         thread.join(timeout=_MAX_WAIT_S)
-        records.cancel_join_thread()
         records.close()
+        if thread.is_alive():
+            # A worker that was killed while it wrote holds the queue for ever.
+            records.cancel_join_thread()
+        else:
+            records.join_thread()
 
 
 def _forward(records: "_Records") -> None:
