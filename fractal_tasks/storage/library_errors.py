@@ -18,6 +18,7 @@ _USUAL = {
     "FileNotFoundError": "there is nothing",
     "GroupNotFoundError": "there is nothing",
     "JSONDecodeError": "its metadata are no JSON",
+    "NgioError": "a part of it is missing or damaged",
     "NgioFileNotFoundError": "there is nothing",
     "NgioValidationError": _ODD,
 }
@@ -65,11 +66,14 @@ def library_errors() -> tuple[type[Exception], ...]:
     Few of these are raised on purpose: JSON with a list where an object is needed ends
     as the `TypeError` or `AttributeError` of whatever touches it first.
     """
+    from ngio.utils import NgioError
+
     return (
         ArithmeticError,
         AssertionError,
         AttributeError,
         LookupError,
+        NgioError,
         TypeError,
         registry_error(),
         *UNREADABLE,

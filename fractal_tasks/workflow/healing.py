@@ -82,6 +82,7 @@ def _heal(image: ImageUrl, *, dry_run: bool) -> Interrupted:
                     return Interrupted(image.zarr_url, "in use")
                 files.heal_image(image)
         unclear = files.find_unclear(image)
+        is_left = image.image_path in files.find_interrupted(image.well)
     except FractalTasksError as error:
         return Interrupted(image.zarr_url, "failed", str(error))
     if unclear:
@@ -92,5 +93,11 @@ def _heal(image: ImageUrl, *, dry_run: bool) -> Interrupted:
         return Interrupted(image.zarr_url, "failed", reason)
     if dry_run:
         return Interrupted(image.zarr_url, "left")
+    if is_left:
+        reason = (
+            "the image is whole, but what is left beside it could not be removed, as "
+            "the log says. Change its permissions, or let somebody run 'heal' who may"
+        )
+        return Interrupted(image.zarr_url, "failed", reason)
     logger.info("%s: what an interrupted run left is cleared", image.zarr_url)
     return Interrupted(image.zarr_url, "healed")

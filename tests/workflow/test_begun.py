@@ -1,5 +1,6 @@
 """The same command ends a run that was interrupted, as if nothing had happened."""
 
+import errno
 import json
 import os
 import shutil
@@ -298,6 +299,22 @@ def test_heal_does_not_say_that_it_cleared_what_it_left(
     shown = " ".join(capsys.readouterr().out.split())
     assert f"{judged}/A/01/1: could not be cleared: nothing in {workspace}" in shown
     assert data_of(judged) == before
+    assert workspace.exists()
+
+
+def test_heal_does_not_say_that_it_cleared_what_could_not_be_removed(
+    judged: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = leave_workspace(judged / "A/01/1")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", refuse)
+        assert main(["heal", str(judged)]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{judged}/A/01/1: could not be cleared: the image is whole" in shown
     assert workspace.exists()
 
 

@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -108,12 +109,12 @@ class LocalFiles:
 
     def copy_folder(self, source: Location, target: Location) -> None:
         """Copy a folder; symbolic links stay what they are."""
-        shutil.copytree(source.path, target.path, symlinks=True)
+        _copy_folder(source.path, target.path)
 
     def copy_file(self, source: Location, target: Location) -> None:
         """Copy a file; a symbolic link stays what it is."""
         target.path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source.path, target.path, follow_symlinks=False)
+        _copy_file(source.path, target.path)
 
     @contextmanager
     def building_locally(self, location: Location) -> Iterator[Path]:
@@ -227,3 +228,20 @@ class LocalFiles:
         return replace_directory(
             image.path / "tables" / name, image=image.path, validate=validate
         )
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            _copy_folder(path, target / path.name)
+        else:
+            _copy_file(path, target / path.name)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy content and times; who may do what is told by where the copy goes."""
+    shutil.copyfile(source, target, follow_symlinks=False)
+    status = source.lstat()
+    times = (status.st_atime_ns, status.st_mtime_ns)
+    os.utime(target, ns=times, follow_symlinks=False)

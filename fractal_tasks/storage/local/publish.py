@@ -141,18 +141,40 @@ def check_replaceable(target: Path, image: Path) -> tuple[Path, Path]:
                 f"{target} cannot be written: {directory} is on a disk that can only "
                 "be read. Write elsewhere: register with --output FOLDER."
             )
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise PublishError(
-                f"{target} cannot be written: no permission to write in {directory}. "
-                "Change its permissions, or write elsewhere: register with --output "
-                "FOLDER."
-            )
+        _check_permission(target, directory)
         if directory.stat().st_dev != well.stat().st_dev:
             raise PublishError(
                 f"{target} cannot be replaced: {directory} is on another file system "
                 f"than {well}. Keep each well on one file system."
             )
+    if target.is_dir() and not target.is_symlink():
+        _check_removable(target)
     return image, target
+
+
+def _check_removable(target: Path) -> None:
+    """Refuse a folder of which something would stay when it is replaced."""
+    try:
+        for folder, folders, files in os.walk(target, onerror=_raise):
+            if folders or files:
+                _check_permission(target, Path(folder))
+    except OSError as error:
+        raise PublishError(
+            f"{target} cannot be replaced: it cannot be listed ({error}). Check its "
+            "permissions and the disk."
+        ) from error
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _check_permission(target: Path, directory: Path) -> None:
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PublishError(
+            f"{target} cannot be written: no permission to write in {directory}. "
+            "Change its permissions, or write elsewhere: register with --output FOLDER."
+        )
 
 
 def check_not_linked(image: Path) -> None:
@@ -369,8 +391,8 @@ def _settle(workspace: Path, target: Path) -> None:
         _remove_workspace(workspace, target)
     except OSError as error:
         logger.warning(
-            "%s could not be removed (%s). %s is whole; the next task on this image "
-            "tries again.",
+            "%s could not be removed (%s). %s is whole; once the permissions allow "
+            "it, the next task on this image removes it.",
             workspace,
             error,
             target,

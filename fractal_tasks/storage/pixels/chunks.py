@@ -5,6 +5,7 @@ import os
 import stat
 import warnings
 import zlib
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,10 +141,11 @@ def _find_broken_link(path: str, folder: str) -> str | None:
 
 
 def check_arrays(group: "zarr.Group") -> None:
-    """Ask of all arrays below a group what `check_chunks` does.
+    """Ask of all arrays below a group what `check_chunks` does, and that all are seen.
 
     Raises:
-        ValueError: A chunk is no file, or short. It names the file.
+        ValueError: A chunk is no file, or short, or a group around an array has lost
+            its metadata. It names the file or folder.
     """
     import zarr
     from zarr.storage import LocalStore
@@ -157,6 +159,19 @@ def check_arrays(group: "zarr.Group") -> None:
     for _, member in members:
         if isinstance(member, zarr.Array):
             check_chunks(member)
+    _check_groups(group.store.root / group.path, {name for name, _ in members})
+
+
+def _check_groups(folder: Path, known: Set[str]) -> None:
+    """Refuse arrays that zarr does not see, as a folder between has no metadata."""
+    for name in ("zarr.json", ".zarray", ".zgroup"):
+        for path in folder.rglob(name):
+            for place in path.parent.relative_to(folder).parents:
+                if place.parts and place.as_posix() not in known:
+                    raise ValueError(
+                        f"{folder / place}: found {path.parent.name!r} in it, and no "
+                        "metadata of its own"
+                    )
 
 
 def _find_unreadable(array: ZarrArray, box: Box) -> str:

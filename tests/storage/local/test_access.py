@@ -13,6 +13,8 @@ from fractal_tasks.storage.local import publish
 from fractal_tasks.storage.local.access import keep_access
 from fractal_tasks.storage.local.publish import replace_directory, replace_file
 
+ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to others")
 
 
@@ -157,18 +159,58 @@ def acl(user: int) -> bytes:
 
 
 def test_acls_are_those_of_what_was_there(image: Path) -> None:
-    access, default = "system.posix_acl_access", "system.posix_acl_default"
     try:
-        os.setxattr(image / "0", access, acl(1001))
-        os.setxattr(image / "0", default, acl(1002))
-        os.setxattr(image / "0/0/0", access, acl(1003))
+        os.setxattr(image / "0", ACCESS, acl(1001))
+        os.setxattr(image / "0", DEFAULT, acl(1002))
+        os.setxattr(image / "0/0/0", ACCESS, acl(1003))
     except OSError as error:
         pytest.skip(f"no ACLs here: {error}")
     replace(image)
-    assert os.getxattr(image / "0", access) == acl(1001)
-    assert os.getxattr(image / "0/1", default) == acl(1002)
-    assert os.getxattr(image / "0/1/0", access)[4 + 8 : 20] == acl(1002)[4 + 8 : 20]
-    assert os.getxattr(image / "0/0/0", access) == acl(1003)
+    assert os.getxattr(image / "0", ACCESS) == acl(1001)
+    assert os.getxattr(image / "0/1", DEFAULT) == acl(1002)
+    assert os.getxattr(image / "0/0/0", ACCESS) == acl(1003)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A folder in which what is new gets an ACL by which one more user may write."""
+    try:
+        os.setxattr(tmp_path, DEFAULT, acl(1001))
+    except OSError as error:
+        pytest.skip(f"no ACLs here: {error}")
+    return tmp_path
+
+
+def test_what_had_no_acl_has_none(image: Path, shared: Path) -> None:
+    """It was moved into a folder that has one, and is built there anew."""
+    before = modes(image)
+    os.setxattr(image.parent, DEFAULT, acl(1001))
+    replace(image)
+    replace_file(image / "0/.zarray", b"{}", image=image)
+    after = modes(image)
+    assert [after[name] for name in before] == list(before.values())
+    for path in (image, *image.rglob("*")):
+        assert not {ACCESS, DEFAULT} & set(os.listxattr(path)), path
+
+
+def test_what_is_new_in_a_folder_has_the_acl_that_the_system_would_give(
+    image: Path, shared: Path
+) -> None:
+    os.setxattr(image / "0", DEFAULT, acl(1002))
+    with umask(0):
+        (shared / "made").mkdir()
+        os.setxattr(shared / "made", DEFAULT, acl(1002))
+        (shared / "made/1").mkdir()
+        (shared / "made/1/0").touch()
+    replace(image)
+    for name in ("1", "1/0"):
+        made, new = shared / "made" / name, image / "0" / name
+        assert new.stat().st_mode == made.stat().st_mode
+        assert xattrs(new) == xattrs(made)
+
+
+def xattrs(path: Path) -> dict[str, bytes]:
+    return {name: os.getxattr(path, name) for name in os.listxattr(path)}
 
 
 def test_failure_to_give_access_leaves_what_was_there(

@@ -1,5 +1,6 @@
 """Attributes of groups are changed in one step that leaves nothing behind."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,29 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / "plate.zarr" / "B" / "03" / "1"
     path.mkdir(parents=True)
     return path
+
+
+def test_copy_has_content_times_and_links_and_is_open_as_what_is_new(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "source"
+    (source / "c").mkdir(parents=True)
+    (source / "c/0").write_bytes(b"pixels")
+    (source / "link").symlink_to("c/0")
+    os.utime(source / "c/0", ns=(10**18, 10**18))
+    for path, mode in ((source / "c/0", 0o400), (source / "c", 0o500)):
+        path.chmod(mode)
+    before = os.umask(0o002)
+    try:
+        target = tmp_path / "a" / "target"
+        LocalFiles().copy_folder(Location(str(source)), Location(str(target)))
+    finally:
+        os.umask(before)
+    assert (target / "c/0").read_bytes() == b"pixels"
+    assert (target / "c/0").stat().st_mtime_ns == 10**18
+    assert (target / "link").readlink() == Path("c/0")
+    assert (target / "c/0").stat().st_mode & 0o777 == 0o664
+    assert (target / "c").stat().st_mode & 0o777 == 0o775
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])

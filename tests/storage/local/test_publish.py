@@ -392,6 +392,21 @@ def test_nothing_is_written_behind_a_symbolic_link(image: Path, tmp_path: Path) 
     refuses(image / "labels" / "x", image, InvalidInputError, "symbolic link")
 
 
+@pytest.mark.parametrize(("closed", "is_refused"), [("tables", True), ("empty", False)])
+def test_an_image_of_which_a_part_cannot_be_removed_is_refused(
+    image: Path, monkeypatch: pytest.MonkeyPatch, closed: str, is_refused: bool
+) -> None:
+    (image / "empty").mkdir()
+    may = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path != image / closed and may(path, mode)
+    )
+    if is_refused:
+        refuses(image, image, PublishError, f"no permission to write in {image}/tables")
+    else:
+        replace(image, image)
+
+
 def test_a_well_that_does_not_exist_is_refused(image: Path) -> None:
     missing = image.parents[1] / "04" / "1"
     refuses(missing, missing, InvalidInputError, "04/1: its well")

@@ -245,6 +245,32 @@ def test_a_chunk_of_a_table_that_is_cut_anywhere_is_refused(
         chunk.write_bytes(whole)
 
 
+@pytest.mark.filterwarnings("ignore:Element .* was written without encoding metadata")
+@pytest.mark.filterwarnings("ignore:Object at table.* is not recognized")
+@pytest.mark.parametrize("backend", ["anndata", "json", "csv", "parquet"])
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_table_that_lost_a_metadata_file_is_refused_or_has_the_same_rois(
+    make_plate: MakePlate, version: str, backend: str
+) -> None:
+    options = {**TINY, "ngff_version": version, "table_backend": backend}
+    image = make_plate(**options) / WELL / "1"
+    whole = read_table(str(image)).rois
+    names = (".zgroup", ".zarray", ".zattrs", "zarr.json")
+    for path in (image / "tables" / TABLE).rglob("*"):
+        if path.name not in names:
+            continue
+        content = path.read_bytes()
+        path.unlink()
+        try:
+            found = read_table(str(image)).rois
+        except InvalidDataError as error:
+            named = TABLE in str(error)
+        else:
+            named = found == whole
+        assert named, path
+        path.write_bytes(content)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
 @pytest.mark.parametrize("path", ["X/0.0", "X/.zarray", "obs/.zattrs"])
 def test_a_file_of_a_table_that_is_none_is_refused(
