@@ -32,7 +32,7 @@ from fractal_tasks.model import Candidate
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.patch import PatchPyramid
-from fractal_tasks.transforms import Transform, Translation, transform_from_fields
+from fractal_tasks.transforms import TRANSFORM_TYPES, Transform, Translation
 
 
 class Fixed(RegistrationMethod):
@@ -58,7 +58,7 @@ class Stretched(RegistrationMethod):
         self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
     ) -> Estimate:
         fields = {"type": "stretch", "factors": [1, 1.01, 1.01], "offset": [0, 0, 0]}
-        return _certain(transform_from_fields(fields))
+        return _certain(TRANSFORM_TYPES["stretch"].from_dict(fields))
 
 
 def _certain(transform: Transform) -> Estimate:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fractal_tasks.model import Candidate
-from fractal_tasks.transforms import transform_from_fields, transform_to_fields
+from fractal_tasks.transforms import PixelSizes
 
 
 class _StoredCandidate(BaseModel):
@@ -23,12 +23,12 @@ class _StoredCandidate(BaseModel):
 _STORED = TypeAdapter(list[_StoredCandidate])
 
 
-def candidates_to_json(candidates: Iterable[Candidate]) -> str:
-    """Write candidates, in their order."""
+def candidates_to_json(candidates: Iterable[Candidate], pixels: PixelSizes) -> str:
+    """Write candidates, in their order; `pixels` are those of both images."""
     return json.dumps(
         [
             {
-                "transform": transform_to_fields(candidate.transform),
+                "transform": pixels.to_fields(candidate.transform),
                 "confidence": candidate.confidence,
                 "error_um": candidate.error_um,
                 "evidence": dict(candidate.evidence),
@@ -39,7 +39,7 @@ def candidates_to_json(candidates: Iterable[Candidate]) -> str:
     )
 
 
-def candidates_from_json(text: str) -> list[Candidate]:
+def candidates_from_json(text: str, pixels: PixelSizes) -> list[Candidate]:
     """Read candidates from the text that `candidates_to_json` wrote.
 
     Raises:
@@ -47,7 +47,7 @@ def candidates_from_json(text: str) -> list[Candidate]:
     """
     return [
         Candidate(
-            transform_from_fields(stored.transform),
+            pixels.from_fields(stored.transform),
             stored.confidence,
             stored.error_um,
             stored.evidence,

@@ -1,9 +1,12 @@
 """The columns of a registration in a ROI table."""
 
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.transforms import Transform, transform_from_json
+from fractal_tasks.transforms import PixelSizes, Transform, Vector
+from fractal_tasks.transforms.base import read_vector
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -13,6 +16,9 @@ TRANSLATION_COLUMNS = ("translation_z", "translation_y", "translation_x")
 
 TRANSFORM_COLUMN = "transform"
 """JSON text of the transform, acquisition to reference, as in OME-NGFF RFC-5."""
+
+PIXEL_SIZES_COLUMN = "transform_pixel_sizes"
+"""JSON text: which pixels' centres it leads from and to, where that matters."""
 
 CONFIDENCE_COLUMN = "registration_confidence"
 ERROR_COLUMN = "registration_error"
@@ -28,7 +34,8 @@ EVIDENCE_PREFIX = "registration_"
 
 OWN_COLUMNS = (
     *TRANSLATION_COLUMNS,
-    *(TRANSFORM_COLUMN, CONFIDENCE_COLUMN, ERROR_COLUMN, ERROR_Z_COLUMN),
+    *(TRANSFORM_COLUMN, PIXEL_SIZES_COLUMN),
+    *(CONFIDENCE_COLUMN, ERROR_COLUMN, ERROR_Z_COLUMN),
     *(STATUS_COLUMN, REASON_COLUMN, KEPT_COLUMN, ALTERNATIVES_COLUMN),
 )
 """All columns but those of the evidence."""
@@ -45,7 +52,44 @@ def present_columns(roi: "Roi") -> dict[str, Any]:
     }
 
 
-def read_stored_transform(roi: "Roi", where: str) -> Transform | None:
+def write_pixel_sizes(
+    pixels: PixelSizes, transforms: Iterable[Transform]
+) -> str | None:
+    """Give the text of `PIXEL_SIZES_COLUMN`; None if it matters for no transform."""
+    if not any(map(pixels.matter_for, transforms)):
+        return None
+    return json.dumps({"input": pixels.moving_um, "output": pixels.fixed_um})
+
+
+def read_pixel_sizes(roi: "Roi", spacing_um: Vector, where: str) -> PixelSizes:
+    """Read which pixels the transform of a row is of.
+
+    Args:
+        roi: The row.
+        spacing_um: Pixels of its image, which are those of both images if the row does
+            not say it.
+        where: Names ROI and table in errors.
+
+    Raises:
+        InvalidDataError: The text is none of `write_pixel_sizes`.
+    """
+    text = present_columns(roi).get(PIXEL_SIZES_COLUMN)
+    if text is None:
+        return PixelSizes.same(spacing_um)
+    try:
+        sizes = json.loads(str(text))
+        return PixelSizes(read_vector(sizes["input"]), read_vector(sizes["output"]))
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidDataError(
+            f"{where}: found {PIXEL_SIZES_COLUMN}={text!r}; needed are the pixel sizes "
+            "of input and output (um). Run 'Calculate Registration (image-based)' "
+            "again."
+        ) from error
+
+
+def read_stored_transform(
+    roi: "Roi", pixels: PixelSizes, where: str
+) -> Transform | None:
     """Read the transform of a row, and nothing else of it; None if it has none.
 
     Raises:
@@ -55,6 +99,6 @@ def read_stored_transform(roi: "Roi", where: str) -> Transform | None:
     if text is None:
         return None
     try:
-        return transform_from_json(str(text))
+        return pixels.from_json(str(text))
     except InvalidDataError as error:
         raise InvalidDataError(f"{where}: {error}") from error

@@ -16,7 +16,6 @@ from fractal_tasks.records.provenance import Record, fingerprint
 from fractal_tasks.records.registered_rows import describe_registered
 from fractal_tasks.records.stored_plan import (
     ConsensusRecord,
-    StoredPlacement,
     StoredTable,
 )
 from fractal_tasks.storage.library_errors import describe_cause, library_errors
@@ -59,10 +58,7 @@ class RegistrationPlan:
     @property
     def fingerprint(self) -> str:
         """A text that differs where plans do."""
-        placements = [
-            StoredPlacement.of(key, placement).model_dump(mode="json")
-            for key, placement in self.placements.items()
-        ]
+        placements = [(str(key), repr(one)) for key, one in self.placements.items()]
         tables = {
             name: StoredTable.of(table).model_dump(mode="json")
             for name, table in self.reference_tables.items()

@@ -11,7 +11,7 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import Placement, RowKey
-from fractal_tasks.records.columns import read_stored_transform
+from fractal_tasks.records.columns import read_pixel_sizes, read_stored_transform
 from fractal_tasks.records.plans import RegistrationPlan, check_placements
 from fractal_tasks.records.registered_rows import describe_registered
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
@@ -78,7 +78,7 @@ def plan_from_reference(
     for name, roi in table.rois.items():
         where = f"{image.zarr_url}: table {table.name!r}, {name!r}"
         _check_not_lost(roi, image, where)
-        _check_moved(roi, where)
+        _check_moved(roi, image, where)
     plan = RegistrationPlan(
         registered_roi_table=table.name,
         reference_image=reference.url.image_path,
@@ -141,9 +141,10 @@ def _check_not_lost(roi: "Roi", image: OpenImage, where: str) -> None:
         )
 
 
-def _check_moved(roi: "Roi", where: str) -> None:
+def _check_moved(roi: "Roi", image: OpenImage, where: str) -> None:
     """Refuse a ROI that turned: two boxes do not tell how."""
-    transform = read_stored_transform(roi, where)
+    pixels = read_pixel_sizes(roi, image.spacing_um, where)
+    transform = read_stored_transform(roi, pixels, where)
     if not isinstance(transform, Translation | None):
         raise InvalidDataError(
             f"{where}: found a transform of type {transform.type!r}, and no plan of "

@@ -24,22 +24,20 @@ from fractal_tasks.records.columns import (
     EVIDENCE_PREFIX,
     KEPT_COLUMN,
     OWN_COLUMNS,
+    PIXEL_SIZES_COLUMN,
     REASON_COLUMN,
     STATUS_COLUMN,
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
     present_columns,
+    read_pixel_sizes,
     read_stored_transform,
+    write_pixel_sizes,
 )
 from fractal_tasks.storage.library_errors import describe_cause
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.rois import MAX_LENGTH_UM, is_length, roi_extent_um
-from fractal_tasks.transforms import (
-    Transform,
-    Translation,
-    Vector,
-    transform_to_json,
-)
+from fractal_tasks.transforms import PixelSizes, Transform, Translation, Vector
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -70,6 +68,9 @@ class RoiRecord:
     pixel_um: float
     """Size of a level-0 pixel, the larger of y and x."""
 
+    pixels: PixelSizes
+    """Those of the image, and of the one that it is registered to."""
+
     status: Status | None = None
     reason: str | None = None
     kept: float | None = None
@@ -84,6 +85,7 @@ class RoiRecord:
         roi: "Roi",
         image: OpenImage,
         candidates: tuple[Candidate, ...],
+        pixels: PixelSizes,
         *,
         status: Status | None = None,
         reason: str | None = None,
@@ -97,6 +99,7 @@ class RoiRecord:
             centre_um=_to_vector(start_um + length_um / 2),
             size_um=_to_vector(length_um),
             pixel_um=max(image.spacing_um[1:]),
+            pixels=pixels,
             status=status,
             reason=reason,
             kept=kept,
@@ -122,8 +125,9 @@ class RoiRecord:
         extra = present_columns(roi)
         status, reason = extra.get(STATUS_COLUMN), extra.get(REASON_COLUMN)
         kept = _read_number(extra, KEPT_COLUMN, 1, _A_PART, where)
-        empty = cls.of(roi, image, (), status=status, reason=reason, kept=kept)
-        transform, edited = _read_transform(roi, empty.centre_um, where, is_placed)
+        pixels = read_pixel_sizes(roi, image.spacing_um, where)
+        empty = cls.of(roi, image, (), pixels, status=status, reason=reason, kept=kept)
+        transform, edited = _read_transform(roi, empty, where, is_placed)
         if transform is None:
             return empty
         if edited:
@@ -136,7 +140,7 @@ class RoiRecord:
             _read_evidence(extra),
             _read_number(extra, ERROR_Z_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
         )
-        others = _read_alternatives(extra, empty.centre_um, where)
+        others = _read_alternatives(extra, empty, where)
         moved_um = None
         is_turned = is_placed and not isinstance(transform, Translation)
         if is_turned and not extra.keys().isdisjoint(TRANSLATION_COLUMNS):
@@ -162,9 +166,11 @@ class RoiRecord:
             roi: Where it lies, and columns of others, which stay.
         """
         best, *others = self.candidates
+        transforms = [candidate.transform for candidate in self.candidates]
         columns: dict[str, Any] = {
             **dict(zip(TRANSLATION_COLUMNS, self.displacement_um, strict=True)),
-            TRANSFORM_COLUMN: transform_to_json(best.transform),
+            TRANSFORM_COLUMN: self.pixels.to_json(best.transform),
+            PIXEL_SIZES_COLUMN: write_pixel_sizes(self.pixels, transforms),
             CONFIDENCE_COLUMN: best.confidence,
             ERROR_COLUMN: best.error_um,
             ERROR_Z_COLUMN: best.error_z_um,
@@ -172,7 +178,9 @@ class RoiRecord:
             STATUS_COLUMN: self.status,
             REASON_COLUMN: self.reason,
             KEPT_COLUMN: self.kept,
-            ALTERNATIVES_COLUMN: candidates_to_json(others) if others else None,
+            ALTERNATIVES_COLUMN: candidates_to_json(others, self.pixels)
+            if others
+            else None,
         }
         known = {key: value for key, value in columns.items() if value is not None}
         return without_record(roi).model_copy(update=known)
@@ -195,7 +203,7 @@ def _to_vector(values: np.ndarray[Any, Any]) -> Vector:
 
 
 def _read_transform(
-    roi: "Roi", centre_um: Vector, where: str, is_placed: bool
+    roi: "Roi", row: RoiRecord, where: str, is_placed: bool
 ) -> tuple[Transform | None, bool]:
     """Read the transform of a row, and whether it is one that somebody put there.
 
@@ -205,14 +213,14 @@ def _read_transform(
     translation_um = None
     if not extra.keys().isdisjoint(TRANSLATION_COLUMNS):
         translation_um = _read_translation(roi.model_extra or {}, where)
-    transform = read_stored_transform(roi, where)
+    transform = read_stored_transform(roi, row.pixels, where)
     if translation_um is None:
         return transform, False
     if transform is None:
         return Translation(translation_um), False
     if is_placed and not isinstance(transform, Translation):
         return transform, False
-    derived_um = transform.displacement_at(centre_um)
+    derived_um = transform.displacement_at(row.centre_um)
     limit_um = _AGREE_UM + _FLOAT32 * np.abs(derived_um)
     if np.all(np.abs(np.subtract(derived_um, translation_um)) <= limit_um):
         return transform, False
@@ -258,15 +266,16 @@ def _read_number(
 
 
 def _read_alternatives(
-    extra: Mapping[str, Any], centre_um: Vector, where: str
+    extra: Mapping[str, Any], row: RoiRecord, where: str
 ) -> list[Candidate]:
     text = extra.get(ALTERNATIVES_COLUMN)
     if text is None:
         return []
     try:
-        candidates = candidates_from_json(str(text))
+        candidates = candidates_from_json(str(text), row.pixels)
         for candidate in candidates:
-            if not all(map(is_length, candidate.transform.displacement_at(centre_um))):
+            moved_um = candidate.transform.displacement_at(row.centre_um)
+            if not all(map(is_length, moved_um)):
                 raise ValueError(f"{candidate.transform} leads out of this world")
     except ValueError as error:
         raise InvalidDataError(

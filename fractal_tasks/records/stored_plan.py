@@ -1,8 +1,8 @@
 """The stored form of what *consensus* froze: placements, and the reference's tables."""
 
-from typing import Annotated, Self, TypeAlias
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, PlainSerializer, PlainValidator
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 
 from fractal_tasks.model import Grid, Placement, RowKey
 from fractal_tasks.records.provenance import Record, roi_to_json
@@ -16,21 +16,8 @@ from fractal_tasks.storage.plate.roi_tables import (
 )
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.urls import is_inner_path
-from fractal_tasks.transforms import (
-    Transform,
-    transform_from_fields,
-    transform_to_fields,
-)
+from fractal_tasks.transforms import PixelSizes
 from fractal_tasks.transforms.boxes import PixelBox
-
-
-def _to_transform(value: object) -> Transform:
-    return value if isinstance(value, Transform) else transform_from_fields(value)
-
-
-_JsonTransform: TypeAlias = Annotated[
-    Transform, PlainValidator(_to_transform), PlainSerializer(transform_to_fields)
-]
 
 
 class StoredPlacement(BaseModel):
@@ -44,12 +31,21 @@ class StoredPlacement(BaseModel):
     source: PixelBox
     destination: PixelBox
     region: PixelBox
-    transform: _JsonTransform
+    transform: dict[str, Any]
+    """As RFC-5 has it, between the centres of pixels of these sizes:"""
+
+    pixel_sizes: PixelSizes
 
     @classmethod
-    def of(cls, key: RowKey, placement: Placement) -> Self:
-        """Make the stored form."""
-        return cls(**vars(key), **vars(placement))
+    def of(cls, key: RowKey, placement: Placement, pixels: PixelSizes) -> Self:
+        """Make the stored form; `pixels` are those of the two images."""
+        fields = vars(placement) | {"transform": pixels.to_fields(placement.transform)}
+        return cls(**vars(key), **fields, pixel_sizes=pixels)
+
+    @model_validator(mode="after")
+    def _check_transform(self) -> Self:
+        self.pixel_sizes.from_fields(self.transform)
+        return self
 
     @property
     def key(self) -> RowKey:
@@ -59,7 +55,8 @@ class StoredPlacement(BaseModel):
     @property
     def placement(self) -> Placement:
         """The placement itself."""
-        return Placement(self.source, self.destination, self.region, self.transform)
+        transform = self.pixel_sizes.from_fields(self.transform)
+        return Placement(self.source, self.destination, self.region, transform)
 
 
 class StoredTable(BaseModel):

@@ -13,6 +13,7 @@ from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_to_pixels
 from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import PixelSizes
 from fractal_tasks.transforms.boxes import PixelBox
 
 
@@ -101,6 +102,10 @@ class WellRows:
     def acquisitions(self) -> tuple[AcquisitionRows, ...]:
         """All, reference first."""
         return (self.reference, *self.others)
+
+    def pixels_of(self, rows: AcquisitionRows) -> PixelSizes:
+        """Give the pixels that transforms of an acquisition lead from and to."""
+        return PixelSizes(rows.image.spacing_um, self.reference.image.spacing_um)
 
     def without(self, keys: Collection[RowKey]) -> "WellRows":
         """Leave rows out of all tables."""

@@ -19,12 +19,7 @@ from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
 from fractal_tasks.steps.channel_choice import choose_channels
 from fractal_tasks.steps.prepared_pairs import prepare_pair
-from fractal_tasks.steps.roi_pairs import (
-    RoiPair,
-    Side,
-    open_pairs,
-    open_sides,
-)
+from fractal_tasks.steps.roi_pairs import RoiPair, Side, open_pairs, open_sides
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.fingerprint import fingerprint_pixels
 from fractal_tasks.storage.plate.roi_tables import (
@@ -34,6 +29,7 @@ from fractal_tasks.storage.plate.roi_tables import (
 from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import PixelSizes
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -239,6 +235,7 @@ def _make_record(pair: RoiPair, estimate: Estimate) -> RoiRecord:
             replace(candidate, transform=candidate.transform.in_frames(*corners_um))
             for candidate in estimate.candidates
         ),
+        PixelSizes(side.image.spacing_um, pair.fixed.side.image.spacing_um),
         status="measured",
     )
 

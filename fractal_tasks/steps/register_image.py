@@ -26,6 +26,7 @@ from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import PixelSizes
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ def _make_record(
         ApplySettings(registered_roi_table=table, labels=tuple(labels)),
     )
     judged = plan.consensus
+    pixels = PixelSizes(image.spacing_um, plan.reference_grid.spacing_um)
     return AppliedRecord(
         **dict(record),
         input_image=image.url.image_path,
@@ -169,7 +171,7 @@ def _make_record(
         measured=judged
         and read_table_record(image.url, str(judged.settings["input_roi_table"])),
         placements=tuple(
-            StoredPlacement.of(key, placement)
+            StoredPlacement.of(key, placement, pixels)
             for key, placement in plan.placements.items()
         ),
     )

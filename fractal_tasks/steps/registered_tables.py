@@ -17,6 +17,7 @@ from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import plain_meta, replace_roi_table
+from fractal_tasks.transforms import PixelSizes
 from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:
@@ -33,8 +34,12 @@ class RegisteredAcquisition:
     verdicts: Mapping[RowKey, Verdict]
     placements: Mapping[RowKey, Placement]
 
-    def to_rois(self) -> list["Roi"]:
-        """Give the rows of the registered table: the kept regions, and the verdicts."""
+    def to_rois(self, pixels: PixelSizes) -> list["Roi"]:
+        """Give the rows of the registered table: the kept regions, and the verdicts.
+
+        Args:
+            pixels: Those of this acquisition and of the reference.
+        """
         rois = []
         for key in self.rows.keys:
             roi, verdict = self.rows.table.rois[key.roi], self.verdicts[key]
@@ -43,6 +48,7 @@ class RegisteredAcquisition:
                 roi,
                 self.rows.image,
                 (verdict.candidate,),
+                pixels,
                 status=verdict.status,
                 reason=verdict.reason,
                 kept=placement.destination.size / self.rows.boxes[key].size,
@@ -74,7 +80,7 @@ def write_registered_tables(
     if not acquisitions:
         return
     name = str(record.settings["registered_roi_table"])
-    registered = [one.to_rois() for one in acquisitions]
+    registered = [one.to_rois(well.pixels_of(one.rows)) for one in acquisitions]
     reference = acquisitions[0].rows
     own = RoiTableData(
         name,
@@ -87,12 +93,13 @@ def write_registered_tables(
     }
     kept = int(well.is_reference_kept)
     for one, rois in list(zip(acquisitions, registered, strict=True))[kept:]:
+        pixels = well.pixels_of(one.rows)
         plan = ConsensusRecord(
             **dict(record),
             reference_image=well.reference_path,
             reference_grid=reference.image.grid,
             placements=tuple(
-                StoredPlacement.of(key, placement)
+                StoredPlacement.of(key, placement, pixels)
                 for key, placement in one.placements.items()
             ),
             reference_tables=frozen_tables,
@@ -137,6 +144,7 @@ def write_unregistered_table(
                 roi,
                 rows.image,
                 rows.read_measurements()[RowKey(str(roi.name))].candidates,
+                well.pixels_of(rows),
                 status="unresolved",
                 reason="not registered: nothing says that it shows what the reference "
                 "does",

@@ -10,25 +10,16 @@ covers ``[i s, (i + 1) s)`` and its centre is at ``(i + 1/2) s``.
 
 from fractal_tasks.transforms.affine import Affine, plane_matrix
 from fractal_tasks.transforms.base import FloatArray, Transform, Vector
-from fractal_tasks.transforms.registry import (
-    TRANSFORM_TYPES,
-    transform_from_fields,
-    transform_from_json,
-    transform_to_fields,
-    transform_to_json,
-)
+from fractal_tasks.transforms.registry import TRANSFORM_TYPES, PixelSizes
 from fractal_tasks.transforms.translation import Translation
 
 __all__ = [
     "TRANSFORM_TYPES",
     "Affine",
     "FloatArray",
+    "PixelSizes",
     "Transform",
     "Translation",
     "Vector",
     "plane_matrix",
-    "transform_from_fields",
-    "transform_from_json",
-    "transform_to_fields",
-    "transform_to_json",
 ]

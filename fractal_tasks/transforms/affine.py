@@ -88,14 +88,25 @@ class Affine(Transform):
         origin = self.map_points(np.negative(moving_um)[None])[0] + fixed_um
         return type(self)(self.matrix, _to_vector(origin))
 
+    def after(self, first: "Affine") -> "Affine":
+        """Give the map of another one, and then this one."""
+        matrix = np.array(self.matrix)
+        return Affine.of(
+            matrix @ np.array(first.matrix), self.map_points([first.offset_um])[0]
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Give the RFC-5 field ``affine``: three rows of matrix and offset."""
+        """Give the RFC-5 object: a turn and a translation, or ``affine``."""
+        if self.is_rigid:
+            turn = {"type": "rotation", "rotation": [list(row) for row in self.matrix]}
+            move = {"type": "translation", "translation": list(self.offset_um)}
+            return {"type": "sequence", "transformations": [turn, move]}
         rows = zip(self.matrix, self.offset_um, strict=True)
-        return {"affine": [[*row, offset] for row, offset in rows]}
+        return {"type": self.type, "affine": [[*row, offset] for row, offset in rows]}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Build from the RFC-5 field ``affine``."""
+        """Build from the RFC-5 object ``affine``."""
         rows = [[float(value) for value in row] for row in fields["affine"]]
         values = np.array(rows).reshape(3, 4)
         return cls.of(values[:, :3], values[:, 3])

@@ -1,5 +1,6 @@
 """What every transform can do."""
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -48,12 +49,15 @@ class Transform(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Give the JSON fields, named as in OME-NGFF RFC-5, without ``type``."""
+        """Give the JSON object, named as in OME-NGFF RFC-5.
+
+        As `from_dict`, of numbers as they are: frames are a matter of `PixelSizes`.
+        """
 
     @classmethod
     @abstractmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Build the transform from its JSON fields."""
+        """Build the transform from its JSON object, whose ``type`` is known."""
 
     def displacement_at(self, point_um: npt.ArrayLike) -> Vector:
         """Give how far, in um, and where to a moving point is displaced.
@@ -67,3 +71,19 @@ class Transform(ABC):
         point = np.asarray(point_um, dtype=np.float64)
         z_um, y_um, x_um = (self.map_points(point[None])[0] - point).tolist()
         return z_um, y_um, x_um
+
+
+def read_vector(values: object) -> Vector:
+    """Read three finite numbers of JSON.
+
+    Raises:
+        TypeError: There is something else.
+        ValueError: They are not finite.
+    """
+    if not isinstance(values, list):
+        # Text and objects can be taken apart, too, and their parts be numbers.
+        raise TypeError("it is no list")
+    z, y, x = (float(value) for value in values)
+    if not all(map(math.isfinite, (z, y, x))):
+        raise ValueError("a value is not finite")
+    return z, y, x

@@ -1,11 +1,24 @@
-"""The transform types there are, and their JSON."""
+"""Transforms as JSON: the object that OME-NGFF RFC-5 (OME-Zarr 0.6) has for them.
+
+Here, and only here, the frames meet: the package counts micrometres from the corner of
+an image, RFC-5 from the centre of its first voxel.
+"""
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Self
+
+import numpy as np
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.transforms.affine import Affine
-from fractal_tasks.transforms.base import Transform
+from fractal_tasks.transforms.base import (
+    FloatArray,
+    Transform,
+    Vector,
+    read_vector,
+)
 from fractal_tasks.transforms.translation import Translation
 
 TRANSFORM_TYPES: dict[str, type[Transform]] = {
@@ -13,51 +26,126 @@ TRANSFORM_TYPES: dict[str, type[Transform]] = {
 }
 """Name a new transform type here: storage and its contract tests follow."""
 
+_FURTHER_TYPES = ("identity", "rotation", "scale", "sequence")
+"""Types of RFC-5 that are read as one of those above."""
 
-def transform_to_fields(transform: Transform) -> dict[str, Any]:
-    """Give the JSON object of a transform, with the fields of OME-NGFF RFC-5."""
-    return {"type": transform.type, **transform.to_dict()}
-
-
-def transform_from_fields(fields: object) -> Transform:
-    """Read a transform from the JSON object that `transform_to_fields` gave.
-
-    Raises:
-        InvalidDataError: It is not the object of a known transform.
-    """
-    try:
-        others = dict(fields)  # type: ignore[call-overload]  # whatever JSON there is
-        return TRANSFORM_TYPES[others.pop("type")].from_dict(others)
-    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise InvalidDataError(
-            f"stored transform {fields!r} cannot be read ({error!r}); known types: "
-            f"{sorted(TRANSFORM_TYPES)}. Run 'Calculate Registration (image-based)' "
-            "again."
-        ) from error
+_SYSTEMS = {"input": {"name": "acquisition"}, "output": {"name": "reference"}}
 
 
-def transform_to_json(transform: Transform) -> str:
-    """Write a transform as JSON text.
+@dataclass(frozen=True)
+class PixelSizes:
+    """Level-0 pixels of both images in um (z, y, x): where their first centres lie."""
 
-    Example:
-        >>> transform_to_json(Translation((0.0, 1.5, -2.0)))
-        '{"type": "translation", "translation": [0.0, 1.5, -2.0]}'
-    """
-    return json.dumps(transform_to_fields(transform))
+    moving_um: Vector
+    fixed_um: Vector
+
+    @classmethod
+    def same(cls, spacing_um: Vector) -> Self:
+        """Give those of two images with the same pixels."""
+        return cls(spacing_um, spacing_um)
+
+    def matter_for(self, transform: Transform) -> bool:
+        """Whether the transform is another one from centre to centre."""
+        return self._to_centres(transform) != transform
+
+    def to_fields(self, transform: Transform) -> dict[str, Any]:
+        """Give the JSON object of a transform between corners.
+
+        Example:
+            >>> PixelSizes.same((1.0, 0.5, 0.5)).to_fields(Translation((0.0, 1.5, -2)))
+            ... # doctest: +NORMALIZE_WHITESPACE
+            {'type': 'translation', 'translation': [0.0, 1.5, -2.0],
+             'input': {'name': 'acquisition'}, 'output': {'name': 'reference'}}
+        """
+        return {**self._to_centres(transform).to_dict(), **_SYSTEMS}
+
+    def from_fields(self, fields: object) -> Transform:
+        """Read a transform between corners from the JSON object of RFC-5.
+
+        Raises:
+            InvalidDataError: It is not the object of a known transform, or of one that
+                leads elsewhere than from acquisition to reference.
+        """
+        try:
+            centred = _read(fields)
+        except (
+            ArithmeticError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise InvalidDataError(
+                f"stored transform {fields!r} cannot be read ({error!r}); known types: "
+                f"{sorted({*TRANSFORM_TYPES, *_FURTHER_TYPES})}. Run 'Calculate "
+                "Registration (image-based)' again."
+            ) from error
+        return centred.in_frames(*self._first_centres_um())
+
+    def to_json(self, transform: Transform) -> str:
+        """Write a transform between corners as JSON text."""
+        return json.dumps(self.to_fields(transform))
+
+    def from_json(self, text: str) -> Transform:
+        """Read a transform between corners from JSON text.
+
+        Raises:
+            InvalidDataError: The text is not JSON of a known transform.
+
+        Example:
+            >>> text = '{"type": "translation", "translation": [0, 1, 2]}'
+            >>> PixelSizes.same((1.0, 0.5, 0.5)).from_json(text)
+            Translation(translation_um=(0.0, 1.0, 2.0))
+        """
+        try:
+            fields = json.loads(text)
+        except (RecursionError, TypeError, ValueError):
+            fields = text
+        return self.from_fields(fields)
+
+    def _to_centres(self, transform: Transform) -> Transform:
+        moving_um, fixed_um = self._first_centres_um()
+        return transform.in_frames(-moving_um, -fixed_um)
+
+    def _first_centres_um(self) -> tuple[FloatArray, FloatArray]:
+        return np.divide(self.moving_um, 2), np.divide(self.fixed_um, 2)
 
 
-def transform_from_json(text: str) -> Transform:
-    """Read a transform from the JSON text that `transform_to_json` wrote.
+def _read(fields: object) -> Transform:
+    others = dict(fields)  # type: ignore[call-overload]  # whatever JSON there is
+    for end, system in _SYSTEMS.items():
+        if others.get(end, system) != system:
+            raise ValueError(f"it has not the {end} {system}")
+    return _read_part(others)
 
-    Raises:
-        InvalidDataError: The text is not JSON of a known transform.
 
-    Example:
-        >>> transform_from_json('{"type": "translation", "translation": [0, 1, 2]}')
-        Translation(translation_um=(0.0, 1.0, 2.0))
-    """
-    try:
-        fields = json.loads(text)
-    except (RecursionError, TypeError, ValueError):
-        fields = text
-    return transform_from_fields(fields)
+def _read_part(fields: dict[str, Any]) -> Transform:
+    match fields["type"]:
+        case "identity":
+            return Translation((0.0, 0.0, 0.0))
+        case "rotation":
+            rows = list(map(read_vector, fields["rotation"]))
+            return Affine.of(rows, np.zeros(3))
+        case "scale":
+            return Affine.of(np.diag(read_vector(fields["scale"])), np.zeros(3))
+        case "sequence":
+            parts = (_read_part(dict(part)) for part in fields["transformations"])
+            return reduce(_after, parts)
+        case known:
+            return TRANSFORM_TYPES[known].from_dict(fields)
+
+
+def _after(first: Transform, second: Transform) -> Transform:
+    """Give the map of one linear transform after the other."""
+    if isinstance(first, Translation) and isinstance(second, Translation):
+        z_um, y_um, x_um = second.map_points([first.translation_um])[0].tolist()
+        return Translation((z_um, y_um, x_um))
+    return _to_affine(second).after(_to_affine(first))
+
+
+def _to_affine(transform: Transform) -> Affine:
+    if isinstance(transform, Translation):
+        return Affine.of(np.eye(3), transform.translation_um)
+    if isinstance(transform, Affine):
+        return transform
+    raise TypeError(f"a {transform.type!r} cannot be part of a sequence")

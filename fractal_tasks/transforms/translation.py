@@ -1,13 +1,12 @@
 """A shift by the same vector everywhere."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from fractal_tasks.transforms.base import FloatArray, Transform, Vector
+from fractal_tasks.transforms.base import FloatArray, Transform, Vector, read_vector
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,10 @@ class Translation(Transform):
         return type(self)((z_um, y_um, x_um))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the RFC-5 field ``translation``."""
-        return {"translation": list(self.translation_um)}
+        """Give the RFC-5 object ``translation``."""
+        return {"type": self.type, "translation": list(self.translation_um)}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Build from the RFC-5 field ``translation``."""
-        values = fields["translation"]
-        if not isinstance(values, list):
-            # Text and objects can be taken apart, too, and their parts be numbers.
-            raise TypeError("it is no list")
-        z, y, x = (float(value) for value in values)
-        if not all(map(math.isfinite, (z, y, x))):
-            raise ValueError("a value is not finite")
-        return cls((z, y, x))
+        """Build from the RFC-5 object ``translation``."""
+        return cls(read_vector(fields["translation"]))

@@ -22,6 +22,7 @@ from fractal_tasks.transforms import Translation
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.records.plates import (
     PIXEL_UM,
+    PIXELS,
     REGISTERED,
     TABLE,
     image_url,
@@ -71,7 +72,9 @@ def make_stored(plate: Path, settings: ConsensusSettings = SETTINGS) -> dict[str
     """Make what is stored of it."""
     plan = make_plan(plate)
     record = Record.of("find_registration_consensus", {"image 0": "1"}, settings)
-    placements = [StoredPlacement.of(key, one) for key, one in PLACEMENTS.items()]
+    placements = [
+        StoredPlacement.of(key, one, PIXELS) for key, one in PLACEMENTS.items()
+    ]
     return ConsensusRecord(
         **dict(record),
         reference_image=plan.reference_image,

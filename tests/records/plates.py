@@ -10,12 +10,14 @@ from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import read_roi_table, replace_roi_table
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.transforms import PixelSizes
 
 TABLE = "FOV_ROI_table"
 REGISTERED = "FOV_ROI_table_registered"
 WHERE = "ROI 'FOV_2', acquisition 1"
 
 PIXEL_UM = 0.325
+PIXELS = PixelSizes.same((1.0, PIXEL_UM, PIXEL_UM))
 FIELD_PX = 32
 FIELD_UM = FIELD_PX * PIXEL_UM
 

@@ -19,7 +19,7 @@ from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.stored_plan import StoredPlacement
 from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
 from tests.records.plans import PLACEMENTS, SETTINGS, make_stored, write_registered
-from tests.records.plates import REGISTERED, image_url, open_acquisition
+from tests.records.plates import PIXELS, REGISTERED, image_url, open_acquisition
 
 
 def applied(**changes: Any) -> AppliedRecord:
@@ -28,7 +28,9 @@ def applied(**changes: Any) -> AppliedRecord:
         **dict(Record.of("apply", {"image": "1", "plan": "2"}, settings)),
         input_image="1",
         reference_image="0",
-        placements=tuple(StoredPlacement.of(*item) for item in PLACEMENTS.items()),
+        placements=tuple(
+            StoredPlacement.of(*item, PIXELS) for item in PLACEMENTS.items()
+        ),
         consensus=Record.of("find_registration_consensus", {"a": "b"}, SETTINGS),
     )
     return record.model_copy(update=changes)

@@ -8,11 +8,12 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import RowKey
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.records.reference_plan import find_reference, plan_from_reference
-from fractal_tasks.transforms import Translation, transform_to_json
+from fractal_tasks.transforms import Translation
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.records.plans import FIRST, OF_FIRST, PLACEMENTS, cropped_rois
 from tests.records.plates import (
     PIXEL_UM,
+    PIXELS,
     REGISTERED,
     TABLE,
     edit_rows,
@@ -77,7 +78,7 @@ def test_columns_of_others_do_not_matter_but_a_turn_does(plate: Path) -> None:
     others = {"registration_confidence": 87.0, "translation_y": 0.3}
     edit_rows(image_url(plate, 1), others, REGISTERED)
     assert make(plate).placements.keys() == PLACEMENTS.keys()
-    turn = transform_to_json(turn_about((0.0, 5.0, 5.0), degrees=1.0))
+    turn = PIXELS.to_json(turn_about((0.0, 5.0, 5.0), degrees=1.0))
     edit_rows(image_url(plate, 1), {"transform": turn}, REGISTERED)
     with pytest.raises(InvalidDataError, match="'FOV_1': found a transform of type"):
         make(plate)

@@ -5,6 +5,7 @@ FOV_2 is at y = 16, x = 48 pixels.
 """
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,11 @@ from fractal_tasks.model import Candidate, RowKey
 from fractal_tasks.records.candidates import candidates_to_json
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.open_image import OpenImage
-from fractal_tasks.transforms import (
-    Translation,
-    Vector,
-    transform_to_json,
-)
+from fractal_tasks.transforms import Affine, Translation, Vector
 from tests.records.plates import (
     FIELD_UM,
     PIXEL_UM,
+    PIXELS,
     WHERE,
     read_rows,
     without_columns,
@@ -36,6 +34,8 @@ BEST = Candidate(
     Translation(MOVED), 0.97, 0.04, {"peak_ratio": 5.5, "overlap": 0.9}, error_z_um=0.6
 )
 SECOND = Candidate(Translation((0.0, 9.1, 7.5)), 0.02, None, {"peak_ratio": 1.1})
+LOST = Candidate(Translation((0.0, 1e10, 0.0)), None, None)
+ENDS = '"input": {"name": "acquisition"}, "output": {"name": "reference"}'
 CENTRE_UM = (0.5, FIELD_UM / 2, 1.5 * FIELD_UM)
 
 
@@ -51,7 +51,7 @@ def columns_of(roi: Roi) -> dict[str, Any]:
 
 def measured(roi: Roi, image: OpenImage, *candidates: Candidate) -> Roi:
     """Write a record into a row."""
-    return RoiRecord.of(roi, image, candidates, status="measured").to_roi(roi)
+    return RoiRecord.of(roi, image, candidates, PIXELS, status="measured").to_roi(roi)
 
 
 def read(roi: Roi, image: OpenImage) -> RoiRecord:
@@ -78,13 +78,21 @@ def test_row_has_a_column_for_each_thing_that_is_known(
     image: OpenImage, roi: Roi
 ) -> None:
     record = RoiRecord.of(
-        roi, image, (BEST, SECOND), status="chosen", reason="others agree", kept=0.75
+        roi,
+        image,
+        (BEST, SECOND),
+        PIXELS,
+        status="chosen",
+        reason="others agree",
+        kept=0.75,
     )
     expected = {
         "translation_z": 0.0,
         "translation_y": 1.2345,
         "translation_x": -2.6,
-        "transform": '{"type": "translation", "translation": [0.0, 1.2345, -2.6]}',
+        "transform": (
+            '{"type": "translation", "translation": [0.0, 1.2345, -2.6], ' + ENDS + "}"
+        ),
         "registration_confidence": 0.97,
         "registration_error": 0.04,
         "registration_error_z": 0.6,
@@ -94,7 +102,9 @@ def test_row_has_a_column_for_each_thing_that_is_known(
         "registration_reason": "others agree",
         "registration_kept": 0.75,
         "registration_alternatives": (
-            '[{"transform": {"type": "translation", "translation": [0.0, 9.1, 7.5]}, '
+            '[{"transform": {"type": "translation", "translation": [0.0, 9.1, 7.5], '
+            + ENDS
+            + "}, "
             '"confidence": 0.02, "error_um": null, "evidence": {"peak_ratio": 1.1}, '
             '"error_z_um": null}]'
         ),
@@ -104,7 +114,7 @@ def test_row_has_a_column_for_each_thing_that_is_known(
 
 def test_row_has_no_column_for_what_is_not_known(image: OpenImage, roi: Roi) -> None:
     alone = Candidate(Translation(MOVED), None, None)
-    added = columns_of(RoiRecord.of(roi, image, (alone,)).to_roi(roi)).keys()
+    added = columns_of(RoiRecord.of(roi, image, (alone,), PIXELS).to_roi(roi)).keys()
     assert added - columns_of(roi).keys() == {
         "translation_z",
         "translation_y",
@@ -115,7 +125,7 @@ def test_row_has_no_column_for_what_is_not_known(image: OpenImage, roi: Roi) -> 
 
 def test_record_survives_the_table(image: OpenImage, roi: Roi) -> None:
     record = RoiRecord.of(
-        roi, image, (BEST, SECOND), status="measured", reason="alone", kept=0.5
+        roi, image, (BEST, SECOND), PIXELS, status="measured", reason="alone", kept=0.5
     )
     assert read(through_table(record.to_roi(roi), image), image) == record
 
@@ -148,7 +158,7 @@ def test_row_of_another_package_has_a_translation_and_nothing_else(
 
 
 def test_row_with_a_transform_only_has_this_one(image: OpenImage, roi: Roi) -> None:
-    columns = {"transform": transform_to_json(BEST.transform)}
+    columns = {"transform": PIXELS.to_json(BEST.transform)}
     record = read(roi.model_copy(update=columns), image)
     assert record.candidates[0].transform == BEST.transform
 
@@ -235,7 +245,7 @@ def test_columns_that_were_removed_leave_the_transform(
         ("registration_alternatives", 5.0, "needed is a JSON list"),
         (
             "registration_alternatives",
-            candidates_to_json([Candidate(Translation((0.0, 1e10, 0.0)), None, None)]),
+            candidates_to_json([LOST], PIXELS),
             "leads out of this world",
         ),
     ],
@@ -323,12 +333,16 @@ def test_turn_is_stored_and_read(
 def test_turn_about_the_centre_of_a_roi_does_not_move_it(
     image: OpenImage, roi: Roi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turn = Candidate(turn_about(CENTRE_UM, degrees=5.0), 0.9, 0.1)
+    about_centre = turn_about(CENTRE_UM, degrees=5.0)
+    turn = Candidate(about_centre, 0.9, 0.1)
     row = measured(roi, image, turn)
     columns = columns_of(row)
     translation_um = [columns[f"translation_{axis}"] for axis in "zyx"]
     assert translation_um == pytest.approx([0.0, 0.0, 0.0], abs=1e-9)
-    assert read(row, image).candidates == (turn,)
+    (candidate,) = read(row, image).candidates
+    assert isinstance(candidate.transform, Affine)
+    assert candidate.transform.offset_um == pytest.approx(about_centre.offset_um)
+    assert replace(candidate, transform=about_centre) == turn
 
 
 def test_edited_columns_of_a_turn_win_as_a_translation(

@@ -18,7 +18,7 @@ from fractal_tasks.records.stored_plan import (
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from tests.records.plans import OF_FIRST, make_stored
-from tests.records.plates import TABLE, read_rows
+from tests.records.plates import PIXELS, TABLE, read_rows
 
 STORED = {
     "roi": "FOV_1",
@@ -27,12 +27,18 @@ STORED = {
     "source": {"start": [0, 0, 0], "stop": [1, 30, 32]},
     "destination": {"start": [0, 2, 0], "stop": [1, 32, 32]},
     "region": {"start": [0, 2, 0], "stop": [1, 32, 32]},
-    "transform": {"type": "translation", "translation": [0.0, 0.65, 0.0]},
+    "transform": {
+        "type": "translation",
+        "translation": [0.0, 0.65, 0.0],
+        "input": {"name": "acquisition"},
+        "output": {"name": "reference"},
+    },
+    "pixel_sizes": {"moving_um": [1.0, 0.325, 0.325], "fixed_um": [1.0, 0.325, 0.325]},
 }
 
 
 def test_placement_is_stored_with_its_row_and_its_transform() -> None:
-    stored = StoredPlacement.of(RowKey("FOV_1", timepoint=2), OF_FIRST)
+    stored = StoredPlacement.of(RowKey("FOV_1", timepoint=2), OF_FIRST, PIXELS)
     assert stored.model_dump(mode="json") == STORED
 
 
@@ -51,6 +57,7 @@ def test_placement_survives_json() -> None:
         {"region": None},
         {"transform": {"type": "warp"}},
         {"transform": None},
+        {"pixel_sizes": None},
         {"colour": "red"},
     ],
     ids=str,

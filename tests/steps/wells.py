@@ -17,7 +17,14 @@ from fractal_tasks.storage.plate.wells import read_acquisition_of_each
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Translation
 from tests.records.plans import SETTINGS
-from tests.records.plates import PIXEL_UM, TABLE, image_url, read_rows, write_rows
+from tests.records.plates import (
+    PIXEL_UM,
+    PIXELS,
+    TABLE,
+    image_url,
+    read_rows,
+    write_rows,
+)
 
 
 def moved_by(y_px: float, x_px: float, confidence: float | None = 0.99) -> Candidate:
@@ -32,7 +39,9 @@ def store_estimates(
     """Write the rows that *calculate* would have written."""
     image = open_image(url)
     rois = [
-        RoiRecord.of(roi, image, (estimates[name],), status="measured").to_roi(roi)
+        RoiRecord.of(roi, image, (estimates[name],), PIXELS, status="measured").to_roi(
+            roi
+        )
         for name, roi in read_rows(image, table).rois.items()
     ]
     write_rows(url, rois, table)

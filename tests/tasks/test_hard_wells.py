@@ -20,6 +20,7 @@ from fractal_tasks.tasks.init_find_registration_consensus import (
 )
 from fractal_tasks.transforms import Translation
 from tests.conftest import MakePlate
+from tests.records.plates import PIXELS
 from tests.tasks.plates import (
     REGISTERED,
     TABLE,
@@ -78,7 +79,7 @@ def store(
         )
         if confidence is not None:
             columns["registration_confidence"] = confidence
-            columns["registration_alternatives"] = candidates_to_json([])
+            columns["registration_alternatives"] = candidates_to_json([], PIXELS)
         rois.append(roi.model_copy(update={**columns, **rows.get(name, {})}))
     write_rois_of(zarr_url, rois)
 
@@ -149,7 +150,7 @@ def test_alternative_that_the_well_agrees_on_is_chosen(plate: Path) -> None:
     row = {
         "translation_x": 20.0,
         "registration_confidence": 0.4,
-        "registration_alternatives": candidates_to_json(alternatives),
+        "registration_alternatives": candidates_to_json(alternatives, PIXELS),
     }
     store(urls[2], FOV_4=row)
     run_consensus(urls)

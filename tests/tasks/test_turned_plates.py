@@ -15,8 +15,9 @@ from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrela
 from fractal_tasks.storage.plate.roi_tables import replace_roi_table
 from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.synthetic import load_truth
-from fractal_tasks.transforms import Affine, Translation, transform_from_json
+from fractal_tasks.transforms import Affine, Translation
 from tests.conftest import MakePlate
+from tests.records.plates import PIXEL_UM, PIXELS
 from tests.tasks.plates import (
     REGISTERED,
     WELL,
@@ -29,7 +30,6 @@ from tests.tasks.plates import (
     run_consensus,
 )
 
-PIXEL_UM = 0.325
 TURNED = {
     "fields_y": 2,
     "fields_x": 2,
@@ -66,7 +66,7 @@ def columns_of(url: str, name: str, table: str = REGISTERED) -> dict[str, Any]:
 def transforms_in(url: str, table: str = REGISTERED) -> dict[str, Any]:
     names = read_table(url, table).rois
     return {
-        name: transform_from_json(columns_of(url, name, table)["transform"])
+        name: PIXELS.from_json(columns_of(url, name, table)["transform"])
         for name in names
     }
 

@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.transforms import (
-    FloatArray,
-    Transform,
-    transform_from_fields,
-    transform_from_json,
-    transform_to_fields,
-    transform_to_json,
-)
+from fractal_tasks.transforms import FloatArray, PixelSizes, Transform
 
 TOLERANCE_UM = 1e-9
 """Rounding of doubles of some thousand um, and a few operations."""
+
+PIXELS = PixelSizes((2.0, 0.5, 0.5), (1.0, 0.25, 0.25))
 
 DAMAGED_VALUES: list[object] = [None, "x", [], {}, 7.0, [float("nan")] * 3, [1, 2]]
 
@@ -93,17 +88,28 @@ def check_frames(transform: Transform) -> None:
 
 
 def check_json(transform: Transform) -> None:
-    fields = transform_to_fields(transform)
-    assert fields["type"] == type(transform).type
-    assert transform_from_fields(fields) == transform
-    text = transform_to_json(transform)
-    assert json.loads(text) == fields
-    assert transform_from_json(text) == transform
+    """RFC-5 leads from the centre of the first voxel to that of the other image."""
+    fields = PIXELS.to_fields(transform)
+    assert json.loads(PIXELS.to_json(transform)) == fields
+    read = PIXELS.from_json(PIXELS.to_json(transform))
+    assert type(read) is type(transform)
+    points = sample_points_um()
+    np.testing.assert_allclose(
+        read.map_points(points), transform.map_points(points), atol=TOLERANCE_UM
+    )
+    centred = type(transform).from_dict(transform.to_dict())
+    assert centred == transform
+    moving_um, fixed_um = np.divide(PIXELS.moving_um, 2), np.divide(PIXELS.fixed_um, 2)
+    np.testing.assert_allclose(
+        PixelSizes.same((0.0, 0.0, 0.0)).from_fields(fields).map_points(points),
+        transform.map_points(points + moving_um) - fixed_um,
+        atol=TOLERANCE_UM,
+    )
 
 
 def check_damage(transform: Transform) -> None:
-    fields = transform_to_fields(transform)
-    for name in fields:
+    fields = PIXELS.to_fields(transform)
+    for name in transform.to_dict():
         left: dict[str, Any] = {key: fields[key] for key in fields if key != name}
         refuse(left)
         for value in DAMAGED_VALUES:
@@ -113,7 +119,7 @@ def check_damage(transform: Transform) -> None:
 def refuse(fields: dict[str, Any]) -> None:
     quoted = re.escape(repr(fields))
     with pytest.raises(InvalidDataError, match=f"{quoted}.*Calculate Registration"):
-        transform_from_fields(fields)
+        PIXELS.from_fields(fields)
 
 
 def check_frozen(transform: Transform) -> None:

@@ -31,7 +31,11 @@ class Stretch(Transform):
         return type(self)(self.factors, (z_um, y_um, x_um))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"factors": list(self.factors), "offset": list(self.offset_um)}
+        return {
+            "type": self.type,
+            "factors": list(self.factors),
+            "offset": list(self.offset_um),
+        }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:

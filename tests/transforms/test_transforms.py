@@ -1,6 +1,6 @@
 """Every transform type keeps the contract, those of `TRANSFORM_TYPES` and a new one."""
 
-import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +9,20 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.transforms import (
     TRANSFORM_TYPES,
     Affine,
+    PixelSizes,
     Transform,
     Translation,
+    Vector,
     plane_matrix,
-    transform_from_json,
-    transform_to_json,
 )
 from tests.transforms.contract import check_contract
 from tests.transforms.stretch import Stretch
+
+MOVE = {"type": "translation", "translation": [0, 1, 0]}
+QUARTER = {"type": "rotation", "rotation": [[1, 0, 0], [0, 0, -1], [0, 1, 0]]}
+
+PIXELS = PixelSizes.same((1.0, 0.325, 0.325))
+ENDS = {"input": {"name": "acquisition"}, "output": {"name": "reference"}}
 
 EXAMPLES: dict[str, Transform] = {
     "translation": Translation((1.0, -1.3, 20.25)),
@@ -40,8 +46,8 @@ def test_new_transform_type_keeps_the_contract_once_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stretch = Stretch((1.0, 1.01, 0.98), (0.0, 2.0, -30.0))
-    with pytest.raises(InvalidDataError, match=r"known types: \['affine', 'trans"):
-        transform_from_json(transform_to_json(stretch))
+    with pytest.raises(InvalidDataError, match=r"known types: \['affine', 'ident"):
+        PIXELS.from_json(PIXELS.to_json(stretch))
     monkeypatch.setitem(TRANSFORM_TYPES, Stretch.type, Stretch)
     check_contract(stretch)
 
@@ -85,12 +91,63 @@ def test_affine_maps_moving_to_fixed_and_pulls_back() -> None:
 def test_affine_json_has_the_field_of_rfc_5() -> None:
     affine = Affine(((1, 0, 0), (0, 2, 0), (0, 0, 3)), (4.0, 5.0, 6.0))
     rows = [[1, 0, 0, 4], [0, 2, 0, 5], [0, 0, 3, 6]]
-    assert json.loads(transform_to_json(affine)) == {"type": "affine", "affine": rows}
+    corners = PixelSizes.same((0.0, 0.0, 0.0))
+    assert corners.to_fields(affine) == {"type": "affine", "affine": rows} | ENDS
+
+
+@pytest.mark.parametrize(
+    ("turn_deg", "offset_um", "fixed_um", "first"),
+    [
+        # The corner of the acquisition comes to rest on that of the reference. Its
+        # first voxel, half a micrometre wide, ends a quarter beyond, the reference's,
+        # twice as wide, has its centre a half there.
+        (0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.0, -0.25, -0.25)),
+        # Turned about the corner of an image of 10 um, and put back onto it: the first
+        # voxel becomes the last one of the first row.
+        (90, (0.0, 0.0, 10.0), (1.0, 0.5, 0.5), (0.0, 0.0, 9.5)),
+        (90, (0.0, 0.0, 10.0), (1.0, 1.0, 1.0), (0.0, -0.25, 9.25)),
+    ],
+    ids=["pixels twice as large", "quarter turn", "both"],
+)
+def test_json_leads_from_centre_to_centre(
+    turn_deg: int, offset_um: Vector, fixed_um: Vector, first: Vector
+) -> None:
+    matrix = np.round(plane_matrix(turn_rad=np.radians(-turn_deg)))
+    between = Affine.of(matrix, offset_um)
+    pixels = PixelSizes((1.0, 0.5, 0.5), fixed_um)
+    turn, move = pixels.to_fields(between)["transformations"]
+    assert turn == {"type": "rotation", "rotation": matrix.tolist()}
+    assert move == {"type": "translation", "translation": list(first)}
+    assert pixels.from_fields(pixels.to_fields(between)) == between
+    shift = Translation(offset_um)
+    assert pixels.matter_for(shift) == (fixed_um != pixels.moving_um)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([{"type": "identity"}], (1.0, 2.0, 3.0)),
+        ([{"type": "scale", "scale": [2, 2, 2]}, MOVE], (2.0, 5.0, 6.0)),
+        ([MOVE, {"type": "scale", "scale": [2, 2, 2]}], (2.0, 6.0, 6.0)),
+        ([MOVE, MOVE], (1.0, 4.0, 3.0)),
+        ([{"type": "sequence", "transformations": [MOVE]}, MOVE], (1.0, 4.0, 3.0)),
+        ([QUARTER, MOVE], (1.0, -2.0, 2.0)),
+        ([MOVE, QUARTER], (1.0, -3.0, 3.0)),
+    ],
+    ids=lambda value: value if isinstance(value, tuple) else "",
+)
+def test_sequence_is_read_first_entry_first(
+    parts: list[dict[str, Any]], expected: Vector
+) -> None:
+    fields = {"type": "sequence", "transformations": parts}
+    read = PixelSizes.same((0.0, 0.0, 0.0)).from_fields(fields)
+    np.testing.assert_allclose(read.map_points([[1.0, 2.0, 3.0]]), [expected])
 
 
 def test_translation_json_has_the_field_of_rfc_5() -> None:
-    text = transform_to_json(Translation((0.0, -1.3, 2.0)))
-    assert json.loads(text) == {"type": "translation", "translation": [0.0, -1.3, 2.0]}
+    fields = PIXELS.to_fields(Translation((0.0, -1.3, 2.0)))
+    expected = {"type": "translation", "translation": [0.0, -1.3, 2.0]}
+    assert fields == expected | ENDS
 
 
 @pytest.mark.parametrize(
@@ -114,6 +171,14 @@ def test_translation_json_has_the_field_of_rfc_5() -> None:
         f'{{"type": "translation", "translation": [0, 1, 1{"0" * 400}]}}',
         '{"type": "translation", "translation": [0, 1, null]}',
         '{"type": "affine", "affine": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]}',
+        '{"type": "translation", "translation": [0, 1, 2], "input": "acquisition"}',
+        '{"type": "translation", "translation": [0, 1, 2], '
+        '"input": {"name": "reference"}, "output": {"name": "acquisition"}}',
+        '{"type": "sequence", "transformations": []}',
+        '{"type": "sequence", "transformations": [7]}',
+        '{"type": "sequence"}',
+        '{"type": "rotation", "rotation": [[1, 0, 0], [0, 1, 0], [0, 0, 0]]}',
+        '{"type": "scale", "scale": [1, 0, 1]}',
         '{"type": "affine", "affine": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}',
         '{"type": "affine", "affine": [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]}',
     ],
@@ -136,10 +201,17 @@ def test_translation_json_has_the_field_of_rfc_5() -> None:
         "whole number too large",
         "missing number",
         "singular",
+        "from nowhere",
+        "the other way",
+        "empty sequence",
+        "sequence of numbers",
+        "sequence without parts",
+        "rotation that flattens",
+        "scale that flattens",
         "no offset",
         "no rows",
     ],
 )
 def test_unreadable_transform_is_an_error_that_says_what_to_do(text: str) -> None:
     with pytest.raises(InvalidDataError, match="Calculate Registration"):
-        transform_from_json(text)
+        PIXELS.from_json(text)
