@@ -179,6 +179,9 @@ class Inspection:
     begun: list[str] = field(default_factory=list)
     """Images that a run which was interrupted has left to do."""
 
+    left: list[str] = field(default_factory=list)
+    """Images beside which there is something of such a run."""
+
     plan: Plan = field(default_factory=Plan)
     failures: dict[str, FractalTasksError] = field(default_factory=dict)
     """By url, what cannot be registered, and why."""

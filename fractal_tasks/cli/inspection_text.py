@@ -38,6 +38,7 @@ def to_json(found: Inspection) -> dict[str, Any]:
         ],
         "registered": found.registered,
         "begun": found.begun,
+        "left": found.left,
         "pairs": [
             _pair_to_json(plan, plan.pairing)
             for plan in found.plan.images
@@ -86,6 +87,11 @@ def _describe_contents(found: Inspection) -> list[str]:
         texts.append(
             f"{count} left of a run that was interrupted; the same 'register' command "
             "finishes it."
+        )
+    if found.left:
+        texts.append(
+            f"Something of a run that was interrupted lies beside {_listed(found.left)}"
+            "; the next task on them clears it, or 'fractal-tasks heal'."
         )
     return texts
 

@@ -352,6 +352,9 @@ def test_heal_says_what_it_found_and_changes_nothing_else(
     workspace = leave_workspace(judged / "A/02/0")
     assert main(["heal", str(judged), "--dry-run"]) == 0
     assert f"{judged}/A/02/0: an interrupted run left" in capsys.readouterr().out
+    assert main(["inspect", str(judged)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"interrupted lies beside {judged}/A/02/0; the next task" in shown
     assert workspace.exists()
     assert main(["heal", str(judged)]) == 0
     assert f"{judged}/A/02/0: what an interrupted" in capsys.readouterr().out
