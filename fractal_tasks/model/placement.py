@@ -2,8 +2,8 @@
 
 What only moved is copied: all acquisitions get their boxes from one rounding of each
 translation to whole level-0 pixels, so boxes that belong together have the same size.
-What also turned or stretched is interpolated: each pixel of the kept region comes from
-where the transform says.
+What also turned or stretched is interpolated, and what moved by a part of a pixel, if
+that is asked for: each pixel of the kept region comes from where the transform says.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,9 @@ class View:
     is_sure: bool = True
     """Whether the transform is known well enough to cost the others any pixels."""
 
+    subpixel: bool = False
+    """Whether parts of a pixel are not to be rounded away."""
+
     @property
     def displacement_um(self) -> Vector:
         """How far the transform moves the centre of the ROI."""
@@ -59,13 +62,17 @@ class View:
     @property
     def is_copied(self) -> bool:
         """Whether whole pixels are moved; if not, they are interpolated."""
-        return isinstance(self.transform, Translation)
+        if not isinstance(self.transform, Translation):
+            return False
+        return not self.subpixel or self._rounded_px < _INSIDE_PX
 
     @property
     def residual_px(self) -> float:
         """Largest part of the shift, over the axes, that rounding leaves out."""
-        if not self.is_copied:
-            return 0.0
+        return self._rounded_px if self.is_copied else 0.0
+
+    @property
+    def _rounded_px(self) -> float:
         exact = np.divide(self.displacement_um, self.grid.spacing_um)
         return float(np.abs(exact - self.shift_px).max())
 
@@ -88,6 +95,9 @@ class Placement:
     transform: Transform
     """Acquisition to reference, before it was rounded."""
 
+    is_copied: bool = True
+    """Whether whole pixels are moved; if not, they are interpolated."""
+
     @classmethod
     def of(
         cls,
@@ -107,11 +117,6 @@ class Placement:
         destination = region.intersection(seen)
         back = as_triple(np.negative(shift_px))
         return cls(destination.shifted(back), destination, region, transform)
-
-    @property
-    def is_copied(self) -> bool:
-        """Whether whole pixels are moved; if not, they are interpolated."""
-        return isinstance(self.transform, Translation)
 
     @property
     def shift_px(self) -> tuple[int, int, int]:
@@ -189,7 +194,7 @@ def _place(view: View, fixed: Grid, region: PixelBox) -> Placement:
     is_seen = all(np.less(seen.start, seen.stop)[axes])
     nothing = PixelBox(own_region.start, own_region.start)
     destination = own_region if is_seen else nothing
-    return Placement(view.box, destination, own_region, view.transform)
+    return Placement(view.box, destination, own_region, view.transform, is_copied=False)
 
 
 def _seen_by_all(region: PixelBox, fixed: Grid, views: Sequence[View]) -> PixelBox:

@@ -38,6 +38,9 @@ DEFAULT_ROI_TABLE = "FOV_ROI_table"
 Keep: TypeAlias = Literal["intersection", "reference"]
 """Crop to what all acquisitions see, or keep the whole ROI of the reference."""
 
+Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
+"""How intensities are found between pixels."""
+
 Rejected: TypeAlias = Literal["impute", "error", "exclude"]
 """What happens to a ROI of which no estimate is used and believed."""
 
@@ -96,6 +99,7 @@ class ConsensusSettings(_Settings):
     registered_roi_table: str
     keep: Keep
     fill_value: float
+    subpixel: bool
     min_confidence: float
     rejected: Rejected
 
@@ -106,3 +110,5 @@ class ApplySettings(_Settings):
     registered_roi_table: str
     labels: tuple[str, ...]
     """The labels that are registered along."""
+
+    interpolation: Interpolation

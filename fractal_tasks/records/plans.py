@@ -168,16 +168,16 @@ def _agrees(plan: RegistrationPlan, table: RoiTableData, image: OpenImage) -> bo
 def _check_replaceable(plan: RegistrationPlan, where: str) -> None:
     """Refuse a changed table if where its ROIs lie does not tell all.
 
-    The reference may have no table of this name; and boxes tell nothing of a turn.
+    The reference may have no table of this name; and boxes are of whole pixels.
     """
-    turned = [
+    interpolated = [
         key.roi for key, placement in plan.placements.items() if not placement.is_copied
     ]
-    if turned:
+    if interpolated:
         raise InvalidDataError(
             f"{where} was changed after 'Find Registration Consensus', and boxes do "
-            f"not say how the ROIs {turned} turned. Run 'Find Registration Consensus' "
-            "again."
+            f"not say by what part of a pixel the ROIs {interpolated} moved, or how "
+            "they turned. Run 'Find Registration Consensus' again."
         )
     if "/" in plan.reference_image:
         raise InvalidDataError(

@@ -36,6 +36,9 @@ class StoredPlacement(BaseModel):
 
     pixel_sizes: PixelSizes
 
+    is_copied: bool
+    """Whether whole pixels are moved; if not, they are interpolated."""
+
     @classmethod
     def of(cls, key: RowKey, placement: Placement, pixels: PixelSizes) -> Self:
         """Make the stored form; `pixels` are those of the two images."""
@@ -56,7 +59,9 @@ class StoredPlacement(BaseModel):
     def placement(self) -> Placement:
         """The placement itself."""
         transform = self.pixel_sizes.from_fields(self.transform)
-        return Placement(self.source, self.destination, self.region, transform)
+        return Placement(
+            self.source, self.destination, self.region, transform, self.is_copied
+        )
 
 
 class StoredTable(BaseModel):

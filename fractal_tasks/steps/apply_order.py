@@ -6,9 +6,10 @@ others cannot be, is of no use.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.settings import Interpolation
 from fractal_tasks.records.applied import check_free
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_labels, open_labels
@@ -31,6 +32,7 @@ class ApplyOrder:
     discard_labels: bool
     """Whether labels that are not registered may be deleted with the image."""
 
+    interpolation: Interpolation
     rerun: bool
     """Whether to make again what was made in the same way already."""
 
@@ -45,6 +47,7 @@ class ApplyOrder:
         reference_acquisition: int,
         register_labels: bool,
         discard_labels: bool,
+        interpolation: Interpolation | Literal["auto"],
         rerun: bool,
     ) -> Self:
         """Make the order of the arguments of the task.
@@ -66,6 +69,7 @@ class ApplyOrder:
             reference_acquisition=reference_acquisition,
             register_labels=register_labels,
             discard_labels=discard_labels,
+            interpolation="linear" if interpolation == "auto" else interpolation,
             rerun=rerun,
         )
 

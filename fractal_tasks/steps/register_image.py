@@ -1,7 +1,6 @@
 """Register one image: move its pixels, labels and tables to where the reference is."""
 
 import logging
-from collections.abc import Sequence
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import ApplySettings
@@ -105,8 +104,13 @@ def _write(
     """Write the registered image, unless it is there; and list it in its well."""
     check_content(order, image)
     labels = list_labels(image) if order.register_labels else []
-    record = _make_record(image, plan, labels)
-    pixels = registered_pixels(image, plan)
+    settings = ApplySettings(
+        registered_roi_table=plan.registered_roi_table,
+        labels=tuple(labels),
+        interpolation=order.interpolation,
+    )
+    record = _make_record(image, plan, settings)
+    pixels = registered_pixels(image, plan, order.interpolation)
     moved_labels = {name: registered_label(image, name, plan) for name in labels}
     is_done = not order.replaces_input and is_up_to_date(order.target, record)
     if is_done and not order.rerun:
@@ -149,17 +153,18 @@ def _has_tables(target: ImageUrl, plan: RegistrationPlan) -> bool:
 
 
 def _make_record(
-    image: OpenImage, plan: RegistrationPlan, labels: Sequence[str]
+    image: OpenImage, plan: RegistrationPlan, settings: ApplySettings
 ) -> AppliedRecord:
-    table = plan.registered_roi_table
     record = Record.of(
         "apply_registration_to_image",
         {
             # The plan says what of the registered table matters.
-            "image": fingerprint_image(image, without_table=table),
+            "image": fingerprint_image(
+                image, without_table=settings.registered_roi_table
+            ),
             "plan": plan.fingerprint,
         },
-        ApplySettings(registered_roi_table=table, labels=tuple(labels)),
+        settings,
     )
     judged = plan.consensus
     pixels = PixelSizes(image.spacing_um, plan.reference_grid.spacing_um)

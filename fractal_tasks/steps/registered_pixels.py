@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fractal_tasks.model import Placement
+from fractal_tasks.model.settings import Interpolation
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.pixels.box_source import BoxSource
 from fractal_tasks.storage.pixels.boxes import BoxCopy, BoxPull
@@ -13,7 +14,7 @@ from fractal_tasks.storage.pixels.interpolate import IndexMap
 from fractal_tasks.storage.plate.levels import spatial_shape
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import get_label
-from fractal_tasks.transforms import Affine, FloatArray, Vector
+from fractal_tasks.transforms import Affine, FloatArray, Translation, Vector
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import PixelBox, as_triple
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def registered_pixels(image: OpenImage, plan: RegistrationPlan) -> BoxSource:
+def registered_pixels(
+    image: OpenImage, plan: RegistrationPlan, interpolation: Interpolation
+) -> BoxSource:
     """Give level 0 of the registered image: kept regions, moved or interpolated."""
     ndim = 3 if "z" in image.level.axes else 2
     array = image.level.zarr_array
@@ -35,7 +38,7 @@ def registered_pixels(image: OpenImage, plan: RegistrationPlan) -> BoxSource:
             boxes.append(BoxCopy(source, destination, key.roi))
         else:
             pull = _index_map(one, image, plan, image.spacing_um, ndim)
-            boxes.append(BoxPull(source, destination, pull, "linear", key.roi))
+            boxes.append(BoxPull(source, destination, pull, interpolation, key.roi))
     leading = array.shape[: array.ndim - ndim]
     return BoxSource(
         array, (*leading, *grid.shape[-ndim:]), boxes, fill_value=plan.fill_value
@@ -99,7 +102,8 @@ def _index_map(
             pulled[:, 0] = points[:, 0]
         return pulled[:, 3 - ndim :]
 
-    return IndexMap(pull, is_affine=isinstance(placement.transform, Affine))
+    is_affine = isinstance(placement.transform, Affine | Translation)
+    return IndexMap(pull, is_affine=is_affine)
 
 
 def _first_centres(border_px: tuple[int, int, int], ratio: FloatArray) -> FloatArray:

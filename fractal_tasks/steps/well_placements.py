@@ -45,7 +45,7 @@ def place_rows(
         members = [index for index, of in enumerate(verdicts) if key in of]
         seen = [well.acquisitions[index] for index in members]
         own = [verdicts[index][key] for index in members]
-        views = _view(seen, key, own)
+        views = _view(seen, key, own, settings)
         placed = place_views(views[0], views[1:], settings.keep)
         gone = [one.destination.is_empty for one in placed]
         if any(gone):
@@ -53,7 +53,7 @@ def place_rows(
                 _stay(verdict) if away and verdict.status == "unresolved" else verdict
                 for away, verdict in zip(gone, own, strict=True)
             ]
-            views = _view(seen, key, own)
+            views = _view(seen, key, own, settings)
             placed = place_views(views[0], views[1:], settings.keep)
         if any(placement.destination.is_empty for placement in placed):
             unseen[key] = _describe_shifts(seen, views)
@@ -70,11 +70,15 @@ def place_rows(
 
 
 def _view(
-    seen: Sequence[AcquisitionRows], key: RowKey, verdicts: Sequence[Verdict]
+    seen: Sequence[AcquisitionRows],
+    key: RowKey,
+    verdicts: Sequence[Verdict],
+    settings: ConsensusSettings,
 ) -> list[View]:
     """Give how each acquisition sees a row.
 
-    Where a ROI is not known to be, it must not cost the others any pixels.
+    Where a ROI is not known to be, it must not cost the others any pixels, and gains
+    nothing from parts of one.
     """
     return [
         View(
@@ -82,6 +86,7 @@ def _view(
             rows.image.grid,
             verdict.candidate.transform,
             is_sure=verdict.status != "unresolved",
+            subpixel=settings.subpixel and verdict.status != "unresolved",
         )
         for rows, verdict in zip(seen, verdicts, strict=True)
     ]

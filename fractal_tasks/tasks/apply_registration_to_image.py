@@ -1,7 +1,7 @@
 """Write the registered version of an image with its labels and tables."""
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import validate_call
 
@@ -25,6 +25,7 @@ def apply_registration_to_image(
     overwrite_input: bool = True,
     output_image_suffix: str = "registered",
     discard_labels: bool = False,
+    interpolation: Literal["auto", "nearest", "linear", "cubic"] = "auto",
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> dict[str, Any]:
@@ -47,6 +48,10 @@ def apply_registration_to_image(
             is kept, e.g. `registered` for `1_registered`.
         discard_labels: Only needed to overwrite an image without registering its
             labels (`register_labels=False`): confirms that its labels may be deleted.
+        interpolation: How intensities are found between pixels, where a ROI turned or
+            moved by a part of a pixel: `auto` is `linear`; `cubic` is sharper and
+            slower, and may ring beside bright edges; `nearest` makes no new values.
+            What moves by whole pixels is copied, and labels are never mixed.
         rerun: Whether to do again what was done from the same input in the same way
             already.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
@@ -73,6 +78,7 @@ def apply_registration_to_image(
         reference_acquisition=reference_acquisition,
         register_labels=register_labels,
         discard_labels=discard_labels,
+        interpolation=interpolation,
         rerun=rerun,
     )
     logger.info("apply_registration_to_image: %s", order)

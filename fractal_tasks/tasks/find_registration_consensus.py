@@ -35,6 +35,7 @@ def find_registration_consensus(
     registered_roi_table: str = "{input_roi_table}_registered",
     keep: Keep = "intersection",
     fill_value: float = 0.0,
+    subpixel: bool = False,
     min_confidence: Annotated[float, Field(ge=0, le=1)] = DEFAULT_MIN_CONFIDENCE,
     rejected: Rejected = "impute",
     rerun: bool = False,
@@ -61,6 +62,9 @@ def find_registration_consensus(
             see with `fill_value`.
         fill_value: Intensity of pixels an acquisition did not see, e.g. `0`. Only used
             with `keep="reference"`.
+        subpixel: Whether parts of a pixel are not rounded away: "Apply Registration to
+            Image" then interpolates also where a ROI only moved. Off, its pixels are
+            copied as they are, up to half a pixel off along each axis.
         min_confidence: An estimate is believed if it is, in view of everything, the
             right one with at least this probability (0 to 1). Raise it, e.g. to `0.97`,
             if every wrong shift must be marked; `0` trusts all.
@@ -93,6 +97,7 @@ def find_registration_consensus(
         registered_roi_table=format_table_name(registered_roi_table, input_roi_table),
         keep=keep,
         fill_value=fill_value,
+        subpixel=subpixel,
         min_confidence=min_confidence,
         rejected=rejected,
     )

@@ -73,6 +73,7 @@ _APPLY = (
     "reference_acquisition",
     "register_labels",
     "discard_labels",
+    "interpolation",
     "rerun",
 )
 """The arguments of *apply* that say what it is to do."""

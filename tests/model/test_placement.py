@@ -1,5 +1,7 @@
 """Common regions, checked against marked pixels that are really moved."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,24 @@ def test_rounding_is_one_for_all() -> None:
     assert placed.destination.start == (0, 104, 200)
     assert placed.source.start == (0, 100, 205)
     assert view((0, 4.4, -4.6)).residual_px == pytest.approx(0.4)
+
+
+def test_parts_of_a_pixel_are_kept_if_that_is_asked_for() -> None:
+    moving = replace(view((0, 4.4, -4.6)), subpixel=True)
+    assert not moving.is_copied
+    assert moving.residual_px == 0
+    fixed, placed = place_views(view((0, 0, 0)), [moving], "intersection")
+    assert fixed.is_copied
+    # Of the field, 256 pixels from 100 and 200 on, what lies inside on both sides.
+    assert fixed.destination == PixelBox((0, 105, 200), (5, 356, 451))
+    assert placed.destination == fixed.destination
+    assert placed.source == FIELD
+    assert not placed.is_copied
+    whole = replace(view((0, 4.0, -5.0)), subpixel=True)
+    assert whole.is_copied
+    assert place_views(view((0, 0, 0)), [whole], "intersection")[1].shift_px == (
+        *(0, 4, -5),
+    )
 
 
 def test_acquisition_with_other_pixel_size_keeps_its_own_grid() -> None:

@@ -24,10 +24,15 @@ EXAMPLES: list[BaseModel] = [
         registered_roi_table="FOV_ROI_table_registered",
         keep="intersection",
         fill_value=0.0,
+        subpixel=False,
         min_confidence=0.9,
         rejected="impute",
     ),
-    ApplySettings(registered_roi_table="registered", labels=("nuclei", "cells")),
+    ApplySettings(
+        registered_roi_table="registered",
+        labels=("nuclei", "cells"),
+        interpolation="linear",
+    ),
 ]
 each_settings = pytest.mark.parametrize(
     "settings", EXAMPLES, ids=lambda settings: type(settings).__name__

@@ -37,6 +37,7 @@ SETTINGS = ConsensusSettings(
     registered_roi_table=REGISTERED,
     keep="intersection",
     fill_value=0.0,
+    subpixel=False,
     min_confidence=0.9,
     rejected="impute",
 )

@@ -23,7 +23,9 @@ from tests.records.plates import PIXELS, REGISTERED, image_url, open_acquisition
 
 
 def applied(**changes: Any) -> AppliedRecord:
-    settings = ApplySettings(registered_roi_table=REGISTERED, labels=("nuclei",))
+    settings = ApplySettings(
+        registered_roi_table=REGISTERED, labels=("nuclei",), interpolation="linear"
+    )
     record = AppliedRecord(
         **dict(Record.of("apply", {"image": "1", "plan": "2"}, settings)),
         input_image="1",

@@ -20,14 +20,20 @@ from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from tests.records.plates import read_rows, write_rows
 
-SETTINGS = ApplySettings(registered_roi_table="registered", labels=("nuclei",))
+SETTINGS = ApplySettings(
+    registered_roi_table="registered", labels=("nuclei",), interpolation="linear"
+)
 RECORD = Record.of("some_task", {"image": "1"}, SETTINGS)
 STORED = {
     "schema": 1,
     "task": "some_task",
     "version": __version__,
     "inputs": {"image": "1"},
-    "settings": {"registered_roi_table": "registered", "labels": ["nuclei"]},
+    "settings": {
+        "registered_roi_table": "registered",
+        "labels": ["nuclei"],
+        "interpolation": "linear",
+    },
 }
 
 

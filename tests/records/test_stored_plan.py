@@ -34,6 +34,7 @@ STORED = {
         "output": {"name": "reference"},
     },
     "pixel_sizes": {"moving_um": [1.0, 0.325, 0.325], "fixed_um": [1.0, 0.325, 0.325]},
+    "is_copied": True,
 }
 
 

@@ -66,6 +66,7 @@ def order(plate: Path, *, in_place: bool = False, **changes: Any) -> ApplyOrder:
         reference_acquisition=0,
         register_labels=True,
         discard_labels=False,
+        interpolation="linear",
         rerun=False,
     )
     return replace(whole, **changes)

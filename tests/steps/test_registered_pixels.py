@@ -52,7 +52,7 @@ def test_pixels_of_each_roi_are_moved_and_the_rest_is_the_fill_value(
     pixels = read_level(image.url.path)
     expected = np.full_like(pixels, 9)
     expected[..., 2:32, :] = pixels[..., 0:30, :]
-    found = read_all(registered_pixels(image, plan), pixels.shape)
+    found = read_all(registered_pixels(image, plan, "linear"), pixels.shape)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -70,7 +70,7 @@ def test_of_overlapping_rois_the_later_one_is_kept(
     expected = np.full_like(pixels, fill_value)
     expected[..., 0:20, 0:40] = pixels[..., 0:20, 0:40]
     expected[..., 10:30, 30:60] = pixels[..., 7:27, 34:64]
-    found = read_all(registered_pixels(image, plan), pixels.shape)
+    found = read_all(registered_pixels(image, plan, "linear"), pixels.shape)
     np.testing.assert_array_equal(found, expected)
     with caplog.at_level(logging.WARNING):
         warn_of_overlaps(image, plan)
@@ -153,7 +153,7 @@ def test_label_without_a_pixel_in_any_roi_is_empty(plate: Path) -> None:
 def test_plan_of_one_roi_leaves_the_other_out(plate: Path) -> None:
     image = open_acquisition(plate, 1)
     plan = make_plan(plate, placements={FIRST: OF_FIRST})
-    found = read_all(registered_pixels(image, plan), image.level.shape)
+    found = read_all(registered_pixels(image, plan, "linear"), image.level.shape)
     assert found[..., 2:, :32].any()
     assert not found[..., 32:].any()
 

@@ -15,7 +15,7 @@ from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrela
 from fractal_tasks.storage.plate.roi_tables import replace_roi_table
 from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.synthetic import load_truth
-from fractal_tasks.transforms import Affine, Translation
+from fractal_tasks.transforms import Affine, Transform, Translation
 from tests.conftest import MakePlate
 from tests.records.plates import PIXEL_UM, PIXELS
 from tests.tasks.plates import (
@@ -48,6 +48,10 @@ TURNED = {
 def calculate(plate: Path, motion: str = "similarity") -> None:
     method = PhaseCrossCorrelation(motion=motion)
     run_calculate(image_urls(plate, 2), method=method)
+
+
+def calculate_shifts(plate: Path) -> None:
+    calculate(plate, "shift")
 
 
 def judge(plate: Path, **settings: Any) -> None:
@@ -100,14 +104,19 @@ def fields_of(url: str) -> Iterator[tuple[str, tuple[slice, slice]]]:
 
 
 def pull(
-    image: npt.NDArray[Any], transform: Affine, place: tuple[slice, slice]
+    image: npt.NDArray[Any],
+    transform: Transform,
+    place: tuple[slice, slice],
+    order: int = 1,
 ) -> npt.NDArray[Any]:
     """Give what a place of the registered image shows, pixel by pixel."""
     rows, columns = (np.arange(side.start, side.stop) for side in place)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     centres = np.stack([0 * y + 0.5, (y + 0.5) * PIXEL_UM, (x + 0.5) * PIXEL_UM])
     pulled = transform.pull_points(centres.reshape(3, -1).T)[:, 1:] / PIXEL_UM - 0.5
-    values = ndimage.map_coordinates(image.astype(float), pulled.T, order=1)
+    values = ndimage.map_coordinates(
+        image.astype(float), pulled.T, order=order, mode="mirror"
+    )
     return np.asarray(values.reshape(y.shape))
 
 
@@ -143,6 +152,55 @@ def test_turned_plate_is_registered_pixel_by_pixel(make_plate: MakePlate) -> Non
         outside[place] = False
     assert not after[1][outside].any()
     check_labels(urls)
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "order"), [("auto", 1), ("nearest", 0), ("cubic", 3)]
+)
+def test_parts_of_a_pixel_are_undone_if_that_is_asked_for(
+    make_plate: MakePlate, interpolation: str, order: int
+) -> None:
+    options = {**TURNED, "rotation_deg": 0.0, "scale_change": 0.0}
+    plate = make_plate(**options, then=[calculate_shifts])
+    judge(plate, subpixel=True)
+    url = image_urls(plate, 2)[1]
+    transforms = transforms_in(url)
+    assert {type(one) for one in transforms.values()} == {Translation}
+    before = read_pixels(url)[0, 0]
+    apply(plate, interpolation=interpolation, overwrite_input=False)
+    after = read_pixels(f"{url}_registered")[0, 0]
+    for name, place in fields_of(f"{url}_registered"):
+        # Of the field beside it a spline would know, here, and there it does not.
+        inner = tuple(slice(side.start + 12, side.stop - 12) for side in place)
+        expected = pull(before, transforms[name], inner, order).clip(min=0)
+        np.testing.assert_allclose(after[inner], expected, atol=0.51)
+    check_labels([image_urls(plate, 2)[0] + "_registered", f"{url}_registered"])
+
+
+def test_changed_boxes_say_nothing_of_parts_of_a_pixel(make_plate: MakePlate) -> None:
+    options = {**TURNED, "rotation_deg": 0.0, "scale_change": 0.0}
+    plate = make_plate(**options, then=[calculate_shifts])
+    judge(plate, subpixel=True)
+    url = image_urls(plate, 2)[1]
+    move_boxes(url)
+    with pytest.raises(InvalidDataError, match="by what part of a pixel"):
+        apply(plate)
+
+
+def move_boxes(url: str, *, keeps_plan: bool = True) -> None:
+    """Move the ROIs of a registered table, as a user might."""
+    table = read_table(url, REGISTERED)
+    replace_roi_table(
+        parse_image_url(url),
+        REGISTERED,
+        rois=[
+            roi.update_slice(name="x", new_slice=(roi["x"].start + 3, roi["x"].length))
+            for roi in table.rois.values()
+        ],
+        meta=table.meta,
+        record=dict(table.record or {}) if keeps_plan else {},
+        unit_um=table.unit_um,
+    )
 
 
 def check_labels(urls: list[str]) -> None:
@@ -224,18 +282,7 @@ def test_changed_table_of_a_turned_plate_is_not_followed(
     """Boxes say where ROIs lie, and not how they turned."""
     plate = make_plate(**TURNED, then=[calculate, judge])
     url = image_urls(plate, 2)[1]
-    table = read_table(url, REGISTERED)
-    replace_roi_table(
-        parse_image_url(url),
-        REGISTERED,
-        rois=[
-            roi.update_slice(name="x", new_slice=(roi["x"].start + 3, roi["x"].length))
-            for roi in table.rois.values()
-        ],
-        meta=table.meta,
-        record=dict(table.record or {}) if keeps_plan else {},
-        unit_um=table.unit_um,
-    )
+    move_boxes(url, keeps_plan=keeps_plan)
     before = data_of(plate)
     with pytest.raises(InvalidDataError, match="Run 'Find Registration Consensus'"):
         run_apply([url])

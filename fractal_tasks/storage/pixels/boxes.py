@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from fractal_tasks.model.settings import Interpolation
 from fractal_tasks.storage.pixels.chunk_cache import ChunkCache
 from fractal_tasks.storage.pixels.grid import (
     Box,
@@ -16,12 +17,7 @@ from fractal_tasks.storage.pixels.grid import (
     split_box,
     to_slices,
 )
-from fractal_tasks.storage.pixels.interpolate import (
-    IndexMap,
-    Interpolation,
-    Mask,
-    interpolate,
-)
+from fractal_tasks.storage.pixels.interpolate import IndexMap, Mask, interpolate
 from fractal_tasks.storage.pixels.pyramid import new_block
 
 _TILE_PX = 512

@@ -8,17 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from fractal_tasks.model.settings import Interpolation
 from fractal_tasks.storage.pixels.grid import Box, Pixels, box_shape
 
 Indices: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
-
-Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
 
 _ORDERS = {"linear": 1, "cubic": 3}
 
