@@ -1,7 +1,7 @@
 """Registration tasks for multiplexed OME-Zarr plates on the Fractal platform.
 
 From Python, e.g. in a notebook, `register` registers plates or images, and `calculate`,
-`consensus` and `apply` are its three steps.
+`consensus` and `apply` are its three steps. `point_map` maps points as pixels were.
 """
 
 from importlib import import_module
@@ -9,11 +9,26 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fractal_tasks.api import Result, apply, calculate, consensus, register
+    from fractal_tasks.api import (
+        Result,
+        apply,
+        calculate,
+        consensus,
+        point_map,
+        register,
+    )
 
 __version__ = version("fractal-tasks")
 
-__all__ = ["Result", "__version__", "apply", "calculate", "consensus", "register"]
+__all__ = [
+    "Result",
+    "__version__",
+    "apply",
+    "calculate",
+    "consensus",
+    "point_map",
+    "register",
+]
 
 
 def __getattr__(name: str) -> object:

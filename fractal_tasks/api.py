@@ -15,6 +15,7 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fractal_tasks.discovery import absolute_url
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.report.results import (
     GroupResult,
@@ -23,6 +24,8 @@ from fractal_tasks.report.results import (
     by_well,
 )
 from fractal_tasks.runner import Task, TaskResult, run_task, worker_pool
+from fractal_tasks.steps.point_map import PointMap, read_point_map
+from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 from fractal_tasks.workflow.catalogue import list_task_commands
 from fractal_tasks.workflow.run import REGISTER_TASKS, RunTask, Workflow
 
@@ -151,6 +154,29 @@ def apply(
 ) -> Result:
     """Move the pixels: the third step of `register`, whose arguments hold."""
     return _run(REGISTER_TASKS[2:], urls, images, arguments, workers, progress)
+
+
+def point_map(
+    url: Url,
+    registered_roi_table: str = "FOV_ROI_table_registered",
+    storage_options: str | None = None,
+) -> PointMap:
+    """Give what maps points of an acquisition to the reference, and back.
+
+    Args:
+        url: The acquisition, before or after *apply*.
+        registered_roi_table: The table that *find consensus* wrote; of a registered
+            image it is known.
+        storage_options: How to reach an object store, as a JSON object.
+
+    Raises:
+        InvalidDataError: There is no image, or its records are damaged.
+        MissingStepError: *Find consensus* has not run.
+    """
+    options = parse_storage_options(storage_options)
+    return read_point_map(
+        parse_image_url(absolute_url(os.fspath(url)), options), registered_roi_table
+    )
 
 
 def _run(

@@ -89,6 +89,14 @@ def build_app() -> App:
         help_prologue=_example("heal plate.zarr --dry-run"),
         sort_key=0,
     )
+    app.command(
+        "fractal_tasks.cli.points_command:points",
+        help="Map points or shapes from an acquisition to the reference, or back.",
+        help_prologue=_example(
+            "points plate.zarr/A/01/1 cells.csv --to reference --output mapped.csv"
+        ),
+        sort_key=0,
+    )
     for command in list_task_commands():
         app.command(
             f"fractal_tasks.cli.task_commands:{command.function_name}",

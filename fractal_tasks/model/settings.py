@@ -39,7 +39,10 @@ Keep: TypeAlias = Literal["intersection", "reference"]
 """Crop to what all acquisitions see, or keep the whole ROI of the reference."""
 
 Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
-"""How intensities are found between pixels."""
+"""How values are found between pixels."""
+
+InterpolationChoice: TypeAlias = Literal["auto", "nearest", "linear", "cubic"]
+"""What users say of it for intensities."""
 
 Rejected: TypeAlias = Literal["impute", "error", "exclude"]
 """What happens to a ROI of which no estimate is used and believed."""
@@ -111,4 +114,4 @@ class ApplySettings(_Settings):
     labels: tuple[str, ...]
     """The labels that are registered along."""
 
-    interpolation: Interpolation
+    interpolation: InterpolationChoice

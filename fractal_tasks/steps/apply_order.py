@@ -6,10 +6,10 @@ others cannot be, is of no use.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.model.settings import Interpolation
+from fractal_tasks.model.settings import InterpolationChoice
 from fractal_tasks.records.applied import check_free
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_labels, open_labels
@@ -32,7 +32,7 @@ class ApplyOrder:
     discard_labels: bool
     """Whether labels that are not registered may be deleted with the image."""
 
-    interpolation: Interpolation
+    interpolation: InterpolationChoice
     rerun: bool
     """Whether to make again what was made in the same way already."""
 
@@ -47,7 +47,7 @@ class ApplyOrder:
         reference_acquisition: int,
         register_labels: bool,
         discard_labels: bool,
-        interpolation: Interpolation | Literal["auto"],
+        interpolation: InterpolationChoice,
         rerun: bool,
     ) -> Self:
         """Make the order of the arguments of the task.
@@ -69,7 +69,7 @@ class ApplyOrder:
             reference_acquisition=reference_acquisition,
             register_labels=register_labels,
             discard_labels=discard_labels,
-            interpolation="linear" if interpolation == "auto" else interpolation,
+            interpolation=interpolation,
             rerun=rerun,
         )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fractal_tasks.model import Placement
-from fractal_tasks.model.settings import Interpolation
+from fractal_tasks.model.settings import Interpolation, InterpolationChoice
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.pixels.box_source import BoxSource
 from fractal_tasks.storage.pixels.boxes import BoxCopy, BoxPull
@@ -25,12 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 def registered_pixels(
-    image: OpenImage, plan: RegistrationPlan, interpolation: Interpolation
+    image: OpenImage, plan: RegistrationPlan, interpolation: InterpolationChoice
 ) -> BoxSource:
     """Give level 0 of the registered image: kept regions, moved or interpolated."""
     ndim = 3 if "z" in image.level.axes else 2
     array = image.level.zarr_array
     grid = image.grid.registered_to(plan.reference_grid)
+    how: Interpolation = "linear" if interpolation == "auto" else interpolation
     boxes: list[BoxCopy | BoxPull] = []
     for key, one in plan.placements.items():
         source, destination = one.source.slices(ndim), one.destination.slices(ndim)
@@ -38,7 +39,7 @@ def registered_pixels(
             boxes.append(BoxCopy(source, destination, key.roi))
         else:
             pull = _index_map(one, image, plan, image.spacing_um, ndim)
-            boxes.append(BoxPull(source, destination, pull, interpolation, key.roi))
+            boxes.append(BoxPull(source, destination, pull, how, key.roi))
     leading = array.shape[: array.ndim - ndim]
     return BoxSource(
         array, (*leading, *grid.shape[-ndim:]), boxes, fill_value=plan.fill_value

@@ -1,11 +1,12 @@
 """Write the registered version of an image with its labels and tables."""
 
 import logging
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import validate_call
 
 from fractal_tasks.interrupts import stopping_on_signals
+from fractal_tasks.model.settings import InterpolationChoice
 from fractal_tasks.model.task_arguments import TASK_CONFIG, StorageOptionsText
 from fractal_tasks.steps.apply_order import ApplyOrder
 from fractal_tasks.steps.register_image import register_image
@@ -25,7 +26,7 @@ def apply_registration_to_image(
     overwrite_input: bool = True,
     output_image_suffix: str = "registered",
     discard_labels: bool = False,
-    interpolation: Literal["auto", "nearest", "linear", "cubic"] = "auto",
+    interpolation: InterpolationChoice = "auto",
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> dict[str, Any]:

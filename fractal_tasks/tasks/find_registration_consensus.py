@@ -45,26 +45,21 @@ def find_registration_consensus(
 
     The estimates of "Calculate Registration (image-based)" are judged together, and a
     registered ROI table is written into every acquisition of the well: its ROIs say
-    where in this acquisition the common region lies. All acquisitions get regions of
-    the same size in pixels. If that was done from the same estimates in the same way
-    already, nothing is done.
+    where in this acquisition the common region lies, of the same size in all.
 
     Args:
         zarr_url: Url of the reference image of the well, or, if that is only read, of
-            an image of the well (set by the Fractal server).
+            another one (set by the Fractal server).
         init_args: Images of all acquisitions of the well, found by
             `init_find_registration_consensus` (set by the Fractal server).
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`.
-        registered_roi_table: Name of the new ROI table; `{input_roi_table}` stands for
-            the name of the input table.
+        registered_roi_table: The new table; `{input_roi_table}` is the input's name.
         keep: `intersection` crops each ROI to what all acquisitions see; `reference`
-            keeps the whole ROI of the reference and fills what an acquisition did not
-            see with `fill_value`.
+            keeps the whole ROI of the reference, unseen pixels at `fill_value`.
         fill_value: Intensity of pixels an acquisition did not see, e.g. `0`. Only used
             with `keep="reference"`.
-        subpixel: Whether parts of a pixel are not rounded away: "Apply Registration to
-            Image" then interpolates also where a ROI only moved. Off, its pixels are
-            copied as they are, up to half a pixel off along each axis.
+        subpixel: Whether parts of a pixel are undone, too, by interpolation. If not,
+            pixels of ROIs that only moved are copied, up to half a pixel off per axis.
         min_confidence: An estimate is believed if it is, in view of everything, the
             right one with at least this probability (0 to 1). Raise it, e.g. to `0.97`,
             if every wrong shift must be marked; `0` trusts all.

@@ -31,8 +31,9 @@ def test_help_starts_without_the_heavy_libraries() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *((name,) for name in ("register", "inspect", "demo", "demo-plate", "list")),
+        *((name,) for name in ("register", "inspect", "points", "demo", "list")),
         *((name,) for name in COMMANDS),
+        ("demo-plate",),
         *(("manifest", name) for name in ("check", "write")),
     ],
     ids=" ".join,

@@ -1,0 +1,208 @@
+"""The command `points`: take points and shapes along with the pixels."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from fractal_tasks.cli.output import OutputOptions, Reporter
+from fractal_tasks.discovery import absolute_url
+from fractal_tasks.errors import InvalidDataError, InvalidInputError, PublishError
+from fractal_tasks.steps.point_map import PointMap, Side, read_point_map
+from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
+from fractal_tasks.transforms import FloatArray, Vector
+
+_DEFAULT = OutputOptions()
+
+Unit: TypeAlias = Literal["um", "pixel", "index"]
+
+_ROI = "registration_roi"
+"""What is added to a row or a feature: by the transform of which ROI it was mapped."""
+
+
+def points(
+    image: str,
+    file: Path,
+    *,
+    to: Side,
+    output: Path,
+    unit: Unit = "um",
+    columns: str | None = None,
+    registered_roi_table: str = "FOV_ROI_table_registered",
+    storage_options: str | None = None,
+    options: OutputOptions = _DEFAULT,
+) -> int:
+    """Map points of a CSV file, or shapes of a GeoJSON file, from image to image.
+
+    Args:
+        image: The acquisition, before or after its registration.
+        file: Points, one per row of a `.csv`, or shapes in a `.geojson`.
+        to: Where to: `reference`, if the points are those of the acquisition; or
+            `acquisition`, if they are those of the reference.
+        output: File to write, of the same kind; it must not exist yet.
+        unit: What coordinates are counted in, from the first corner of the image: `um`;
+            `pixel`, of which the first covers 0 to 1 (ImageJ, QuPath); `index`, where
+            the first pixel has its centre at 0 (napari, scikit-image).
+        columns: Names of the columns of coordinates, e.g. `top,left`, in the order y, x
+            or z, y, x; left out, `y,x`, or `z,y,x` if there is a `z`.
+        registered_roi_table: The table that "Find Registration Consensus" wrote.
+        storage_options: How to reach an object store, as a JSON object.
+        options: How much is shown.
+    """
+    reporter = Reporter(options)
+    with reporter.log():
+        url = parse_image_url(
+            absolute_url(image), parse_storage_options(storage_options)
+        )
+        _check_output(output)
+        point_map = read_point_map(url, registered_roi_table)
+        scale = _Scale(unit, open_image(url).spacing_um)
+        if file.suffix.lower() in {".geojson", ".json"}:
+            text, count, lost = _map_shapes(file, point_map, to, scale)
+        else:
+            text, count, lost = _map_rows(file, point_map, to, scale, columns)
+        try:
+            with output.open("x", encoding="utf-8") as target:
+                target.write(text)
+        except OSError as error:
+            raise PublishError(
+                f"{output}: could not be written ({error}). Check folder, free space "
+                "and permissions."
+            ) from error
+    if lost:
+        reporter.say(
+            f"Warning: {lost} of {count} lie in no ROI, and have no coordinates now."
+        )
+    found = {"output": str(output), "mapped": count - lost, "in_no_roi": lost}
+    reporter.show(f"{count - lost} of {count} mapped: {output}", found)
+    return 0 if lost < count or not count else 1
+
+
+class _Scale:
+    """Coordinates of a file, and micrometres from the first corner."""
+
+    def __init__(self, unit: Unit, spacing_um: Vector) -> None:
+        self._spacing_um = np.ones(3) if unit == "um" else np.array(spacing_um)
+        self._first = 0.5 if unit == "index" else 0.0
+
+    def to_um(self, values: FloatArray) -> FloatArray:
+        """Give micrometres; the last axis is z, y, x, or y, x."""
+        return (values + self._first) * self._spacing_um[-values.shape[-1] :]
+
+    def from_um(self, values: FloatArray) -> FloatArray:
+        """Give coordinates of the file."""
+        return values / self._spacing_um[-values.shape[-1] :] - self._first
+
+
+def _check_output(output: Path) -> None:
+    if output.exists():
+        raise InvalidInputError(
+            f"--output {output}: it is there already, and is left as it is. Name "
+            "another file."
+        )
+
+
+def _map_rows(
+    file: Path,
+    point_map: PointMap,
+    to: Side,
+    scale: _Scale,
+    columns: str | None,
+) -> tuple[str, int, int]:
+    """Give a CSV file with other coordinates; all else in it stays as it is."""
+    from pandas import read_csv
+
+    try:
+        frame = read_csv(file, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InvalidDataError(
+            f"{file}: cannot be read as CSV ({error}). Needed is a row per point."
+        ) from error
+    usual = [name for name in "zyx" if name in frame.columns]
+    names = usual if columns is None else columns.split(",")
+    missing = [name for name in names if name not in frame.columns]
+    if missing or len(names) not in {2, 3}:
+        raise InvalidInputError(
+            f"{file}: found the columns {list(frame.columns)}; needed are two or three "
+            f"of coordinates, found {names}. Name them: --columns y,x."
+        )
+    try:
+        values = frame[names].to_numpy().astype(np.float64)
+    except ValueError as error:
+        raise InvalidDataError(
+            f"{file}: a coordinate in {names} is no number ({error})."
+        ) from error
+    um = scale.to_um(values)
+    mapped = point_map.map_points(um, to)
+    # As text, of which no digit gets lost on the way.
+    found = scale.from_um(mapped.points_um)
+    for index, name in enumerate(names):
+        frame[name] = [
+            "" if np.isnan(one) else repr(float(one)) for one in found.T[index]
+        ]
+    frame[_ROI] = [roi or "" for roi in mapped.rois]
+    lost = sum(roi is None for roi in mapped.rois)
+    return frame.to_csv(index=False, lineterminator="\n"), len(frame), lost
+
+
+def _map_shapes(
+    file: Path, point_map: PointMap, to: Side, scale: _Scale
+) -> tuple[str, int, int]:
+    """Give GeoJSON with other coordinates; a shape goes with the ROI of its middle."""
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        listed = document if isinstance(document, list) else document.get("features")
+        features = [document] if listed is None else listed
+        lost = 0
+        for feature in features:
+            lost += not _map_feature(feature, point_map, to, scale)
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise InvalidDataError(
+            f"{file}: cannot be read as GeoJSON ({error!r}); needed are features with "
+            "geometries of [x, y]."
+        ) from error
+    return json.dumps(document), len(features), lost
+
+
+def _map_feature(
+    feature: dict[str, Any], point_map: PointMap, to: Side, scale: _Scale
+) -> bool:
+    """Map the geometry of a feature in its place; None of what lies in no ROI."""
+    vertices: list[list[float]] = []
+
+    def collect(point: list[float]) -> list[float]:
+        vertices.append(point)
+        return point
+
+    _walk(feature["geometry"], collect)
+    um = scale.to_um(np.array(vertices, dtype=np.float64)[:, 1::-1])
+    middle = (um.min(axis=0) + um.max(axis=0)) / 2
+    (roi,) = point_map.map_points(middle[None], to).rois
+    properties = feature.get("properties") or {}
+    feature["properties"] = {**properties, _ROI: roi}
+    if roi is None:
+        feature["geometry"] = None
+        return False
+    mapped = iter(scale.from_um(point_map.map_by(roi, um, to)).tolist())
+
+    def replace(point: list[float]) -> list[float]:
+        y, x = next(mapped)
+        return [x, y, *point[2:]]
+
+    feature["geometry"] = _walk(feature["geometry"], replace)
+    return True
+
+
+def _walk(part: Any, visit: Callable[[list[float]], list[float]]) -> Any:
+    """Give a copy of a geometry with `visit` called for each of its points."""
+    if isinstance(part, dict):
+        return {
+            key: _walk(value, visit) if key in {"coordinates", "geometries"} else value
+            for key, value in part.items()
+        }
+    if part and isinstance(part[0], int | float):
+        return visit(part)
+    return [_walk(one, visit) for one in part]
