@@ -156,6 +156,8 @@ def _map_shapes(
         document = json.loads(file.read_text(encoding="utf-8"))
         listed = document if isinstance(document, list) else document.get("features")
         features = [document] if listed is None else listed
+        if isinstance(document, dict):
+            document.pop("bbox", None)
         lost = 0
         for feature in features:
             lost += not _map_feature(feature, point_map, to, scale)
@@ -171,14 +173,17 @@ def _map_feature(
     feature: dict[str, Any], point_map: PointMap, to: Side, scale: _Scale
 ) -> bool:
     """Map the geometry of a feature in its place; None of what lies in no ROI."""
+    feature.pop("bbox", None)
+    if feature["geometry"] is None:
+        return False
     vertices: list[list[float]] = []
 
     def collect(point: list[float]) -> list[float]:
-        vertices.append(point)
+        vertices.append([point[1], point[0]])
         return point
 
     _walk(feature["geometry"], collect)
-    um = scale.to_um(np.array(vertices, dtype=np.float64)[:, 1::-1])
+    um = scale.to_um(np.array(vertices, dtype=np.float64))
     middle = (um.min(axis=0) + um.max(axis=0)) / 2
     (roi,) = point_map.map_points(middle[None], to).rois
     properties = feature.get("properties") or {}

@@ -64,7 +64,7 @@ def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
     ring = [[5, 6], [8, 6], [8, 9], [5, 6]]
     shapes = [
         {"type": "Polygon", "coordinates": [ring]},
-        {"type": "Point", "coordinates": [5, 6]},
+        {"type": "Point", "coordinates": [5, 6, 1.5]},
         {"type": "MultiPoint", "coordinates": [[1, 2], [3, 4]]},
         {
             "type": "GeometryCollection",
@@ -72,6 +72,7 @@ def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
                 {"type": "LineString", "coordinates": [[1, 2], [3, 4]]},
             ],
         },
+        None,
         {"type": "Point", "coordinates": [-50, 6]},
     ]
     features = [
@@ -79,23 +80,28 @@ def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
         for n, one in enumerate(shapes)
     ]
     file, output = tmp_path / "in.geojson", tmp_path / "out.geojson"
-    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    file.write_text(
+        json.dumps(
+            {"type": "FeatureCollection", "features": features, "bbox": [0, 0, 9, 9]}
+        )
+    )
     words = ["--unit", "pixel", "--to", "reference", "--output", output]
     assert run(image, file, *words) == 0
     found = json.loads(output.read_text())
-    assert found["type"] == "FeatureCollection"
-    *mapped, lost = found["features"]
+    assert found.keys() == {"type", "features"}  # where they lay is not known any more
+    *mapped, nothing, lost = found["features"]
+    assert nothing == features[4]
     assert [one["id"] for one in mapped] == [0, 1, 2, 3]
     assert mapped[0]["properties"] == {"n": 0, "registration_roi": "FOV_1"}
     assert lost["geometry"] is None
-    assert lost["properties"] == {"n": 4, "registration_roi": None}
+    assert lost["properties"] == {"n": 5, "registration_roi": None}
     y_um, x_um = shift_um(image)
     moved = [[x + x_um / PIXEL_UM, y + y_um / PIXEL_UM] for x, y in ring]
     for expected, point in zip(
         moved, mapped[0]["geometry"]["coordinates"][0], strict=True
     ):
         assert point == pytest.approx(expected)
-    assert mapped[1]["geometry"]["coordinates"] == pytest.approx(moved[0])
+    assert mapped[1]["geometry"]["coordinates"] == pytest.approx([*moved[0], 1.5])
     line = mapped[3]["geometry"]["geometries"][0]
     assert line["coordinates"] == mapped[2]["geometry"]["coordinates"]
 
