@@ -45,7 +45,8 @@ def points(
         output: File to write, of the same kind; it must not exist yet.
         unit: What coordinates are counted in, from the first corner of the image: `um`;
             `pixel`, of which the first covers 0 to 1 (ImageJ, QuPath); `index`, where
-            the first pixel has its centre at 0 (napari, scikit-image).
+            the first pixel has its centre at 0 (napari, scikit-image). Pixels are those
+            of the acquisition, which its registered image has as well.
         columns: Names of the columns of coordinates, e.g. `top,left`, in the order y, x
             or z, y, x; left out, `y,x`, or `z,y,x` if there is a `z`.
         registered_roi_table: The table that "Find Registration Consensus" wrote.
@@ -78,7 +79,7 @@ def points(
         )
     found = {"output": str(output), "mapped": count - lost, "in_no_roi": lost}
     reporter.show(f"{count - lost} of {count} mapped: {output}", found)
-    return 0 if lost < count or not count else 1
+    return 0 if lost < count else 1
 
 
 class _Scale:
