@@ -59,6 +59,10 @@ _VISIBLE = 0.1
 """Different fields that are on average more similar than this show the camera, if so
 many pairs hardly are by chance."""
 
+_AS_SIMILAR, _ITSELF = 0.5, 0.999
+"""Another field is as similar as the own partner if it is half as much: of different
+cells, views are a tenth as similar at most. Beyond 0.999 it is the same view."""
+
 
 @dataclass(frozen=True, eq=False)
 class FixedPattern:
@@ -81,10 +85,28 @@ class FixedPattern:
         """How similar it makes different fields without a shift."""
         return self._chance_at((0, 0))
 
-    @property
-    def is_visible(self) -> bool:
-        """Whether different fields are more similar without a shift than by chance."""
-        return self.still.mean > self.still.least_visible
+    def shows_in(self, fixed: Patch, moving: Patch) -> bool:
+        """Tell whether other fields are similar to this one without a shift.
+
+        All of them on average, more than by chance; or one of them about as much as
+        the two views of the field are: where most fields are empty, these show nothing
+        but the camera, and those with cells hardly do.
+
+        Args:
+            fixed: As one of those the pattern was found in.
+            moving: The same.
+        """
+        if self.still.mean > self.still.least_visible:
+            return True
+        one, two = self._details_of(fixed, moving)
+        own = float(_find_similarity(one, two, (0, 0))[0, 0])
+        # In both acquisitions, as cells may lie alike by chance in one.
+        others = np.minimum(
+            _find_similarity(one, self.views[1], (0, 0))[0],
+            _find_similarity(self.views[0], two, (0, 0))[:, 0],
+        )
+        is_itself = _find_similarity(one, self.views[0], (0, 0))[0] > _ITSELF
+        return bool(np.any(others[~is_itself] > max(_VISIBLE, _AS_SIMILAR * own)))
 
     def explains(
         self, fixed: Patch, moving: Patch, shift_um: tuple[float, float]
@@ -106,12 +128,16 @@ class FixedPattern:
         chance = self.still if is_still else self._chance_at((y, x))
         if not is_still and not chance.least_visible < chance.mean < self.still.mean:
             return False
+        one, two = self._details_of(fixed, moving)
+        # A stain may be inverted, a camera never is.
+        return abs(float(_find_similarity(one, two, (y, x))[0, 0])) < chance.limit
+
+    def _details_of(self, fixed: Patch, moving: Patch) -> tuple[Pixels, Pixels]:
         one, two = (
             _find_detail(_read(patch, self.factors), self.mask)[None]
             for patch in (fixed, moving)
         )
-        # A stain may be inverted, a camera never is.
-        return abs(float(_find_similarity(one, two, (y, x))[0, 0])) < chance.limit
+        return one, two
 
     def _chance_at(self, shift: tuple[int, int]) -> "Chance":
         # Images of field i and of field j, i not j, have only the camera in common.

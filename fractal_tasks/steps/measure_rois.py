@@ -196,7 +196,7 @@ def _doubt(
     doubted = [
         pattern.explains(*patches, _shift_um(one)) for one in estimate.candidates
     ]
-    if any(doubted) and not pattern.is_visible:
+    if any(doubted) and not pattern.shows_in(*patches):
         # It explains what matches no better than other fields do; but does it show?
         step = -(-len(others) // _OTHERS)
         views = [

@@ -73,6 +73,7 @@ def view(
     samples: Sequence[int | None],
     shift_px: tuple[float, float] = SHIFT_PX,
     haze: float = 1.0,
+    brightness: float = 1.0,
 ) -> Views:
     """Photograph fields; each is the seed of its cells, or None for no cells."""
     gain, counts = camera
@@ -84,6 +85,7 @@ def view(
             if sample is not None:
                 spacing_um = SPACING_UM[2]
                 light = draw_cells(sample, SHAPE, spacing_um, shift, per_mm2=1500)
+                light *= np.float32(brightness)
             image = photograph(next(seeds), light + np.float32(haze)) * gain + counts
             side.append(ArrayPatch(image.astype(np.float32), (0.325, 0.325)))
     return views
@@ -180,6 +182,25 @@ def test_no_camera_explains_two_views_of_the_same_cells(
     for fixed, moving in zip(still.fixed, still.moving, strict=True):
         assert not pattern.explains(fixed, moving, STILL)
         assert not pattern.explains(moving, fixed, STILL)
+
+
+@pytest.mark.parametrize("samples", [[None, None, 7, 8], [None, None, None, 7]])
+@pytest.mark.parametrize("shift_px", [SHIFT_PX, (0.2, -0.3)], ids=["moved", "still"])
+def test_camera_shows_in_empty_fields_and_not_in_those_with_cells(
+    samples: list[int | None], shift_px: tuple[float, float]
+) -> None:
+    """Most pairs of fields are not alike, as one of them has cells or both have."""
+    views = view(dusty_camera(), samples, shift_px, brightness=20)
+    pattern = find(views)
+    assert pattern.still.mean < pattern.still.least_visible
+    for sample, *pair in zip(samples, views.fixed, views.moving, strict=True):
+        assert pattern.shows_in(*pair) == (sample is None)
+
+
+def dusty_camera() -> Camera:
+    """Give a camera that shows nothing but shadows."""
+    gain, counts = flawed_camera()
+    return gain, np.zeros_like(counts)
 
 
 def striped_camera() -> Camera:
