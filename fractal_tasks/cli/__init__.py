@@ -124,6 +124,27 @@ def build_app() -> App:
         help_prologue=_example("list --json"),
         sort_key=2,
     )
+    transforms = App(
+        name="transforms",
+        help="Show the transforms of an acquisition, or give them to other software.",
+        help_prologue=_example("transforms inspect plate.zarr/A/01/1"),
+        sort_key=0,
+    )
+    for name, summary, words in (
+        ("inspect", "Show the transform of each ROI.", ""),
+        (
+            "export",
+            "Write transforms for ngff-zarr, ITK, napari and others.",
+            " --format itk --output transforms",
+        ),
+    ):
+        transforms.command(
+            f"fractal_tasks.cli.transforms_command:{name}_transforms",
+            name=name,
+            help=summary,
+            help_prologue=_example(f"transforms {name} plate.zarr/A/01/1{words}"),
+        )
+    app.command(transforms)
     manifest = App(
         name="manifest",
         help="Write or check the manifest, by which a Fractal server knows the tasks.",

@@ -127,7 +127,7 @@ class PointMap:
 
 
 def read_point_map(url: ImageUrl, registered_roi_table: str) -> PointMap:
-    """Read the transforms of an acquisition.
+    """Read the transforms of an acquisition, and where they hold.
 
     Args:
         url: The acquisition, before or after *apply*.
@@ -138,9 +138,9 @@ def read_point_map(url: ImageUrl, registered_roi_table: str) -> PointMap:
         InvalidDataError: There is no image, or its records are damaged.
         MissingStepError: *Find consensus* has not run.
     """
-    image = open_image(url)
     applied = read_applied_record(url)
     if applied is None:
+        image = open_image(url)
         record = _read_consensus(image, registered_roi_table)
         own = _read_rois(image, str(record.settings["input_roi_table"]))
         return _make(record.placements, own)
@@ -150,6 +150,16 @@ def read_point_map(url: ImageUrl, registered_roi_table: str) -> PointMap:
         table = str(applied.settings["registered_roi_table"])
         return read_point_map(beside, table)
     return _make(applied.placements, {})
+
+
+def read_placements(
+    url: ImageUrl, registered_roi_table: str
+) -> tuple[StoredPlacement, ...]:
+    """Read what was decided about the ROIs of an acquisition; see `read_point_map`."""
+    applied = read_applied_record(url)
+    if applied is not None:
+        return applied.placements
+    return _read_consensus(open_image(url), registered_roi_table).placements
 
 
 def _read_consensus(image: OpenImage, registered_roi_table: str) -> ConsensusRecord:

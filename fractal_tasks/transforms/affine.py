@@ -95,6 +95,11 @@ class Affine(Transform):
             matrix @ np.array(first.matrix), self.map_points([first.offset_um])[0]
         )
 
+    def inverse(self) -> "Affine":
+        """Give the map back, of which the offset is that of the origin."""
+        back = np.linalg.inv(self.matrix)
+        return Affine.of(back, self.pull_points(np.zeros((1, 3)))[0])
+
     def to_dict(self) -> dict[str, Any]:
         """Give the RFC-5 object: a turn and a translation, or ``affine``."""
         if self.is_rigid:

@@ -46,7 +46,7 @@ class PixelSizes:
 
     def matter_for(self, transform: Transform) -> bool:
         """Whether the transform is another one from centre to centre."""
-        return self._to_centres(transform) != transform
+        return self.to_centres(transform) != transform
 
     def to_fields(self, transform: Transform) -> dict[str, Any]:
         """Give the JSON object of a transform between corners.
@@ -57,7 +57,7 @@ class PixelSizes:
             {'type': 'translation', 'translation': [0.0, 1.5, -2.0],
              'input': {'name': 'acquisition'}, 'output': {'name': 'reference'}}
         """
-        return {**self._to_centres(transform).to_dict(), **_SYSTEMS}
+        return {**self.to_centres(transform).to_dict(), **_SYSTEMS}
 
     def from_fields(self, fields: object) -> Transform:
         """Read a transform between corners from the JSON object of RFC-5.
@@ -103,7 +103,8 @@ class PixelSizes:
             fields = text
         return self.from_fields(fields)
 
-    def _to_centres(self, transform: Transform) -> Transform:
+    def to_centres(self, transform: Transform) -> Transform:
+        """Give a transform between corners as one between centres of first voxels."""
         moving_um, fixed_um = self._first_centres_um()
         return transform.in_frames(-moving_um, -fixed_um)
 
@@ -140,12 +141,17 @@ def _after(first: Transform, second: Transform) -> Transform:
     if isinstance(first, Translation) and isinstance(second, Translation):
         z_um, y_um, x_um = second.map_points([first.translation_um])[0].tolist()
         return Translation((z_um, y_um, x_um))
-    return _to_affine(second).after(_to_affine(first))
+    return to_affine(second).after(to_affine(first))
 
 
-def _to_affine(transform: Transform) -> Affine:
+def to_affine(transform: Transform) -> Affine:
+    """Give a linear transform as an affine one.
+
+    Raises:
+        TypeError: It is not linear.
+    """
     if isinstance(transform, Translation):
         return Affine.of(np.eye(3), transform.translation_um)
     if isinstance(transform, Affine):
         return transform
-    raise TypeError(f"a {transform.type!r} cannot be part of a sequence")
+    raise TypeError(f"a {transform.type!r} is not linear")

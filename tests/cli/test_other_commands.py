@@ -35,6 +35,7 @@ def test_help_starts_without_the_heavy_libraries() -> None:
         *((name,) for name in COMMANDS),
         ("demo-plate",),
         *(("manifest", name) for name in ("check", "write")),
+        *(("transforms", name) for name in ("inspect", "export")),
     ],
     ids=" ".join,
 )

@@ -1,0 +1,78 @@
+"""Transforms are shown, and written for other software."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fractal_tasks as ft
+from fractal_tasks.cli import main
+from tests.cli.helpers import Capture
+from tests.conftest import MakePlate
+from tests.records.plates import PIXELS
+from tests.tasks.plates import image_urls, run_apply, run_calculate, run_consensus
+
+
+@pytest.fixture
+def image(make_plate: MakePlate) -> str:
+    urls = image_urls(make_plate(), 2)
+    run_calculate(urls)
+    run_consensus(urls)
+    return urls[1]
+
+
+def run(*words: object) -> int:
+    return main(["transforms", *map(str, words)])
+
+
+def test_transforms_are_shown_before_and_after_apply(
+    image: str, capsys: Capture
+) -> None:
+    assert run("inspect", image) == 0
+    shown = capsys.readouterr().out
+    assert "FOV_1: translation, moves its middle by z=0.000" in shown
+    run_apply([image])
+    assert run("inspect", image) == 0
+    assert capsys.readouterr().out == shown
+    assert run("inspect", image, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [one["roi"] for one in found["transforms"]] == ["FOV_1", "FOV_2"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("matrix", "FOV_1.txt"),
+        ("itk", "FOV_1.tfm"),
+        ("rfc5", "FOV_1.ome.zarr/zarr.json"),
+    ],
+)
+def test_each_roi_gets_a_file_and_none_is_overwritten(
+    image: str, tmp_path: Path, kind: str, name: str, capsys: Capture
+) -> None:
+    words = ["export", image, "--format", kind, "--output", tmp_path / "out"]
+    assert run(*words) == 0
+    path = tmp_path / "out" / name
+    text = path.read_text()
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    if kind == "matrix":
+        by_roi = ft.point_map(image).transforms["FOV_1"]
+        centred = PIXELS.to_centres(by_roi).map_points(np.zeros((1, 3)))[0]
+        np.testing.assert_allclose(np.loadtxt(path)[:3, 3], centred, atol=1e-9)
+    path.write_text("mine")
+    capsys.readouterr()
+    assert run(*words) != 0
+    shown = capsys.readouterr().err
+    assert "is there already" in shown
+    assert str(path) in shown
+    assert path.read_text() == "mine" != text
+
+
+def test_names_of_rois_lead_nowhere(image: str, tmp_path: Path) -> None:
+    from fractal_tasks.cli.transforms_command import _name
+
+    for name in ("../../x", "/etc/x", "a/b", "..", "\0"):
+        for kind in ("matrix", "itk", "rfc5"):
+            path = tmp_path / _name(name, kind)  # type: ignore[arg-type]
+            assert tmp_path in path.resolve().parents
