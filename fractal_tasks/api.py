@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fractal_tasks.discovery import absolute_url
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE
 from fractal_tasks.report.results import (
     GroupResult,
     RoiResult,
@@ -158,7 +159,7 @@ def apply(
 
 def point_map(
     url: Url,
-    registered_roi_table: str = "FOV_ROI_table_registered",
+    registered_roi_table: str = DEFAULT_REGISTERED_TABLE,
     storage_options: str | None = None,
 ) -> PointMap:
     """Give what maps points of an acquisition to the reference, and back.

@@ -124,45 +124,58 @@ def build_app() -> App:
         help_prologue=_example("list --json"),
         sort_key=2,
     )
-    transforms = App(
-        name="transforms",
-        help="Show the transforms of an acquisition, or give them to other software.",
-        help_prologue=_example("transforms inspect plate.zarr/A/01/1"),
-        sort_key=0,
-    )
-    for name, summary, words in (
-        ("inspect", "Show the transform of each ROI.", ""),
-        (
-            "export",
-            "Write transforms for ngff-zarr, ITK, napari and others.",
-            " --format itk --output transforms",
-        ),
-    ):
-        transforms.command(
-            f"fractal_tasks.cli.transforms_command:{name}_transforms",
-            name=name,
-            help=summary,
-            help_prologue=_example(f"transforms {name} plate.zarr/A/01/1{words}"),
+    app.command(
+        _make_group(
+            "transforms",
+            "Show the transforms of an acquisition, or give them to other software.",
+            module="transforms_command",
+            sort_key=0,
+            commands={
+                "inspect plate.zarr/A/01/1": "Show the transform of each ROI.",
+                "export plate.zarr/A/01/1 --format itk --output transforms": (
+                    "Write transforms for ngff-zarr, ITK, napari and others."
+                ),
+            },
         )
-    app.command(transforms)
-    manifest = App(
-        name="manifest",
-        help="Write or check the manifest, by which a Fractal server knows the tasks.",
-        help_prologue=_example("manifest check"),
-        sort_key=3,
     )
-    for name, summary in (
-        ("check", "Check that the manifest is what the tasks' signatures give."),
-        ("write", "Write the manifest of a checkout."),
-    ):
-        manifest.command(
-            f"fractal_tasks.cli.other_commands:{name}_manifest",
-            name=name,
-            help=summary,
-            help_prologue=_example(f"manifest {name}"),
+    app.command(
+        _make_group(
+            "manifest",
+            "Write or check the manifest, by which a Fractal server knows the tasks.",
+            module="other_commands",
+            sort_key=3,
+            commands={
+                "check": "Check that the manifest is what the tasks' signatures give.",
+                "write": "Write the manifest of a checkout.",
+            },
         )
-    app.command(manifest)
+    )
     return app
+
+
+def _make_group(
+    group: str, summary: str, *, module: str, sort_key: int, commands: dict[str, str]
+) -> App:
+    """Make a command that has others, e.g. `manifest check`.
+
+    Args:
+        group: Its name.
+        summary: What its help says.
+        module: Where these others are, as `<name>_<group>`.
+        sort_key: Where it stands among the commands.
+        commands: What the help of each says, by an example of it without the group.
+    """
+    examples = [_example(f"{group} {words}") for words in commands]
+    made = App(name=group, help=summary, help_prologue=examples[0], sort_key=sort_key)
+    for (words, text), example in zip(commands.items(), examples, strict=True):
+        name = words.split()[0]
+        made.command(
+            f"fractal_tasks.cli.{module}:{name}_{group}",
+            name=name,
+            help=text,
+            help_prologue=example,
+        )
+    return made
 
 
 def _example(words: str) -> str:

@@ -41,7 +41,7 @@ from fractal_tasks.storage.urls import (
     parse_storage_options,
 )
 from fractal_tasks.workflow.catalogue import list_task_commands, read_defaults
-from fractal_tasks.workflow.healing import heal_images
+from fractal_tasks.workflow.healing import heal_beside
 from fractal_tasks.workflow.planning import find_closed, plan_groups
 from fractal_tasks.workflow.run import REGISTER_TASKS
 from fractal_tasks.workflow.settings import Settings
@@ -134,8 +134,8 @@ def _group_plates(
     there = discover_images(found.urls, store)
     found.failures |= there.failures
     found.registered = there.registered
-    left = heal_images(found.urls, store, dry_run=True)
-    found.left = [one.zarr_url for one in left]
+    known = [parse_image_url(url, store) for url in (*there.images, *there.registered)]
+    found.left = [one.zarr_url for one in heal_beside(known, dry_run=True)]
     there = _without_begun(found, there, store)
     if found.begun and not there.images:
         return []

@@ -7,15 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from fractal_tasks.cli.exchange import RecordOptions, check_new, write_new
 from fractal_tasks.cli.output import OutputOptions, Reporter
-from fractal_tasks.discovery import absolute_url
-from fractal_tasks.errors import InvalidDataError, InvalidInputError, PublishError
+from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.steps.point_map import PointMap, Side, read_point_map
 from fractal_tasks.storage.plate.open_image import open_image
-from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 from fractal_tasks.transforms import FloatArray, Vector
 
 _DEFAULT = OutputOptions()
+_RECORD = RecordOptions()
 
 Unit: TypeAlias = Literal["um", "pixel", "index"]
 
@@ -31,8 +31,7 @@ def points(
     output: Path,
     unit: Unit = "um",
     columns: str | None = None,
-    registered_roi_table: str = "FOV_ROI_table_registered",
-    storage_options: str | None = None,
+    record: RecordOptions = _RECORD,
     options: OutputOptions = _DEFAULT,
 ) -> int:
     """Map points of a CSV file, or shapes of a GeoJSON file, from image to image.
@@ -49,30 +48,20 @@ def points(
             of the acquisition, which its registered image has as well.
         columns: Names of the columns of coordinates, e.g. `top,left`, in the order y, x
             or z, y, x; left out, `y,x`, or `z,y,x` if there is a `z`.
-        registered_roi_table: The table that "Find Registration Consensus" wrote.
-        storage_options: How to reach an object store, as a JSON object.
+        record: Where its transforms are.
         options: How much is shown.
     """
     reporter = Reporter(options)
     with reporter.log():
-        url = parse_image_url(
-            absolute_url(image), parse_storage_options(storage_options)
-        )
-        _check_output(output)
-        point_map = read_point_map(url, registered_roi_table)
+        url = record.locate(image)
+        check_new({output: None})
+        point_map = read_point_map(url, record.registered_roi_table)
         scale = _Scale(unit, open_image(url).spacing_um)
         if file.suffix.lower() in {".geojson", ".json"}:
             text, count, lost = _map_shapes(file, point_map, to, scale)
         else:
             text, count, lost = _map_rows(file, point_map, to, scale, columns)
-        try:
-            with output.open("x", encoding="utf-8") as target:
-                target.write(text)
-        except OSError as error:
-            raise PublishError(
-                f"{output}: could not be written ({error}). Check folder, free space "
-                "and permissions."
-            ) from error
+        write_new({output: text})
     if lost:
         reporter.say(
             f"Warning: {lost} of {count} lie in no ROI, and have no coordinates now."
@@ -96,14 +85,6 @@ class _Scale:
     def from_um(self, values: FloatArray) -> FloatArray:
         """Give coordinates of the file."""
         return values / self._spacing_um[-values.shape[-1] :] - self._first
-
-
-def _check_output(output: Path) -> None:
-    if output.exists():
-        raise InvalidInputError(
-            f"--output {output}: it is there already, and is left as it is. Name "
-            "another file."
-        )
 
 
 def _map_rows(

@@ -4,20 +4,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
+import numpy as np
+
+from fractal_tasks.cli.exchange import RecordOptions, write_new
 from fractal_tasks.cli.output import OutputOptions, Reporter
-from fractal_tasks.discovery import absolute_url
-from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.records.stored_plan import StoredPlacement
 from fractal_tasks.steps.point_map import read_placements
 from fractal_tasks.storage.plate.open_image import open_image
-from fractal_tasks.storage.urls import (
-    ImageUrl,
-    parse_image_url,
-    parse_storage_options,
-)
+from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms.exchange import to_itk, to_matrix, to_store
 
 _DEFAULT = OutputOptions()
+_RECORD = RecordOptions()
 
 Format: TypeAlias = Literal["rfc5", "itk", "matrix"]
 
@@ -25,36 +23,25 @@ Format: TypeAlias = Literal["rfc5", "itk", "matrix"]
 def inspect_transforms(
     image: str,
     *,
-    registered_roi_table: str = "FOV_ROI_table_registered",
-    storage_options: str | None = None,
+    record: RecordOptions = _RECORD,
     options: OutputOptions = _DEFAULT,
 ) -> int:
     """Show the transform of each ROI of an acquisition, as it is stored.
 
     Args:
         image: The acquisition, before or after its registration.
-        registered_roi_table: The table that "Find Registration Consensus" wrote; of a
-            registered image it is known.
-        storage_options: How to reach an object store, as a JSON object.
+        record: Where its transforms are.
         options: How much is shown.
     """
     reporter = Reporter(options)
     with reporter.log():
-        url = _parse(image, storage_options)
-        placements = read_placements(url, registered_roi_table)
+        url = record.locate(image)
+        placements = read_placements(url, record.registered_roi_table)
     lines, data = [], []
     for one in placements:
         transform = one.placement.transform
-        middle = [
-            (first + last) / 2 * size
-            for first, last, size in zip(
-                one.source.start,
-                one.source.stop,
-                one.pixel_sizes.moving_um,
-                strict=True,
-            )
-        ]
-        z, y, x = transform.displacement_at(middle)
+        middle_px = np.add(one.source.start, one.source.stop) / 2
+        z, y, x = transform.displacement_at(middle_px * one.pixel_sizes.moving_um)
         how = "whole pixels" if one.is_copied else "interpolated"
         lines.append(
             f"{one.roi}: {transform.type}, moves its middle by z={z:.3f}, y={y:.3f}, "
@@ -70,8 +57,7 @@ def export_transforms(
     *,
     format: Format,  # noqa: A002 - the word that users know
     output: Path,
-    registered_roi_table: str = "FOV_ROI_table_registered",
-    storage_options: str | None = None,
+    record: RecordOptions = _RECORD,
     options: OutputOptions = _DEFAULT,
 ) -> int:
     """Write the transforms of an acquisition for other software, one for each ROI.
@@ -82,30 +68,22 @@ def export_transforms(
             transform files (ITK, SimpleITK, ANTs, 3D Slicer), `matrix` for texts of a
             4 x 4 matrix (napari, numpy).
         output: Folder to write into; what is there already is left alone.
-        registered_roi_table: The table that "Find Registration Consensus" wrote; of a
-            registered image it is known.
-        storage_options: How to reach an object store, as a JSON object.
+        record: Where its transforms are.
         options: How much is shown.
     """
     reporter = Reporter(options)
     with reporter.log():
-        url = _parse(image, storage_options)
-        placements = read_placements(url, registered_roi_table)
+        url = record.locate(image)
+        placements = read_placements(url, record.registered_roi_table)
         is_flat = open_image(url).grid.is_flat
         files = {
             output / _name(one.roi, format): _write(one, url, format, is_flat=is_flat)
             for one in placements
         }
-        _check_free(files)
-        for path, text in files.items():
-            _save(path, text)
+        write_new(files)
     written = list(map(str, files))
     reporter.show("\n".join(f"Wrote {path}" for path in written), {"files": written})
     return 0
-
-
-def _parse(image: str, storage_options: str | None) -> ImageUrl:
-    return parse_image_url(absolute_url(image), parse_storage_options(storage_options))
 
 
 def _name(roi: str, kind: Format) -> Path:
@@ -126,24 +104,3 @@ def _write(
         return to_matrix(transform, pixels)
     provenance: dict[str, Any] = {"image": url.zarr_url, "roi": stored.roi}
     return to_store(transform, pixels, provenance)
-
-
-def _check_free(files: dict[Path, str]) -> None:
-    there = [str(path) for path in files if path.exists()]
-    if there:
-        raise InvalidInputError(
-            f"{', '.join(there)}: is there already, and is left as it is. Name another "
-            "folder."
-        )
-
-
-def _save(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise PublishError(
-            f"{path}: could not be written ({error}). Check folder, free space and "
-            "permissions."
-        ) from error

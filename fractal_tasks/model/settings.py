@@ -35,6 +35,9 @@ DEFAULT_LEVEL_PATH = "2"
 DEFAULT_ROI_TABLE = "FOV_ROI_table"
 """The ROIs that are registered, if not told otherwise."""
 
+DEFAULT_REGISTERED_TABLE = f"{DEFAULT_ROI_TABLE}_registered"
+"""And where *consensus* then puts its verdicts."""
+
 Keep: TypeAlias = Literal["intersection", "reference"]
 """Crop to what all acquisitions see, or keep the whole ROI of the reference."""
 

@@ -49,7 +49,7 @@ def find_registration_consensus(
 
     Args:
         zarr_url: Url of the reference image of the well, or, if that is only read, of
-            another one (set by the Fractal server).
+            another image of it (set by the Fractal server).
         init_args: Images of all acquisitions of the well, found by
             `init_find_registration_consensus` (set by the Fractal server).
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`.

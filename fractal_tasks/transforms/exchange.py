@@ -108,12 +108,7 @@ def to_store(
         TypeError: The transform is not linear.
     """
     centred = pixels.to_centres(transform)
-    back: Transform
-    if isinstance(centred, Translation):
-        z_um, y_um, x_um = centred.pull_points(np.zeros((1, 3)))[0].tolist()
-        back = Translation((z_um, y_um, x_um))
-    else:
-        back = to_affine(centred).inverse()
+    linear = centred if isinstance(centred, Translation) else to_affine(centred)
     ome = {
         "version": _VERSION,
         "coordinateSystems": [
@@ -121,7 +116,7 @@ def to_store(
         ],
         "coordinateTransformations": [
             {
-                **back.to_dict(),
+                **linear.inverse().to_dict(),
                 "name": "reference to acquisition",
                 "input": {"name": "reference"},
                 "output": {"name": "acquisition"},

@@ -48,6 +48,11 @@ class Translation(Transform):
         z_um, y_um, x_um = np.add(self.translation_um, between).tolist()
         return type(self)((z_um, y_um, x_um))
 
+    def inverse(self) -> Self:
+        """Give the translation back."""
+        z_um, y_um, x_um = self.pull_points(np.zeros((1, 3)))[0].tolist()
+        return type(self)((z_um, y_um, x_um))
+
     def to_dict(self) -> dict[str, Any]:
         """Give the RFC-5 object ``translation``."""
         return {"type": self.type, "translation": list(self.translation_um)}

@@ -64,13 +64,19 @@ def heal_images(
         return results
     found = discover_images(urls, store)
     images = [parse_image_url(url, store) for url in (*found.images, *found.registered)]
+    return results + heal_beside(images, dry_run=dry_run)
+
+
+def heal_beside(
+    images: Sequence[ImageUrl], *, dry_run: bool = False
+) -> list[Interrupted]:
+    """Heal all that lies beside images which were found already; see `heal_images`."""
     beside = {image.well: image for image in images}
-    results += [
+    return [
         _heal(image.sibling(name), dry_run=dry_run)
         for folder, image in beside.items()
         for name in files_of(folder).find_interrupted(folder)
     ]
-    return results
 
 
 def _heal(image: ImageUrl, *, dry_run: bool) -> Interrupted:

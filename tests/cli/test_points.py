@@ -9,18 +9,8 @@ import pytest
 import fractal_tasks as ft
 from fractal_tasks.cli import main
 from tests.cli.helpers import Capture
-from tests.conftest import MakePlate
-from tests.tasks.plates import image_urls, run_calculate, run_consensus
 
 PIXEL_UM = 0.325
-
-
-@pytest.fixture
-def image(make_plate: MakePlate) -> str:
-    urls = image_urls(make_plate(), 2)
-    run_calculate(urls)
-    run_consensus(urls)
-    return urls[1]
 
 
 def run(*words: object) -> int:

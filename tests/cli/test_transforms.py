@@ -9,17 +9,8 @@ import pytest
 import fractal_tasks as ft
 from fractal_tasks.cli import main
 from tests.cli.helpers import Capture
-from tests.conftest import MakePlate
 from tests.records.plates import PIXELS
-from tests.tasks.plates import image_urls, run_apply, run_calculate, run_consensus
-
-
-@pytest.fixture
-def image(make_plate: MakePlate) -> str:
-    urls = image_urls(make_plate(), 2)
-    run_calculate(urls)
-    run_consensus(urls)
-    return urls[1]
+from tests.tasks.plates import run_apply
 
 
 def run(*words: object) -> int:

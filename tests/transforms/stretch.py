@@ -1,6 +1,5 @@
 """A transform type that the package does not have, as somebody would add it."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -8,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractal_tasks.transforms import FloatArray, Transform, Vector
+from fractal_tasks.transforms.base import read_vector
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,4 @@ class Stretch(Transform):
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        return cls(_to_vector(fields["factors"]), _to_vector(fields["offset"]))
-
-
-def _to_vector(values: object) -> Vector:
-    if not isinstance(values, list):
-        raise TypeError("it is no list")
-    z, y, x = (float(value) for value in values)
-    if not all(map(math.isfinite, (z, y, x))):
-        raise ValueError("a value is not finite")
-    return z, y, x
+        return cls(read_vector(fields["factors"]), read_vector(fields["offset"]))

@@ -164,14 +164,15 @@ def check_arrays(group: "zarr.Group") -> None:
 
 def _check_groups(folder: Path, known: Set[str]) -> None:
     """Refuse arrays that zarr does not see, as a folder between has no metadata."""
-    for name in ("zarr.json", ".zarray", ".zgroup"):
-        for path in folder.rglob(name):
-            for place in path.parent.relative_to(folder).parents:
-                if place.parts and place.as_posix() not in known:
-                    raise ValueError(
-                        f"{folder / place}: found {path.parent.name!r} in it, and no "
-                        "metadata of its own"
-                    )
+    for path in folder.rglob("*"):
+        if path.name not in {"zarr.json", ".zarray", ".zgroup"}:
+            continue
+        for place in path.parent.relative_to(folder).parents:
+            if place.parts and place.as_posix() not in known:
+                raise ValueError(
+                    f"{folder / place}: found {path.parent.name!r} in it, and no "
+                    "metadata of its own"
+                )
 
 
 def _find_unreadable(array: ZarrArray, box: Box) -> str:
