@@ -60,12 +60,13 @@ def table_rows(text: str) -> Iterator[list[str]]:
 
 
 def documented_defaults(text: str) -> dict[str, str]:
-    """Give second cell by name, for each name in the first cell of a row."""
+    """Give second cell by name, for each name in the first cell of its first row."""
     found: dict[str, str] = {}
     for first, second, *_ in table_rows(text):
         names = re.findall(r"`(\w+)`", first)
         values = second.split(", ") if len(names) > 1 else [second]
-        found.update(zip(names, values * len(names), strict=False))
+        for name, value in zip(names, values * len(names), strict=False):
+            found.setdefault(name, value)
     return found
 
 

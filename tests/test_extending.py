@@ -226,6 +226,7 @@ def test_transform_is_stored_judged_and_applied(
     np.testing.assert_allclose(after[50:200, 50:200], expected, atol=0.51)
 
 
+@pytest.mark.e2e
 def test_veto_speaks_against_a_candidate(make_plate: MakePlate, package: Path) -> None:
     urls = make_images(make_plate)
     calculate(package, urls, "--method", "fixed_shift", "--method.rows", 10)

@@ -17,19 +17,25 @@ from fractal_tasks.registration.coarse import (
     search_coarsely,
 )
 from fractal_tasks.registration.estimate import Estimate
-from fractal_tasks.registration.leftover import measure_left_px
+from fractal_tasks.registration.leftover import with_leftover
+from fractal_tasks.registration.mapped import MappedPatch
 from fractal_tasks.registration.measure import Fit, measure
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.patch import (
     ClippedPatch,
     Patch,
     PatchPyramid,
-    TurnedPatch,
     VolumePatch,
 )
 from fractal_tasks.registration.spectra import CrossSpectra, Spectrum
 from fractal_tasks.registration.structure import STRUCTURE_UM
-from fractal_tasks.transforms import Affine, FloatArray, Transform, Translation
+from fractal_tasks.transforms import (
+    Affine,
+    FloatArray,
+    Transform,
+    Translation,
+    to_affine,
+)
 
 _MIN_SIDE_PX = 8
 """Smallest patch, in y and x at the coarse level, that can show any detail."""
@@ -86,9 +92,12 @@ class CorrelationMethod(RegistrationMethod):
         best, *others = _without_repeats(fits)
         volume = VolumePatch(moving[0])
         if not self._keep(best.motion).linear.any():
-            best = _with_leftover(VolumePatch(fixed[0]), volume, best)
+            best = with_leftover(VolumePatch(fixed[0]), volume, best)
         return Estimate(
-            tuple(self._to_candidate(fit, before, volume) for fit in (best, *others))
+            tuple(
+                to_candidate(fit, self._keep(fit.motion), before, volume)
+                for fit in (best, *others)
+            )
         )
 
     def fit_candidates(
@@ -147,40 +156,6 @@ class CorrelationMethod(RegistrationMethod):
         """Give what of a motion is undone: its shift alone."""
         return Motion(motion.shift_px)
 
-    def _to_candidate(
-        self, fit: Fit, similarity_before: float, moving: Patch
-    ) -> Candidate:
-        """Give a fit with what its confidence was computed from."""
-        kept = self._keep(fit.motion)
-        left_px = fit.left_px
-        if kept.linear.any():
-            left = replace(
-                fit.motion,
-                rotation=fit.motion.rotation - kept.rotation,
-                scaling=fit.motion.scaling - kept.scaling,
-            )
-            # What else windows differ by is not known once they turned.
-            is_known = not fit.is_uneven
-            left_px = left.spread_px(moving.shape[1:]) if is_known else None
-        return Candidate(
-            transform=_to_transform(fit.translation_um, kept, moving),
-            confidence=fit.evidence.confidence,
-            error_um=fit.error_um,
-            evidence={
-                "ratio": fit.evidence.ratio,
-                "lead": fit.evidence.lead,
-                "dissent": fit.evidence.dissent,
-                "similarity_before": similarity_before,
-                "similarity_after": fit.similarity,
-                "overlap": fit.overlap,
-                "turn_deg": fit.shown.angle_deg,
-                "scale": fit.shown.scale,
-                "turn_error_deg": math.degrees(fit.turn_error),
-            }
-            | ({} if left_px is None else {"left_px": left_px}),
-            error_z_um=fit.error_z_um,
-        )
-
     @property
     def _limits(self) -> SearchLimits:
         limit_um = np.inf if self.max_shift_um is None else self.max_shift_um
@@ -205,8 +180,11 @@ class CorrelationMethod(RegistrationMethod):
         self, fixed: PatchPyramid, moving: PatchPyramid, start_level: int, fit: Fit
     ) -> Fit:
         """Measure again with rotation and scaling undone."""
+        turn = replace(fit.motion, shift_px=(0.0, 0.0))
         turned = [
-            TurnedPatch(patch, fit.motion.rotation, fit.motion.scaling)
+            MappedPatch(
+                patch, to_affine(_to_transform(np.zeros(3), turn, patch)), patch.shape
+            )
             for patch in moving
         ]
         # From the search on: at low resolution the images then match better, too.
@@ -222,13 +200,33 @@ class CorrelationMethod(RegistrationMethod):
         )
 
 
-def _with_leftover(fixed: Patch, moving: Patch, fit: Fit) -> Fit:
-    """Measure what the translation leaves off, if not all windows moved alike."""
-    if not fit.is_uneven:
-        return fit
-    left_px = measure_left_px(fixed, moving, fit.translation_um / fixed.spacing_um)
-    # A turn that all windows show is known without.
-    return replace(fit, left_px=left_px or fit.left_px or None)
+def to_candidate(
+    fit: Fit, kept: Motion, similarity_before: float, moving: Patch
+) -> Candidate:
+    """Give a fit with what its confidence was computed from.
+
+    Args:
+        fit: A measured shift, with rotation and scaling.
+        kept: What of its motion the transform is to undo.
+        similarity_before: That of the images as they lie.
+        moving: Volume of the image that moved.
+    """
+    left_px = fit.left_px
+    if kept.linear.any():
+        left = replace(
+            fit.motion,
+            rotation=fit.motion.rotation - kept.rotation,
+            scaling=fit.motion.scaling - kept.scaling,
+        )
+        # What else windows differ by is not known once they turned.
+        left_px = None if fit.is_uneven else left.spread_px(moving.shape[1:])
+    return Candidate(
+        transform=_to_transform(fit.translation_um, kept, moving),
+        confidence=fit.evidence.confidence,
+        error_um=fit.error_um,
+        evidence=fit.describe(similarity_before, left_px),
+        error_z_um=fit.error_z_um,
+    )
 
 
 def _without_repeats(fits: Sequence[Fit]) -> list[Fit]:

@@ -9,12 +9,13 @@ References:
 """
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from fractal_tasks.registration.measure import correlate_at
+from fractal_tasks.registration.measure import Fit, correlate_at
 from fractal_tasks.registration.patch import Patch
 from fractal_tasks.registration.refine import find_vertex
 from fractal_tasks.registration.similarity import Indices
@@ -65,6 +66,15 @@ and shear of the whole ROI have wrong peaks."""
 
 _ROUNDS = 5
 """Of leaving such windows out: each time what is left tells better."""
+
+
+def with_leftover(fixed: Patch, moving: Patch, fit: Fit) -> Fit:
+    """Measure what the translation leaves off, if not all windows moved alike."""
+    if not fit.is_uneven:
+        return fit
+    left_px = measure_left_px(fixed, moving, fit.translation_um / fixed.spacing_um)
+    # A turn that all windows show is known without.
+    return replace(fit, left_px=left_px or fit.left_px or None)
 
 
 def measure_left_px(fixed: Patch, moving: Patch, shift_px: FloatArray) -> float | None:

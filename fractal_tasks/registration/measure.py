@@ -11,7 +11,7 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from fractal_tasks.model.candidate import find_left_px
+from fractal_tasks.model.candidate import LEFT_PX, find_left_px
 from fractal_tasks.registration.coarse import CoarseSearch
 from fractal_tasks.registration.evidence import Evidence, find_dissent, peak_ratio
 from fractal_tasks.registration.likelihood import LikelyMotion, maximise_likelihood
@@ -71,6 +71,22 @@ class Fit:
 
     is_uneven: bool
     """Whether windows may show different movements."""
+
+    def describe(
+        self, similarity_before: float, left_px: float | None
+    ) -> dict[str, float]:
+        """Give the evidence by name, with what a transform leaves off."""
+        return {
+            "ratio": self.evidence.ratio,
+            "lead": self.evidence.lead,
+            "dissent": self.evidence.dissent,
+            "similarity_before": similarity_before,
+            "similarity_after": self.similarity,
+            "overlap": self.overlap,
+            "turn_deg": self.shown.angle_deg,
+            "scale": self.shown.scale,
+            "turn_error_deg": math.degrees(self.turn_error),
+        } | ({} if left_px is None else {LEFT_PX: left_px})
 
 
 @dataclass(frozen=True)

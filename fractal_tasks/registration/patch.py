@@ -13,7 +13,6 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 Box: TypeAlias = tuple[slice, ...]
 """One slice per axis, non-negative start and stop, step 1."""
@@ -189,49 +188,6 @@ class PatchView:
     def spacing_um(self) -> tuple[float, ...]:
         """Pixel size per axis, in micrometres."""
         return self.patch.spacing_um
-
-
-@dataclass(frozen=True)
-class TurnedPatch(PatchView):
-    """A volume turned and scaled in the plane about its centre, interpolated linearly.
-
-    A point at ``p`` from the centre comes to ``p + L p`` with
-    ``L = [[scaling, -rotation], [rotation, scaling]]`` (y, x). Pixels that `patch`
-    does not have are NaN.
-    """
-
-    rotation: float
-    """Small angle in radians."""
-
-    scaling: float
-
-    def read(self, box: Box) -> Pixels:
-        """Read the pixels of `box` from where they were."""
-        aspect = self.spacing_um[2] / self.spacing_um[1]
-        forward = np.array(
-            [
-                [1 + self.scaling, -self.rotation * aspect],
-                [self.rotation / aspect, 1 + self.scaling],
-            ]
-        )
-        inverse = np.linalg.inv(forward)
-        centre = (np.array(self.shape[1:]) - 1) / 2
-        first = np.array([axis.start for axis in box[1:]])
-        size = np.array([axis.stop - axis.start for axis in box[1:]])
-        corners = first + np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * (size - 1)
-        origins = (corners - centre) @ inverse.T + centre
-        start = np.clip(np.floor(origins.min(axis=0)).astype(int), 0, None)
-        stop = np.minimum(np.ceil(origins.max(axis=0)).astype(int) + 1, self.shape[1:])
-        turned = np.full((box[0].stop - box[0].start, *size), np.nan, np.float32)
-        if np.any(stop <= start):
-            return turned
-        source = self.patch.read((box[0], *map(slice, start, stop)))
-        offset = (first - centre) @ inverse.T + centre - start
-        for plane, target in zip(source, turned, strict=True):
-            ndimage.affine_transform(
-                plane, inverse, offset, tuple(size), target, order=1, cval=np.nan
-            )
-        return turned
 
 
 @dataclass(frozen=True)

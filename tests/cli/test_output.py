@@ -69,6 +69,7 @@ def chunks_of(image: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.e2e
 def test_plate_that_cannot_be_written_is_registered_as_another_one(
     disk: Path, make_plate: MakePlate, tmp_path: Path
 ) -> None:

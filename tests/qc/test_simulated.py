@@ -118,7 +118,15 @@ def simulate(
     return count
 
 
-@pytest.mark.parametrize("jitter_px", [0.0, 1.0, 5.0, 15.0])
+@pytest.mark.parametrize(
+    "jitter_px",
+    [
+        0.0,
+        pytest.param(1.0, marks=pytest.mark.e2e),
+        pytest.param(5.0, marks=pytest.mark.e2e),
+        15.0,
+    ],
+)
 @pytest.mark.parametrize("fields", [1, 2, 4, 9, 36])
 def test_belief_is_right_and_what_is_not_believed_is_marked(
     fields: int, jitter_px: float

@@ -44,6 +44,7 @@ def test_turn_is_told_far_beyond_what_is_searched(rotation_deg: float) -> None:
     assert left_px == pytest.approx(expected_px, rel=0.15)
 
 
+@pytest.mark.e2e
 def test_stack_is_judged_by_its_middle() -> None:
     spacing_um, shape = SPACING_UM[3], (6, 384, 384)
     light = (

@@ -7,7 +7,6 @@ from fractal_tasks.registration.patch import (
     MaxProjectionPatch,
     Patch,
     ResampledPatch,
-    TurnedPatch,
     intensity_limits,
     iterate_boxes,
 )
@@ -62,62 +61,6 @@ def test_max_projection_ignores_invalid_pixels_and_reads_bounded_slabs() -> None
     assert np.isnan(result[7, 7])
     assert result[5, 9] == stack[[0, 1, 3, 4], 5, 9].max()
     assert result[9, 5] == stack[:, 9, 5].max()
-
-
-TURNS = [(0.03, 0.0), (0.0, -0.015), (-0.02, 0.01)]
-
-
-@pytest.mark.parametrize(("rotation", "scaling"), TURNS)
-@pytest.mark.parametrize("spacing_um", [(1.0, 0.5, 0.5), (1.0, 0.5, 0.8)])
-def test_turning_moves_a_point_as_said(
-    rotation: float, scaling: float, spacing_um: tuple[float, ...]
-) -> None:
-    """Linear interpolation of a linear image is exact where it has pixels."""
-    rows, columns = (
-        (np.arange(n) - (n - 1) / 2) * s
-        for n, s in zip((60, 90), spacing_um[1:], strict=True)
-    )
-    ramp = 3 * rows[:, None] - 2 * columns
-    stack = np.stack([ramp, -ramp]).astype(np.float32)
-    turned = TurnedPatch(ArrayPatch(stack, spacing_um), rotation, scaling)
-    assert turned.shape == stack.shape
-    # What lies at (y, x) micrometres from the centre came from the origin below.
-    linear = np.array([[1 + scaling, -rotation], [rotation, 1 + scaling]])
-    y, x = np.meshgrid(rows, columns, indexing="ij")
-    origin_y, origin_x = np.einsum("ij,j...->i...", np.linalg.inv(linear), [y, x])
-    expected = 3 * origin_y - 2 * origin_x
-    # How far the origin is from the outermost pixel centres; positive inside.
-    margin = np.minimum(rows[-1] - np.abs(origin_y), columns[-1] - np.abs(origin_x))
-    for plane, sign in zip(read_all(turned), (1, -1), strict=True):
-        inside = margin > 1e-3
-        assert plane[inside] == pytest.approx(sign * expected[inside], abs=1e-3)
-        assert np.isnan(plane[margin < -1e-3]).all()
-
-
-@pytest.mark.parametrize(("rotation", "scaling"), TURNS)
-def test_a_turned_box_equals_the_crop_and_reads_only_what_it_shows(
-    rotation: float, scaling: float
-) -> None:
-    pixels = np.random.default_rng(0).random((3, 200, 300)).astype(np.float32)
-    source = CountingPatch(ArrayPatch(pixels, (1.0, 0.5, 0.5)))
-    turned = TurnedPatch(source, rotation, scaling)
-    whole = read_all(turned)
-    for box in (
-        (slice(0, 2), slice(10, 50), slice(230, 290)),
-        (slice(1, 2), slice(0, 9), slice(0, 7)),
-    ):
-        source.reads.clear()
-        np.testing.assert_allclose(turned.read(box), whole[box], atol=1e-4)
-        # 3 % of 60 px of tilt, 2 px of interpolation.
-        assert sum(source.reads) <= 2 * 46 * 66
-
-
-def test_a_box_beyond_the_patch_is_invalid() -> None:
-    """Shrunk by much, the border shows nothing."""
-    patch = ArrayPatch(np.ones((1, 100, 100), np.float32), (1.0, 0.5, 0.5))
-    shrunk = TurnedPatch(patch, 0.0, -0.5)
-    assert np.isnan(shrunk.read((slice(0, 1), slice(0, 20), slice(0, 20)))).all()
-    assert np.isfinite(shrunk.read((slice(0, 1), slice(30, 70), slice(30, 70)))).all()
 
 
 def test_upper_limit_is_a_quantile_of_what_stands_out() -> None:

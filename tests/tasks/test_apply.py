@@ -329,6 +329,7 @@ def test_registered_images_keep_their_verdicts_in_place(make_plate: MakePlate) -
             assert kept == pytest.approx(rows * columns / 256**2)
 
 
+@pytest.mark.e2e
 def test_new_consensus_makes_the_output_anew(make_plate: MakePlate) -> None:
     plate = make_plate(then=[prepare])
     urls = image_urls(plate)

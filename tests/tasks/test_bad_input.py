@@ -143,6 +143,7 @@ def test_dots_in_a_url_are_refused(plate: Path, task: Task) -> None:
         task(urls)
 
 
+@pytest.mark.e2e
 def test_trailing_slashes_make_no_difference(
     make_plate: MakePlate,
 ) -> None:

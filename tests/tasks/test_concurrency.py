@@ -18,7 +18,7 @@ def concurrency(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Concurrenc
 @pytest.mark.parametrize(
     "number",
     [
-        pytest.param(1, id="beside the input, one worker dies"),
+        pytest.param(1, id="beside the input, one worker dies", marks=pytest.mark.e2e),
         pytest.param(4, id="all three tasks, in place"),
         pytest.param(22, id="without exchange, in place"),
     ],

@@ -143,7 +143,13 @@ def hidden(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", JOBS)
-@pytest.mark.parametrize("fraction", [0.0, 0.6], ids=["first", "middle"])
+@pytest.mark.parametrize(
+    "fraction",
+    [
+        pytest.param(0.0, id="first", marks=pytest.mark.e2e),
+        pytest.param(0.6, id="middle"),
+    ],
+)
 def test_a_full_disk_loses_nothing_and_a_rerun_succeeds(
     prepared: Path,
     tmp_path: Path,

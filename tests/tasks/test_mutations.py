@@ -5,6 +5,7 @@ import pytest
 from stress.mutations import Mutations
 
 
+@pytest.mark.e2e
 def test_plate_with_one_damaged_file_loses_nothing_and_says_what_is_wrong(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -155,7 +155,12 @@ def test_turned_plate_is_registered_pixel_by_pixel(make_plate: MakePlate) -> Non
 
 
 @pytest.mark.parametrize(
-    ("interpolation", "order"), [("auto", 1), ("nearest", 0), ("cubic", 3)]
+    ("interpolation", "order"),
+    [
+        ("auto", 1),
+        pytest.param("nearest", 0, marks=pytest.mark.e2e),
+        pytest.param("cubic", 3, marks=pytest.mark.e2e),
+    ],
 )
 def test_parts_of_a_pixel_are_undone_if_that_is_asked_for(
     make_plate: MakePlate, interpolation: str, order: int
@@ -218,6 +223,7 @@ def check_labels(urls: list[str]) -> None:
         assert both.sum() > 0.85 * np.isin(inner[0], seen).sum()
 
 
+@pytest.mark.e2e
 def test_run_beside_the_input_keeps_the_whole_reference(make_plate: MakePlate) -> None:
     plate = make_plate(**TURNED, then=[calculate])
     judge(plate, keep="reference", fill_value=7)

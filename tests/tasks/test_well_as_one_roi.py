@@ -19,7 +19,7 @@ from tests.tasks.plates import (
 TABLE = "well_ROI_table"
 
 
-@pytest.mark.parametrize("jitter_um", [0.8, 1.5])
+@pytest.mark.parametrize("jitter_um", [0.8, pytest.param(1.5, marks=pytest.mark.e2e)])
 def test_well_whose_fields_jitter_is_registered_and_says_how_exactly(
     make_plate: MakePlate, caplog: pytest.LogCaptureFixture, jitter_um: float
 ) -> None:

@@ -101,6 +101,7 @@ def test_other_wells_and_ways_to_name_images_make_no_difference(
         assert data_of(judged) == undisturbed
 
 
+@pytest.mark.e2e
 def test_consensus_lets_the_judgement_of_images_that_are_replaced_stand(
     judged: Path, undisturbed: dict[str, bytes]
 ) -> None:
@@ -212,6 +213,7 @@ def test_image_may_be_added_to_a_finished_plate_without_roi_tables(
         assert np.corrcoef(first[seen], other[seen])[0, 1] > 0.97
 
 
+@pytest.mark.e2e
 def test_image_that_was_not_judged_with_the_others_is_named(
     judged: Path, capsys: Capture
 ) -> None:
@@ -236,6 +238,7 @@ def test_input_that_is_replaced_cannot_be_kept(
     assert data_of(plate) == before
 
 
+@pytest.mark.e2e
 def test_damaged_label_leaves_a_well_that_the_same_command_finishes(
     make_plate: MakePlate, capsys: Capture
 ) -> None:
@@ -268,6 +271,7 @@ def leave_workspace(image: Path) -> Path:
     return workspace
 
 
+@pytest.mark.e2e
 def test_what_a_kill_left_of_a_finished_image_goes_with_the_next_run(
     judged: Path, undisturbed: dict[str, bytes]
 ) -> None:
@@ -321,6 +325,7 @@ def test_heal_does_not_say_that_it_cleared_what_could_not_be_removed(
     assert workspace.exists()
 
 
+@pytest.mark.e2e
 def test_dry_run_and_inspect_say_what_becomes_of_an_image_that_is_set_aside(
     judged: Path, capsys: Capture
 ) -> None:

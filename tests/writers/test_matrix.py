@@ -1,7 +1,8 @@
 """Plates of four writers, in two versions, with all that public bug reports tell of.
 
-In each plate several things are unusual at once: every two of them meet in one of the
-plates of the gate. `make e2e` writes each of these by every writer in each version.
+In each plate several things are unusual at once: every two of them meet in one of these
+plates. The gate has a third of them; `make e2e` writes each by every writer in each
+version.
 """
 
 from pathlib import Path
@@ -38,7 +39,7 @@ def name(case: Case) -> str:
     return "-".join(unusual.values()).replace(" ", "_") or "plain"
 
 
-@pytest.mark.parametrize("case", PAIRWISE, ids=name)
+@pytest.mark.parametrize("case", PAIRWISE[::3], ids=name)
 def test_plate_is_registered_as_it_was_moved(
     case: Case, tmp_path: Path, capsys: Capture
 ) -> None:

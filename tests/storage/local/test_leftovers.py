@@ -167,6 +167,7 @@ def run_all(plate: Path) -> dict[str, bytes]:
     return without_versions(tree_of(plate))
 
 
+@pytest.mark.e2e
 def test_clocks_and_leftovers_change_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,7 +89,8 @@ def test_command_of_the_error_converts_an_image(tmp_path: Path, version: str) ->
     )
 
 
-@pytest.mark.parametrize("version", [pytest.param("0.1", marks=pytest.mark.e2e), "0.3"])
+@pytest.mark.e2e
+@pytest.mark.parametrize("version", ["0.1", "0.3"])
 def test_recipe_of_the_page_converts_a_plate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:

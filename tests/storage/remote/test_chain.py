@@ -48,6 +48,7 @@ def test_plate_in_a_store_gets_a_counterpart_with_the_bytes_of_a_local_plate(
             assert made == expected
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("ngff_version", "labels"),
     [
