@@ -6,10 +6,13 @@ itk-elastix 0.25, which the project asks for.
 """
 
 import importlib
+import re
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,8 +22,21 @@ Parameters: TypeAlias = Mapping[str, Sequence[str]]
 """A parameter map of elastix: names, and for each the texts of its values."""
 
 
+_LOG = "elastix.log"
+_REASON = re.compile(r"ERROR:|Description:( ITK ERROR:)?( ERROR:)?( \w+\(0x\w+\):)?")
+"""Beginnings of the lines of a log that say what went wrong."""
+
+_SETTINGS = re.compile(r'component|parameter "')
+"""Words of elastix about what it was given, and not about the images."""
+
+
 class ElastixError(Exception):
     """elastix found no transform; it says why in its own words."""
+
+    @property
+    def is_of_parameters(self) -> bool:
+        """Whether the parameter maps are at fault, and not the images."""
+        return _SETTINGS.search(str(self)) is not None
 
 
 @dataclass(frozen=True)
@@ -86,18 +102,29 @@ def run_elastix(
     if initial is not None:
         registration.SetInitialTransformParameterObject(itk.new_parameters([initial]))
     registration.SetParameterObject(itk.new_parameters(parameters))
-    registration.SetLogToConsole(False)
-    try:
-        registration.UpdateLargestPossibleRegion()
-    except RuntimeError as error:
-        # ITK puts the file and line of its source first.
-        raise ElastixError(str(error).strip().splitlines()[-1].strip()) from error
+    with tempfile.TemporaryDirectory() as folder:
+        registration.SetLogToConsole(False)
+        registration.SetLogToFile(True)
+        registration.SetOutputDirectory(folder)
+        registration.SetLogFileName(_LOG)
+        try:
+            registration.UpdateLargestPossibleRegion()
+        except RuntimeError as error:
+            # Its own message only says that there is a log.
+            raise ElastixError(_find_reason(Path(folder) / _LOG)) from error
     found = registration.GetTransformParameterObject()
     maps = range(found.GetNumberOfParameterMaps())
     given = [dict(found.GetParameterMap(index).asdict()) for index in maps]
     return ([] if initial is None else [_texts(initial)]) + [
         _texts(one) for one in given[-len(parameters) :]
     ]
+
+
+def _find_reason(log: Path) -> str:
+    """Give what a log says went wrong."""
+    lines = log.read_text(errors="replace").splitlines()
+    reasons = [line for line in lines if _REASON.match(line)] or lines[-1:]
+    return "; ".join(dict.fromkeys(_REASON.sub("", line).strip() for line in reasons))
 
 
 def _texts(parameters: Parameters) -> dict[str, tuple[str, ...]]:

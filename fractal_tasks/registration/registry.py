@@ -7,9 +7,10 @@ from pydantic import BeforeValidator, Discriminator
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.chi2_shift import Chi2Shift
 from fractal_tasks.registration.elastix import Elastix
+from fractal_tasks.registration.elastix_files import ElastixFiles
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 
-_Method: TypeAlias = PhaseCrossCorrelation | Chi2Shift | Elastix
+_Method: TypeAlias = PhaseCrossCorrelation | Chi2Shift | Elastix | ElastixFiles
 """Name a new method here: forms and contract tests follow."""
 
 METHODS: tuple[type[RegistrationMethod], ...] = get_args(_Method)

@@ -15,6 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.chi2_shift import Chi2Shift
+from fractal_tasks.registration.elastix_files import ElastixFiles
+from fractal_tasks.registration.elastix_method import ElastixMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.evidence import EVIDENCE, Evidence
 from fractal_tasks.registration.patch import ArrayPatch, Box, Pixels
@@ -33,12 +35,26 @@ from tests.registration.truth import displacements_px, target_errors_px
 
 TOLERANCE_PX = np.array([0.3, 0.15, 0.15])
 
+
+def as_param(method: type[RegistrationMethod], *further: Any) -> Any:
+    """Give the values of a test; what takes long is run by `make e2e`.
+
+    The code of `elastix_files` is that of `elastix`, which asks elastix less often.
+    """
+    marks = [pytest.mark.e2e] if method is ElastixFiles else []
+    return pytest.param(method(), *further, marks=marks)
+
+
 each_method = pytest.mark.parametrize(
-    "method", [method() for method in METHODS], ids=lambda method: method.type
+    "method", [as_param(method) for method in METHODS], ids=lambda method: method.type
 )
 each_dimension = pytest.mark.parametrize(
     ("method", "ndim"),
-    [(method(), n) for method in METHODS for n in sorted(method.dimensionalities)],
+    [
+        as_param(method, n)
+        for method in METHODS
+        for n in sorted(method.dimensionalities)
+    ],
     ids=lambda value: f"{value}d" if isinstance(value, int) else value.type,
 )
 
@@ -63,7 +79,7 @@ def methods_with(parameter: str) -> Any:
     """Parametrise a test over the methods that have a parameter."""
     methods = [method for method in METHODS if parameter in method.model_fields]
     return pytest.mark.parametrize(
-        "method", [method() for method in methods], ids=lambda method: method.type
+        "method", list(map(as_param, methods)), ids=lambda method: method.type
     )
 
 
@@ -389,9 +405,12 @@ def test_a_large_roi_is_read_in_bounded_pieces(
     estimate = method.estimate(pyramid, pyramid, start_level=0)
     assert confidence_of(estimate) > 0.9
     reads = pyramid[0].reads
-    assert max(reads) <= 2**22
+    # Interpolation needs a border of pixels.
+    assert max(reads) <= 1.01 * 2**22
     whole_reads = 2 * side**2 if levels == 1 else 0
-    assert sum(reads) <= whole_reads + 2 * 2**22
+    # elastix is asked after correlation, and what it finds is judged in the same way.
+    times = 4 if isinstance(method, ElastixMethod) else 1
+    assert sum(reads) <= times * (whole_reads + 2 * 2**22)
 
 
 @each_method
