@@ -135,6 +135,15 @@ def build_app() -> App:
                 "export plate.zarr/A/01/1 --format itk --output transforms": (
                     "Write transforms for ngff-zarr, ITK, napari and others."
                 ),
+                "import plate.zarr/A/01/1 turned.tfm": (
+                    "Take transforms of other software instead of estimates."
+                ),
+                "compose first.tfm then.txt --format itk --output both.tfm": (
+                    "Write one transform that does what several do."
+                ),
+                "invert turned.tfm --format matrix --output back.txt": (
+                    "Write the transform that leads back."
+                ),
             },
         )
     )

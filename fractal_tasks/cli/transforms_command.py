@@ -1,20 +1,37 @@
 """The commands `transforms`: show transforms, and give them to other software."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from fractal_tasks.cli.exchange import RecordOptions, write_new
 from fractal_tasks.cli.output import OutputOptions, Reporter
+from fractal_tasks.discovery import absolute_url, discover_images, find_work
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model import DEFAULT_ROI_TABLE
 from fractal_tasks.records.stored_plan import StoredPlacement
+from fractal_tasks.steps.import_transforms import ImportedTransform
+from fractal_tasks.steps.import_transforms import import_transforms as write_imported
 from fractal_tasks.steps.point_map import read_placements
+from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.open_image import open_image
-from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    parse_image_url,
+    parse_storage_options,
+)
+from fractal_tasks.transforms import Transform, to_affine
 from fractal_tasks.transforms.exchange import to_itk, to_matrix, to_store
+from fractal_tasks.transforms.foreign import CENTRED, compose, read_transform
 
 _DEFAULT = OutputOptions()
+_WELL_PARTS = 3
+"""Row, column and image: what the url of an image in a plate ends with."""
+
+_STORE, _STORE_NAME = "zarr.json", ".ome.zarr"
 _RECORD = RecordOptions()
 
 Format: TypeAlias = Literal["rfc5", "itk", "matrix"]
@@ -86,12 +103,172 @@ def export_transforms(
     return 0
 
 
+def import_transforms(
+    image: str,
+    source: Path,
+    *,
+    input_roi_table: str = DEFAULT_ROI_TABLE,
+    reference_acquisition: int = 0,
+    reference: str | None = None,
+    storage_options: str | None = None,
+    options: OutputOptions = _DEFAULT,
+) -> int:
+    """Take transforms of other software for an acquisition, instead of estimates.
+
+    Args:
+        image: The acquisition; *consensus* and *apply* then use them as they are.
+        source: A file, whose transform is that of all ROIs, or a folder with a file for
+            each, as `export` names them. Formats: RFC-5, ITK, elastix, and matrix.
+        input_roi_table: Table with the ROIs.
+        reference_acquisition: The one that they lead to.
+        reference: Plate or image that they lead to, if it is another one.
+        storage_options: How to reach an object store, as a JSON object.
+        options: How much is shown.
+    """
+    reporter = Reporter(options)
+    with reporter.log():
+        store = parse_storage_options(storage_options)
+        url = parse_image_url(absolute_url(image), store)
+        named = discover_images([url.zarr_url], store)
+        images = find_work(named, reference_acquisition, reference, store).images
+        groups = group_images(images, reference_acquisition, store, reference).groups
+        onto = [group.reference for group in groups if url in group.others]
+        if not onto:
+            raise InvalidInputError(
+                f"{url.zarr_url}: found no reference for it, or it is that itself. "
+                "Name an acquisition that is registered to another one, or 'reference'."
+            )
+        found = _read_all(source, url)
+        records = write_imported(url, onto[0], found, input_roi_table)
+    rows = [record.key.roi for record in records]
+    reporter.show(
+        "\n".join(f"{record.key.roi}: {record.reason}" for record in records),
+        {"image": url.zarr_url, "rois": rows},
+    )
+    return 0
+
+
+def compose_transforms(
+    sources: list[Path],
+    *,
+    format: Format,  # noqa: A002 - the word that users know
+    output: Path,
+    options: OutputOptions = _DEFAULT,
+) -> int:
+    """Write one transform that does what several do, one after the other.
+
+    Args:
+        sources: Files of transforms, the one that is applied first to points of the
+            acquisition in front.
+        format: As for `export`.
+        output: File to write, of OME-Zarr its folder; one that is there is left alone.
+        options: How much is shown.
+    """
+    reporter = Reporter(options)
+    with reporter.log():
+        parts = [_read(path) for path in sources]
+        whole = compose(*(transform for transform, _ in parts))
+        _write_one(whole, max(ndim for _, ndim in parts), format, output)
+    reporter.show(f"Wrote {output}", {"files": [str(output)]})
+    return 0
+
+
+def invert_transforms(
+    source: Path,
+    *,
+    format: Format,  # noqa: A002 - the word that users know
+    output: Path,
+    options: OutputOptions = _DEFAULT,
+) -> int:
+    """Write the transform that leads back, as if the two images changed roles.
+
+    Args:
+        source: File of a transform.
+        format: As for `export`.
+        output: File to write, of OME-Zarr its folder; one that is there is left alone.
+        options: How much is shown.
+    """
+    reporter = Reporter(options)
+    with reporter.log():
+        transform, ndim = _read(source)
+        _write_one(to_affine(transform).inverse(), ndim, format, output)
+    reporter.show(f"Wrote {output}", {"files": [str(output)]})
+    return 0
+
+
+def _read_all(
+    source: Path, url: ImageUrl
+) -> ImportedTransform | dict[str, ImportedTransform]:
+    """Read a file, or those of a folder by the names of their ROIs."""
+    if source.is_file() or (source / _STORE).is_file():
+        return ImportedTransform(_read(source, url)[0], source.name)
+    paths = sorted(source.iterdir()) if source.is_dir() else []
+    if not paths:
+        raise InvalidInputError(
+            f"{source}: found no file, and no folder with files; needed is a "
+            "transform, or a folder with one for each ROI."
+        )
+    return {
+        _roi_of(path): ImportedTransform(_read(path, url)[0], path.name)
+        for path in paths
+    }
+
+
+def _read(path: Path, url: ImageUrl | None = None) -> tuple[Transform, int]:
+    """Read the transform of a file; if `url` is given, it must be of that image."""
+    file = path / _STORE if path.is_dir() else path
+    try:
+        text = file.read_text()
+        transform = read_transform(text, str(path))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            f"{path}: cannot be read as a transform ({error}). Needed is a file in one "
+            "of the formats RFC-5, ITK, elastix, or matrix."
+        ) from error
+    if url is not None and file.name == _STORE:
+        _check_image(json.loads(text), path, url)
+    return transform
+
+
+def _check_image(document: dict[str, Any], path: Path, url: ImageUrl) -> None:
+    """Refuse a transform that says that it is of another image."""
+    given = document.get("attributes", {}).get("fractal_tasks", {}).get("image")
+    if given is None:
+        return
+    # Plates are moved and renamed; wells and images are not.
+    urls = url.zarr_url, str(given)
+    ours, theirs = (one.rstrip("/").split("/")[-_WELL_PARTS:] for one in urls)
+    if ours != theirs:
+        raise InvalidInputError(
+            f"{path}: found the transform of {given}; needed is one of {url.zarr_url}. "
+            "If it holds there, too, remove 'image' from it."
+        )
+
+
+def _write_one(transform: Transform, ndim: int, kind: Format, output: Path) -> None:
+    """Write a transform between centres of first voxels."""
+    path = output / _STORE if kind == "rfc5" else output
+    if kind == "itk":
+        text = to_itk(transform, CENTRED, ndim=ndim)
+    elif kind == "matrix":
+        text = to_matrix(transform, CENTRED)
+    else:
+        text = to_store(transform, CENTRED, {})
+    write_new({path: text})
+
+
 def _name(roi: str, kind: Format) -> Path:
     """Give where the file of a ROI lies; its name may hold anything."""
     safe = quote(roi, safe=" ")
     if kind == "rfc5":
-        return Path(f"{safe}.ome.zarr") / "zarr.json"
+        return Path(f"{safe}{_STORE_NAME}") / _STORE
     return Path(f"{safe}.tfm" if kind == "itk" else f"{safe}.txt")
+
+
+def _roi_of(path: Path) -> str:
+    """Give the ROI that a file is named after."""
+    is_store = path.name.endswith(_STORE_NAME)
+    return unquote(path.name.removesuffix(_STORE_NAME) if is_store else path.stem)
 
 
 def _write(

@@ -22,6 +22,9 @@ class Measurement:
     pixel_um: float
     """Size of a level-0 pixel, the larger of y and x."""
 
+    is_imported: bool = False
+    """Whether it comes from elsewhere, and is to be used as it is."""
+
     @property
     def best(self) -> Candidate:
         """The candidate that the images of this ROI alone favour."""

@@ -10,9 +10,9 @@ Outcome: TypeAlias = Literal[
 ]
 """Attribute ``registration`` of an image in the image list of a Fractal server.
 
-``measured``: all ROIs are measured or chosen. ``partly_imputed``: some are imputed, and
-none is unresolved. ``partly_unresolved``: some are unresolved. ``unresolved``: all are.
-``none``: there was nothing to register it to, or no verdict.
+``measured``: all ROIs are measured, chosen or imported. ``partly_imputed``: some are
+imputed, and none is unresolved. ``partly_unresolved``: some are unresolved.
+``unresolved``: all are. ``none``: there was nothing to register it to, or no verdict.
 """
 
 OUTCOME_ATTRIBUTE = "registration"

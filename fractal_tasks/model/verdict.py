@@ -5,13 +5,16 @@ from typing import Literal, TypeAlias
 
 from fractal_tasks.model.candidate import Candidate
 
-Status: TypeAlias = Literal["reference", "measured", "chosen", "imputed", "unresolved"]
+Status: TypeAlias = Literal[
+    "reference", "measured", "chosen", "imported", "imputed", "unresolved"
+]
 """How a ROI came to its transform.
 
 ``measured``: its best candidate is believed. ``chosen``: another of its candidates is,
-in view of the other ROIs. ``imputed``: it gets what the other ROIs of the well, or
-other wells, say, as that is nearer to the truth. ``unresolved``: nothing is known well
-enough; it lies where the expected error is smallest.
+in view of the other ROIs. ``imported``: it comes from elsewhere, and is not judged.
+``imputed``: it gets what the other ROIs of the well, or other wells, say, as that is
+nearer to the truth. ``unresolved``: nothing is known well enough; it lies where the
+expected error is smallest.
 """
 
 DEFAULT_MIN_CONFIDENCE = 0.9
@@ -36,5 +39,5 @@ class Verdict:
 
     @property
     def is_believed(self) -> bool:
-        """Whether a candidate is used that is probable enough."""
-        return self.status in ("measured", "chosen")
+        """Whether a candidate is used that is probable enough, or was imported."""
+        return self.status in ("measured", "chosen", "imported")

@@ -99,6 +99,11 @@ def judge_measurements(
         )
         for index, (key, decision) in enumerate(zip(order, decisions, strict=True))
     }
+    verdicts |= {
+        key: Verdict(item.best, "imported", "imported, and used as it is", None)
+        for key, item in measurements.items()
+        if item.is_imported
+    }
     return Judgement({key: verdicts[key] for key in measurements}, stage)
 
 

@@ -157,7 +157,8 @@ class RoiRecord:
     @property
     def measurement(self) -> Measurement:
         """What was measured; only where there are candidates."""
-        return Measurement(self.candidates, self.centre_um, self.size_um, self.pixel_um)
+        where = self.centre_um, self.size_um, self.pixel_um
+        return Measurement(self.candidates, *where, self.status == "imported")
 
     def to_roi(self, roi: "Roi") -> "Roi":
         """Write the row: a ROI with these columns in the place of its own.

@@ -91,6 +91,8 @@ class GroupResult:
     rois: int
     is_reference: bool
     measured: int
+    """Or imported."""
+
     chosen: int
     imputed: int
     unresolved: int
@@ -231,7 +233,7 @@ def _summarise(
         zarr_url=zarr_url,
         rois=len(group),
         is_reference=set(counts) == {"reference"},
-        measured=counts["measured"],
+        measured=counts["measured"] + counts["imported"],
         chosen=counts["chosen"],
         imputed=counts["imputed"],
         unresolved=counts["unresolved"],

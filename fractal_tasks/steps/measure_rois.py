@@ -10,7 +10,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.model import DEFAULT_MIN_CONFIDENCE, CalculateSettings, Candidate
+from fractal_tasks.model import (
+    CalculateSettings,
+    Candidate,
+    RowKey,
+)
+from fractal_tasks.records.columns import STATUS_COLUMN, present_columns
 from fractal_tasks.records.provenance import Record, fingerprint_rois
 from fractal_tasks.records.rows import RoiRecord, without_record
 from fractal_tasks.registration.base import RegistrationMethod
@@ -18,6 +23,7 @@ from fractal_tasks.registration.camera import shows_camera
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
 from fractal_tasks.steps.channel_choice import choose_channels
+from fractal_tasks.steps.estimate_log import log_estimate, log_summary
 from fractal_tasks.steps.prepared_pairs import prepare_pair
 from fractal_tasks.steps.roi_pairs import RoiPair, Side, open_pairs, open_sides
 from fractal_tasks.storage.files import files_of
@@ -38,13 +44,6 @@ logger = logging.getLogger(__name__)
 
 _OTHERS = 4
 """Fields that one is compared with, to find out whether they show the camera."""
-
-_MANY_PX = 1.0
-"""What a transform leaves off below this does not show beside the rounding to whole
-pixels, half a pixel in y and in x."""
-
-_LIKELY = 0.5
-"""Of an estimate that is rather wrong than right, a turn is not believed either."""
 
 
 def measure_rois(
@@ -79,7 +78,14 @@ def measure_rois(
         chosen = choose_channels(reference, url, channels, settings.wavelength_id)
         fixed, moving = open_sides(reference, url, settings, chosen)
         check_table_replaceable(url, settings.input_roi_table)
-        pairs = open_pairs(fixed, moving, method, settings)
+        imported = {} if rerun else _find_imported(moving)
+        pairs = [
+            pair
+            for pair in open_pairs(fixed, moving, method, settings)
+            if pair.key not in imported
+        ]
+        if not pairs:  # all were imported
+            return
         record = Record.of("calculate_registration", _inputs(fixed, moving), settings)
         if not rerun and _is_measured(moving, pairs, record):
             logger.info(
@@ -98,17 +104,17 @@ def measure_rois(
                 estimate = _doubt(estimate, pair, others, settings, pattern)
             pair.release()
             records.append(_make_record(pair, estimate))
-            _log_estimate(records[-1], name)
+            log_estimate(records[-1], name)
         replace_roi_table(
             url,
             settings.input_roi_table,
-            rois=_write_rows(moving, records),
+            rois=_write_rows(moving, [*imported.values(), *records]),
             meta=moving.table.meta,
             record=record.to_json(),
             unit_um=moving.table.unit_um,
             missing_unit=moving.image.missing_unit,
         )
-    _log_summary(url, name, records)
+    log_summary(url, name, records)
 
 
 def _name(url: ImageUrl) -> str:
@@ -124,6 +130,23 @@ def _write_rows(side: Side, records: Sequence[RoiRecord]) -> list["Roi"]:
         found[name].to_roi(roi) if name in found else without_record(roi)
         for name, roi in side.table.rois.items()
     ]
+
+
+def _find_imported(side: Side) -> dict[RowKey, RoiRecord]:
+    """Find the rows that come from elsewhere, and say that they stay."""
+    records = [
+        RoiRecord.from_roi(roi, side.image, side.image.where(name))
+        for name, roi in side.table.rois.items()
+        if present_columns(roi).get(STATUS_COLUMN) == "imported"
+    ]
+    if records:
+        logger.info(
+            "%s: the transforms of %s were imported and stay; with rerun they are "
+            "measured",
+            side.image.zarr_url,
+            ", ".join(str(record.key) for record in records),
+        )
+    return {record.key: record for record in records}
 
 
 def _inputs(fixed: Side, moving: Side) -> dict[str, str]:
@@ -237,61 +260,4 @@ def _make_record(pair: RoiPair, estimate: Estimate) -> RoiRecord:
         ),
         PixelSizes(side.image.spacing_um, pair.fixed.side.image.spacing_um),
         status="measured",
-    )
-
-
-def _log_estimate(record: RoiRecord, image: str) -> None:
-    best = record.candidates[0]
-    evidence = (f"{name} {value:.2f}" for name, value in best.evidence.items())
-    logger.info(
-        "%s, %s: translation z=%.3f, y=%.3f, x=%.3f um, confidence %s; %s",
-        record.key,
-        image,
-        *record.displacement_um,
-        "unknown" if best.confidence is None else f"{best.confidence:.2f}",
-        ", ".join(evidence),
-    )
-
-
-def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> None:
-    """Say once, and not of each ROI, how far their transforms leave places off."""
-    left = {
-        record.key: best.left_px
-        for record in records
-        if (best := record.candidates[0]).left_px is not None
-        and (best.confidence or 0.0) >= _LIKELY
-        and best.left_px > _MANY_PX
-    }
-    if left:
-        worst = max(left, key=left.__getitem__)
-        logger.warning(
-            "%s: %s is turned, scaled or warped against the reference. Centres of ROIs "
-            "are put right, but places are left off by more than %g px in %d of %d "
-            "ROIs, most in %s: %.1f px%s. phase_cross_correlation with the motion "
-            "'similarity' undoes turn and scale",
-            url.zarr_url,
-            image,
-            _MANY_PX,
-            len(left),
-            len(records),
-            worst,
-            left[worst],
-            "" if len(records) > 1 else "; smaller ones, such as fields, leave less",
-        )
-
-
-def _log_summary(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> None:
-    best = [record.candidates[0] for record in records]
-    lengths = [float(np.linalg.norm(record.displacement_um)) for record in records]
-    _warn_of_turns(url, image, records)
-    logger.info(
-        "%s: %s, %d ROIs registered, %d with a confidence below %s; "
-        "translation median %.2f um, maximum %.2f um",
-        url.zarr_url,
-        image,
-        len(records),
-        sum((one.confidence or 0.0) < DEFAULT_MIN_CONFIDENCE for one in best),
-        DEFAULT_MIN_CONFIDENCE,
-        float(np.median(lengths)),
-        max(lengths),
     )

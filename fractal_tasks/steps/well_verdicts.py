@@ -159,7 +159,7 @@ def _log_acquisition(one: _Judged, verdicts: Verdicts) -> None:
     stage = one.judgement.stage
     logger.info(
         "Acquisition %d: %s; %d ROIs measured, %d chosen, %d imputed, %d unresolved, "
-        "%d excluded",
+        "%d excluded%s",
         one.rows.acquisition,
         "no ROI is believed" if stage is None else stage.describe(),
         counts["measured"],
@@ -167,6 +167,7 @@ def _log_acquisition(one: _Judged, verdicts: Verdicts) -> None:
         counts["imputed"],
         counts["unresolved"],
         len(one.judgement.verdicts) - len(verdicts),
+        f", {counts['imported']} imported" if counts["imported"] else "",
     )
 
 

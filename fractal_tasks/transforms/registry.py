@@ -80,7 +80,7 @@ class PixelSizes:
                 f"{sorted({*TRANSFORM_TYPES, *_FURTHER_TYPES})}. Run 'Calculate "
                 "Registration (image-based)' again."
             ) from error
-        return centred.in_frames(*self._first_centres_um())
+        return self.from_centres(centred)
 
     def to_json(self, transform: Transform) -> str:
         """Write a transform between corners as JSON text."""
@@ -102,6 +102,10 @@ class PixelSizes:
         except (RecursionError, TypeError, ValueError):
             fields = text
         return self.from_fields(fields)
+
+    def from_centres(self, transform: Transform) -> Transform:
+        """Give a transform between centres of first voxels as one between corners."""
+        return transform.in_frames(*self._first_centres_um())
 
     def to_centres(self, transform: Transform) -> Transform:
         """Give a transform between corners as one between centres of first voxels."""

@@ -1,0 +1,182 @@
+"""Linear transforms as other software writes them.
+
+As `exchange`, all lead from centre to centre of first voxels, in micrometres.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from fractal_tasks.transforms.affine import Affine
+from fractal_tasks.transforms.base import Transform
+from fractal_tasks.transforms.elastix import (
+    ElastixMap,
+    parse_elastix_text,
+    read_elastix_maps,
+)
+from fractal_tasks.transforms.registry import PixelSizes, to_affine
+
+CENTRED = PixelSizes.same((0.0, 0.0, 0.0))
+"""Of transforms that stay between centres."""
+
+_ITK_BEGIN, _ITK_TRANSFORM = "#Insight Transform File", "#Transform"
+
+_ITK_NAMES = {
+    "TranslationTransform": "TranslationTransform",
+    "AffineTransform": "AffineTransform",
+    "MatrixOffsetTransformBase": "AffineTransform",
+    "Euler2DTransform": "EulerTransform",
+    "Euler3DTransform": "EulerTransform",
+    "Similarity2DTransform": "SimilarityTransform",
+    "Similarity3DTransform": "SimilarityTransform",
+    "VersorRigid3DTransform": "SimilarityTransform",
+}
+"""What elastix calls the transforms of ITK with the same parameters."""
+
+_INITIAL = (
+    "InitialTransformParameterFileName",
+    "InitialTransformParametersFileName",  # before elastix 5.1
+)
+_NONE = "NoInitialTransform"
+_DIRECTIONS = ("acquisition", "reference")
+
+
+def read_transform(text: str, name: str) -> tuple[Transform, int]:
+    """Read a transform from the text of a file, whatever software wrote it.
+
+    Four kinds are told apart by how they begin: transformation stores of OME-Zarr 0.6
+    (RFC-5 JSON), ITK transform files, transform parameters of elastix, and four rows of
+    a 4 x 4 matrix. The last leads from acquisition to reference; ITK and elastix lead
+    the other way, and RFC-5 says how it leads.
+
+    Args:
+        text: Content of the file.
+        name: What the file is called in errors.
+
+    Returns:
+        The transform, acquisition to reference, between the centres of first voxels;
+        and for how many axes it was written, 2 or 3.
+
+    Raises:
+        ValueError: It is none of these, or not linear.
+
+    Example:
+        >>> shift = "1 0 0 0; 0 1 0 1.5; 0 0 1 -2; 0 0 0 1".replace(";", chr(10))
+        >>> read_transform(shift, "shift.txt")[0].displacement_at((0, 0, 0))
+        (0.0, 1.5, -2.0)
+    """
+    begin = text.lstrip()
+    try:
+        if begin.startswith("{"):
+            return _read_rfc5(json.loads(text)), 3
+        if begin.startswith(_ITK_BEGIN):
+            return _read_itk(text)
+        if begin.startswith(("(", "//")):
+            return _read_elastix(text, name)
+        return _read_matrix(text), 3
+    except (LookupError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{name}: it holds no linear transform: {reason}") from error
+
+
+def _read_rfc5(document: Any) -> Transform:  # noqa: ANN401 - whatever JSON there is
+    """Read a `zarr.json` with one transform, or the JSON object of a transform."""
+    fields = document
+    if "attributes" in document:
+        found = document["attributes"]["ome"]["coordinateTransformations"]
+        if len(found) != 1:
+            raise ValueError(f"it holds {len(found)} transforms; one is needed")
+        fields = found[0]
+    ends = [_name_of(fields.get(end)) for end in ("input", "output")]
+    plain = {
+        key: fields[key] for key in fields if key not in {"input", "output", "name"}
+    }
+    transform = CENTRED.from_fields(plain)
+    if tuple(ends) in {_DIRECTIONS, (None, None)}:
+        return transform
+    if tuple(ends) == _DIRECTIONS[::-1]:
+        return to_affine(transform).inverse()
+    raise ValueError(
+        f"it leads from {ends[0]!r} to {ends[1]!r}; needed are 'acquisition' and "
+        "'reference', in either direction"
+    )
+
+
+def _name_of(system: object) -> object:
+    """Give the name of a coordinate system, which older drafts have as plain text."""
+    return system.get("name") if isinstance(system, Mapping) else system
+
+
+def _read_itk(text: str) -> tuple[Transform, int]:
+    maps: list[dict[str, list[str]]] = []
+    for line in text.splitlines()[1:]:
+        if line.startswith(_ITK_TRANSFORM):
+            maps.append({})
+        elif ":" in line and maps:
+            key, _, values = line.partition(":")
+            maps[-1][key.strip()] = values.split()
+    linear = [
+        _from_itk(one)
+        for one in maps
+        if not one["Transform"][0].startswith("CompositeTransform")
+    ]
+    if not linear:
+        raise ValueError("it lists no transform")
+    # Of a composite transform the last one is the first to be applied.
+    return read_elastix_maps(linear[::-1]), int(linear[0]["FixedImageDimension"][0])
+
+
+def _from_itk(given: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Write a transform of ITK as elastix would."""
+    kind, *_, ndim = given["Transform"][0].split("_")
+    known = _ITK_NAMES.get(kind)
+    if known is None:
+        names = ", ".join(sorted(_ITK_NAMES))
+        raise ValueError(f"its Transform is {kind}; one of {names} is needed")
+    parameters, fixed = given["Parameters"], given.get("FixedParameters", [])
+    if kind == "VersorRigid3DTransform":
+        parameters = [*parameters, "1"]
+    # The fourth tells the order of axes.
+    is_zyx = fixed[3:] and float(fixed[3]) != 0
+    return {
+        "Transform": [known],
+        "FixedImageDimension": [ndim],
+        "TransformParameters": parameters,
+        "CenterOfRotationPoint": fixed[: int(ndim)] or ["0"] * int(ndim),
+        "ComputeZYX": ["true" if is_zyx else "false"],
+    }
+
+
+def _read_elastix(text: str, name: str) -> tuple[Transform, int]:
+    parameters: ElastixMap = parse_elastix_text(text, name)
+    for key in _INITIAL:
+        initial = parameters.get(key, (_NONE,))[0]
+        if initial not in {_NONE, ""}:
+            raise ValueError(
+                f"it goes on from {initial!r}: compose the two with 'fractal-tasks "
+                f"transforms compose', this one first, once {key} is {_NONE!r}"
+            )
+    ndim = int(parameters["FixedImageDimension"][0])
+    return read_elastix_maps([parameters]), ndim
+
+
+def _read_matrix(text: str) -> Transform:
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    values = np.array([float(word) for line in lines for word in line.split()])
+    if values.size != 16 or not np.array_equal(values[12:], (0, 0, 0, 1)):
+        raise ValueError(
+            f"found {values.size} numbers; needed are four rows of four, the last 0 0 "
+            "0 1"
+        )
+    rows = values.reshape(4, 4)[:3]
+    return Affine.of(rows[:, :3], rows[:, 3])
+
+
+def compose(*transforms: Transform) -> Transform:
+    """Give the linear transform that does one after the other."""
+    return reduce(
+        lambda first, then: to_affine(then).after(to_affine(first)), transforms
+    )

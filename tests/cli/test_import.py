@@ -1,0 +1,158 @@
+"""Transforms of other software take the place of estimates."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fractal_tasks as ft
+from fractal_tasks.cli import main
+from tests.cli.helpers import IN_PROCESS, Capture
+from tests.conftest import MakePlate
+from tests.tasks.plates import (
+    REGISTERED,
+    image_urls,
+    read_table,
+    run_apply,
+    run_calculate,
+    run_consensus,
+)
+
+SHIFT = "1 0 0 0\n0 1 0 9.1\n0 0 1 -6.5\n0 0 0 1\n"
+FAR = SHIFT.replace("9.1", "9000")
+TABLE = "FOV_ROI_table"
+
+
+def run(*words: object) -> int:
+    return main(["transforms", *map(str, words)])
+
+
+def statuses(url: str, table: str = REGISTERED) -> dict[str, str]:
+    rows = read_table(url, table).rois
+    return {
+        name: (roi.model_extra or {})["registration_status"]
+        for name, roi in rows.items()
+    }
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.txt"
+    path.write_text(SHIFT)
+    return path
+
+
+def test_what_is_imported_is_used_as_it_is(
+    plate: Path, file: Path, capsys: Capture
+) -> None:
+    """9.1 um is wrong for this plate, and 28 pixels."""
+    url = image_urls(plate, 2)[1]
+    assert run("import", url, file) == 0
+    assert "FOV_1: imported from mine.txt" in capsys.readouterr().out
+    words = ["register", str(plate), "--wavelength-id", "A01_C01", *IN_PROCESS]
+    assert main(words) == 0
+    assert statuses(url) == {"FOV_1": "imported", "FOV_2": "imported"}
+    moved = ft.point_map(url).transforms["FOV_2"]
+    assert moved.displacement_at((0, 0, 0)) == pytest.approx((0, 9.1, -6.5))
+
+
+def test_one_roi_is_imported_and_the_other_measured(image: str, tmp_path: Path) -> None:
+    folder = tmp_path / "corrected"
+    assert run("export", image, "--format", "itk", "--output", folder) == 0
+    (folder / "FOV_1.tfm").unlink()
+    exported = ft.point_map(image).transforms
+    assert run("import", image, folder) == 0
+    urls = [image.removesuffix("1") + "0", image]
+    run_calculate(urls)
+    run_consensus(urls)
+    assert statuses(image) == {"FOV_1": "measured", "FOV_2": "imported"}
+    again = ft.point_map(image).transforms
+    for name in ("FOV_1", "FOV_2"):
+        assert again[name].displacement_at((0, 0, 0)) == pytest.approx(
+            exported[name].displacement_at((0, 0, 0)), abs=1e-6
+        )
+    run_calculate(urls, rerun=True)
+    assert statuses(image, TABLE) == {"FOV_1": "measured", "FOV_2": "measured"}
+
+
+def test_import_before_anything_was_measured_is_applied(
+    make_plate: MakePlate, file: Path
+) -> None:
+    urls = image_urls(make_plate(), 2)
+    assert run("import", urls[1], file) == 0
+    run_consensus(urls)
+    for url in urls:
+        run_apply([url])
+    assert statuses(urls[1]) == {"FOV_1": "imported", "FOV_2": "imported"}
+
+
+@pytest.mark.parametrize("kind", ["rfc5", "itk", "matrix"])
+def test_what_was_exported_is_imported_in_each_format(
+    image: str, tmp_path: Path, kind: str
+) -> None:
+    folder = tmp_path / "out"
+    before = ft.point_map(image).transforms
+    assert run("export", image, "--format", kind, "--output", folder) == 0
+    assert run("import", image, folder) == 0
+    run_consensus([image.removesuffix("1") + "0", image])
+    after = ft.point_map(image).transforms
+    points = np.array([(0.0, 0.0, 0.0), (0.0, 20.0, 30.0)])
+    for name, one in before.items():
+        assert after[name].map_points(points) == pytest.approx(one.map_points(points))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (FAR, "wholly outside"),
+        (SHIFT.replace("0 1 0 9.1", "0 -1 0 9.1"), "mirrors"),
+        (SHIFT.replace("0 1 0 9.1", "0 7 0 9.1"), "factor"),
+        ("1 2 3", "cannot be read as a transform"),
+    ],
+    ids=["far away", "mirrored", "in pixels", "no transform"],
+)
+def test_transform_that_cannot_be_right_changes_nothing(
+    plate: Path, file: Path, text: str, reason: str, capsys: Capture
+) -> None:
+    url = image_urls(plate, 2)[1]
+    before = read_table(url, TABLE)
+    file.write_text(text)
+    assert run("import", url, file) == 2
+    shown = capsys.readouterr().err
+    assert reason in shown
+    assert "mine.txt" in shown
+    assert read_table(url, TABLE) == before
+
+
+def test_transform_of_another_image_or_roi_is_refused(
+    image: str, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = tmp_path / "out"
+    assert run("export", image, "--format", "rfc5", "--output", folder) == 0
+    store = folder / "FOV_1.ome.zarr" / "zarr.json"
+    document = json.loads(store.read_text())
+    document["attributes"]["fractal_tasks"]["image"] = "/elsewhere/p.zarr/B/03/1"
+    store.write_text(json.dumps(document))
+    assert run("import", image, folder) == 2
+    assert "B/03/1" in capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "FOV_7.txt").write_text(SHIFT)
+    assert run("import", image, tmp_path / "other") == 2
+    assert "FOV_7" in capsys.readouterr().err
+    assert run("import", image, tmp_path / "gone") == 2
+    reference = image.removesuffix("1") + "0"
+    assert run("import", reference, store) == 1
+    assert "reference" in capsys.readouterr().err
+
+
+def test_files_are_composed_and_inverted(
+    file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    back, none = tmp_path / "back.tfm", tmp_path / "none.txt"
+    assert run("invert", file, "--format", "itk", "--output", back) == 0
+    words = ["compose", file, back, "--format", "matrix", "--output", none]
+    assert run(*words) == 0
+    np.testing.assert_allclose(np.loadtxt(none), np.eye(4), atol=1e-12)
+    assert run(*words) == 2
+    assert "is there already" in capsys.readouterr().err
