@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.registration.registry import FurtherMethods
 from fractal_tasks.runner import TaskFunction, user_parameters
 
 _SEPARATOR = "__"
@@ -100,9 +101,12 @@ def _merge(
 
 def _models_of(annotation: Any) -> dict[str, type[BaseModel]]:
     """Give the models of a union by the value of their field ``type``; {} if none."""
+    further: tuple[type[BaseModel], ...] = ()
     if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    models = get_args(annotation) or (annotation,)
+        annotation, *notes = get_args(annotation)
+        for note in notes:
+            further += note.list_models() if isinstance(note, FurtherMethods) else ()
+    models = (*(get_args(annotation) or (annotation,)), *further)
     if not all(isinstance(m, type) and issubclass(m, BaseModel) for m in models):
         return {}
     return {get_args(m.model_fields["type"].annotation)[0]: m for m in models}

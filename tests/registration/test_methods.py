@@ -21,7 +21,8 @@ from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.evidence import EVIDENCE, Evidence
 from fractal_tasks.registration.patch import ArrayPatch, Box, Pixels
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
-from fractal_tasks.registration.registry import METHODS, Method
+from fractal_tasks.registration.registry import METHODS as OWN
+from fractal_tasks.registration.registry import FurtherMethods, Method
 from fractal_tasks.transforms import TRANSFORM_TYPES, Translation
 from tests.registration.scene import (
     SHAPE,
@@ -32,6 +33,9 @@ from tests.registration.scene import (
     photograph,
 )
 from tests.registration.truth import displacements_px, target_errors_px
+
+METHODS = OWN + FurtherMethods().list_models()
+"""Also those of packages that are installed beside this one: the contract is theirs."""
 
 TOLERANCE_PX = np.array([0.3, 0.15, 0.15])
 
