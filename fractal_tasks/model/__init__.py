@@ -25,6 +25,7 @@ from fractal_tasks.model.outcome import (
 )
 from fractal_tasks.model.pairing import Item, PairedBy, Pairing, pair_items
 from fractal_tasks.model.placement import Placement, View, place_views
+from fractal_tasks.model.planes import ALL_PLANES, Planes
 from fractal_tasks.model.plate_evidence import PlateEvidence, WellMovement
 from fractal_tasks.model.row_key import RowKey
 from fractal_tasks.model.settings import (
@@ -37,11 +38,13 @@ from fractal_tasks.model.settings import (
     Dimensions,
     Keep,
     LengthUnit,
+    Normalize,
     Rejected,
 )
 from fractal_tasks.model.verdict import DEFAULT_MIN_CONFIDENCE, Status, Verdict
 
 __all__ = [
+    "ALL_PLANES",
     "DEFAULT_LEVEL_PATH",
     "DEFAULT_MIN_CONFIDENCE",
     "DEFAULT_ROI_TABLE",
@@ -57,10 +60,12 @@ __all__ = [
     "Keep",
     "LengthUnit",
     "Measurement",
+    "Normalize",
     "Outcome",
     "PairedBy",
     "Pairing",
     "Placement",
+    "Planes",
     "PlateEvidence",
     "Rejected",
     "RowKey",

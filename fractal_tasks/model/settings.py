@@ -9,9 +9,13 @@ from typing import Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.planes import Planes
 
 Dimensions: TypeAlias = Literal["auto", "2d", "3d"]
 """Register stacks as volumes, or their maximum projections."""
+
+Normalize: TypeAlias = Literal["none", "local"]
+"""Compare intensities as they are, or over the brightness around them."""
 
 LengthUnit: TypeAlias = Literal[
     "picometer",
@@ -67,6 +71,8 @@ class CalculateSettings(_Settings):
     input_roi_table: str
     level_path: str
     dimensions: Dimensions
+    planes: Planes
+    normalize: Normalize
     missing_length_unit: LengthUnit
     """Unit of lengths where the metadata of an image do not say it."""
 

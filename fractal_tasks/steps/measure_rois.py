@@ -103,7 +103,7 @@ def measure_rois(
                 others = [one for one in pairs if one is not pair]
                 estimate = _doubt(estimate, pair, others, settings, pattern)
             pair.release()
-            records.append(_make_record(pair, estimate))
+            records.append(_make_record(pair, estimate, settings))
             log_estimate(records[-1], name)
         replace_roi_table(
             url,
@@ -247,9 +247,14 @@ def _shift_um(candidate: Candidate) -> tuple[float, float]:
     return y_um, x_um
 
 
-def _make_record(pair: RoiPair, estimate: Estimate) -> RoiRecord:
+def _make_record(
+    pair: RoiPair, estimate: Estimate, settings: CalculateSettings
+) -> RoiRecord:
     """Turn transforms between ROI corners into ones between the images."""
-    corners_um = pair.moving.corner_um, pair.fixed.corner_um
+    is_flat = settings.dimensions == "2d" or pair.is_flat
+    corners_um = [
+        roi.find_corner_um(is_flat=is_flat) for roi in (pair.moving, pair.fixed)
+    ]
     side = pair.moving.side
     return RoiRecord.of(
         side.table.rois[pair.key.roi],

@@ -7,6 +7,7 @@ import numpy as np
 
 from fractal_tasks.model import CalculateSettings
 from fractal_tasks.registration.fixed_pattern import FixedPattern, MaskedPatch
+from fractal_tasks.registration.local_brightness import Brightness, EvenPatch
 from fractal_tasks.registration.patch import (
     ClippedPatch,
     MaxProjectionPatch,
@@ -41,6 +42,9 @@ def _prepare(
     patches: list[Patch] = list(roi.patches)
     if is_2d and len(patches[0].shape) == 3:
         patches = [MaxProjectionPatch(patch) for patch in patches]
+    if settings.normalize == "local":
+        brightness = Brightness.of(patches[roi.start_level])
+        patches = [EvenPatch(patch, brightness) for patch in patches]
     quantiles = settings.lower_rescale_quantile, settings.upper_rescale_quantile
     if quantiles != (0.0, 1.0):
         coarser = patches[roi.start_level :]

@@ -9,6 +9,7 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.model import CalculateSettings, Pairing, RowKey
+from fractal_tasks.model.planes import choose_planes
 from fractal_tasks.records.roi_pairing import pair_rois
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.storage.pixels.roi_patches import (
@@ -24,7 +25,7 @@ from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.rois import roi_to_pixels
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import FloatArray
-from fractal_tasks.transforms.boxes import PixelBox
+from fractal_tasks.transforms.boxes import PixelBox, as_triple
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Side:
     """Index of the level at which whole ROIs are searched."""
 
     table: RoiTableData
+    planes: str
+    """Which are compared, as `Planes` says."""
 
     def open_roi(self, name: str) -> "SideRoi":
         """Find the level-0 pixels of a ROI.
@@ -62,8 +65,12 @@ class Side:
         """
         where = f"{self.image.zarr_url}: table {self.table.name!r}, ROI {name!r}"
         box = roi_to_pixels(self.table.rois[name], self.image, where)
-        patches = roi_pyramid(self.levels, box, where)
-        return SideRoi(self, box, where, tuple(patches))
+        first, *rest = box.start
+        chosen = choose_planes(self.planes, box.shape[0], where)
+        start, stop = first + chosen.start, first + chosen.stop
+        seen = PixelBox(as_triple((start, *rest)), as_triple((stop, *box.stop[1:])))
+        patches = roi_pyramid(self.levels, seen, where)
+        return SideRoi(self, seen, where, tuple(patches), first)
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,16 @@ class SideRoi:
 
     side: Side
     box: PixelBox
+    """What is compared of it."""
+
     where: str
     """Names it in errors."""
 
     patches: tuple[RoiPatch, ...]
     """Finest level first. They keep what they have decoded."""
+
+    first_plane: int
+    """Of the whole ROI."""
 
     @property
     def start_level(self) -> int:
@@ -88,10 +100,16 @@ class SideRoi:
         """The patch at which the search starts."""
         return self.patches[self.start_level]
 
-    @property
-    def corner_um(self) -> FloatArray:
-        """The first corner in the image."""
-        corner: FloatArray = np.multiply(self.box.start, self.side.image.spacing_um)
+    def find_corner_um(self, *, is_flat: bool) -> FloatArray:
+        """Give the first corner of what is compared.
+
+        Args:
+            is_flat: Whether that is only y and x: which planes show them says nothing
+                about z.
+        """
+        z, y, x = self.box.start
+        first = (self.first_plane if is_flat else z, y, x)
+        corner: FloatArray = np.multiply(first, self.side.image.spacing_um)
         return corner
 
 
@@ -183,6 +201,7 @@ def _open_side(
         channel=index,
         start_level=find_level(image, settings.level_path),
         table=find_roi_table(image, settings.input_roi_table, reference),
+        planes=settings.planes,
     )
 
 

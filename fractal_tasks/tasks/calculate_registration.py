@@ -7,12 +7,15 @@ from pydantic import Field, validate_call
 
 from fractal_tasks.interrupts import stopping_on_signals
 from fractal_tasks.model import (
+    ALL_PLANES,
     DEFAULT_LEVEL_PATH,
     DEFAULT_ROI_TABLE,
     USUAL_LENGTH_UNIT,
     CalculateSettings,
     Dimensions,
     LengthUnit,
+    Normalize,
+    Planes,
 )
 from fractal_tasks.model.task_arguments import (
     TASK_CONFIG,
@@ -42,50 +45,48 @@ def calculate_registration(
     input_roi_table: str = DEFAULT_ROI_TABLE,
     level_path: str = DEFAULT_LEVEL_PATH,
     dimensions: Dimensions = "auto",
+    planes: Planes = ALL_PLANES,
+    normalize: Normalize = "none",
     missing_length_unit: LengthUnit = USUAL_LENGTH_UNIT,
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> None:
     """Estimate how each ROI of this acquisition moved against the reference.
 
-    Every ROI is compared with the ROI of the reference acquisition that has its name,
-    or else its place. ROIs without such a partner are left alone, and named in the log.
-    The translation in micrometres, with the confidence and the evidence for it, is
-    stored in the ROI table of this acquisition. If that was done from the same images
-    in the same way already, nothing is done.
+    Every ROI is compared with the one of the reference that has its name, or else its
+    place. Its transform is stored in the ROI table of this acquisition, with confidence
+    and evidence. What was done from the same images in the same way is not done again.
 
     Args:
         zarr_url: Url of the image to process (set by the Fractal server).
         init_args: Reference image, found by `init_calculate_registration` (set by the
             Fractal server).
-        wavelength_id: Channel to compare: its wavelength id, e.g. `A01_C01`, or else
-            its label, e.g. `DAPI`, or its index, e.g. `0`. Choose a stain that is in
-            every acquisition, such as the nuclear stain.
+        wavelength_id: Channel to compare, by wavelength id, e.g. `A01_C01`, label, e.g.
+            `DAPI`, or index. Choose a stain of all acquisitions, such as the nuclei's.
         acquisition_wavelength_ids: Channel of acquisitions in which it is another one,
-            by the number of the acquisition, e.g. `{"1": "A02_C02"}`; of images in no
-            plate by their names, e.g. `{"day2": "A02_C02"}`.
-        method: How the images are compared. `phase_cross_correlation` suits most
-            images, in 2D and 3D; `chi2_shift` compares intensities directly, 2D only.
+            by number, e.g. `{"1": "A02_C02"}`, or by the name of an image in no plate.
+        method: How the images are compared. `phase_cross_correlation` suits most;
+            `elastix` also finds what stretched, was sheared or tilted.
         lower_rescale_quantile: Intensities below this quantile (0 to 1) are treated as
             equal. Raise it, e.g. to `0.1`, if the dark background has structure.
-        upper_rescale_quantile: Intensities above this quantile (0 to 1) of the pixels
-            that stand out from the background are treated as equal. Lower it, e.g. to
-            `0.9`, if there is bright debris.
-        input_roi_table: ROIs to register one by one, e.g. `FOV_ROI_table` for the
-            fields of view or `well_ROI_table` for the whole well at once. Where
-            the default is missing, the whole image is one ROI.
-        level_path: Resolution level at which the whole ROI is searched, e.g. `2`. A
-            lower number sees finer structure and takes longer. The result is refined at
-            full resolution in any case. Without level `2`, one like it is the default.
+        upper_rescale_quantile: Intensities above this quantile (0 to 1) of what stands
+            out are treated as equal. Lower it, e.g. to `0.9`, if debris is bright.
+        input_roi_table: ROIs to register one by one, e.g. `FOV_ROI_table`, or
+            `well_ROI_table` for the whole well at once. Where the default is missing,
+            the whole image is one ROI.
+        level_path: Level at which the whole ROI is searched, e.g. `2`, or one like it.
+            A lower number takes longer. The result is that of full resolution.
         dimensions: `2d` registers the maximum projection in y and x and leaves z alone,
             `3d` registers y, x and z, `auto` is `3d` for stacks and `2d` for one plane.
+        planes: Planes of a stack that are compared: `all`, so many in the middle, e.g.
+            `5`, or the first to the last, e.g. `2-9`, from 0. All of them are moved.
+        normalize: `local` divides by the brightness around each place before images
+            are compared. Choose it if illumination or background mislead.
         missing_length_unit: Unit of lengths in images whose metadata do not say it,
-            e.g. `nanometer`. Noted for the tasks to come.
-        rerun: Whether to do again what was done from the same input in the same way
-            already.
+            e.g. `nanometer`.
+        rerun: Whether to do again what was done in the same way already.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
-            `{"anon": true}` for public data. Not needed if the environment says it.
-            Do not put secrets here: a server stores and shows arguments.
+            `{"anon": true}`. No secrets here: a server stores and shows arguments.
 
     Raises:
         InvalidInputError: An argument does not fit the images.
@@ -103,6 +104,8 @@ def calculate_registration(
         input_roi_table=input_roi_table,
         level_path=level_path,
         dimensions=dimensions,
+        planes=planes,
+        normalize=normalize,
         missing_length_unit=missing_length_unit,
     )
     logger.info("calculate_registration: %s, %s, %s", zarr_url, init_args, settings)

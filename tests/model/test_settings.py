@@ -17,6 +17,8 @@ EXAMPLES: list[BaseModel] = [
         input_roi_table="FOV_ROI_table",
         level_path="2",
         dimensions="auto",
+        planes="2-9",
+        normalize="local",
         missing_length_unit="nanometer",
     ),
     ConsensusSettings(

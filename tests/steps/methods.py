@@ -80,6 +80,8 @@ def settings_for(method: RegistrationMethod, **changes: object) -> CalculateSett
         input_roi_table=TABLE,
         level_path="1",
         dimensions="auto",
+        planes="all",
+        normalize="none",
         missing_length_unit="micrometer",
     )
     return settings.model_copy(update=changes)

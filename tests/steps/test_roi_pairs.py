@@ -56,7 +56,8 @@ def test_rois_are_paired_by_name_in_the_order_of_the_acquisition(plate: Path) ->
     assert [pair.key for pair in pairs] == [RowKey("FOV_2"), RowKey("FOV_1")]
     box = PixelBox((0, 0, 32), (1, 32, 64))
     assert pairs[0].fixed.box == pairs[0].moving.box == box
-    np.testing.assert_allclose(pairs[0].moving.corner_um, (0, 0, 32 * 0.325))
+    corner_um = pairs[0].moving.find_corner_um(is_flat=True)
+    np.testing.assert_allclose(corner_um, (0, 0, 32 * 0.325))
     assert pairs[0].fixed.where.startswith(f"{plate}/A/01/0: table")
 
 

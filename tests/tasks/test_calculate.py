@@ -127,6 +127,34 @@ def test_projection_of_a_stack_leaves_z_alone(
     assert_true(plate, 1, tolerance_px=0.3)
 
 
+@pytest.mark.parametrize("planes", ["4", "2-6"])
+def test_some_planes_tell_where_all_are(make_plate: MakePlate, planes: str) -> None:
+    """The same planes of both: what they show moved, and so did the whole stack."""
+    plate = make_plate(planes=8, fields_x=1, acquisitions=2, z_shift_um=1.0)
+    run_calculate(image_urls(plate, 2), planes=planes)
+    assert_true(plate, 1, tolerance_px=0.3)
+    expected = load_truth(plate).field(WELL, 1, "FOV_1").translation_um[0]
+    assert stored(image_urls(plate)[1])["FOV_1"][0] == pytest.approx(expected, abs=0.5)
+
+
+def test_one_plane_leaves_z_alone(make_plate: MakePlate) -> None:
+    plate = make_plate(planes=8, fields_x=1, acquisitions=2)
+    run_calculate(image_urls(plate, 2), planes="1")
+    assert stored(image_urls(plate)[1])["FOV_1"][0] == 0
+    assert_true(plate, 1, tolerance_px=0.3)
+
+
+def test_planes_that_are_not_there_are_named(make_plate: MakePlate) -> None:
+    with pytest.raises(InvalidInputError, match=r"FOV_1.*planes='3-20'"):
+        run_calculate(image_urls(make_plate(planes=8), 2), planes="3-20")
+
+
+def test_local_brightness_does_not_harm(make_plate: MakePlate) -> None:
+    plate = make_plate()
+    run_calculate(image_urls(plate, 2), normalize="local")
+    assert_true(plate, 1)
+
+
 def test_method_for_planes_refuses_a_stack(make_plate: MakePlate) -> None:
     plate = make_plate(planes=8, fields_x=1, acquisitions=2, z_shift_um=2.0)
     before = tree_of(plate)

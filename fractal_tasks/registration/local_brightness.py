@@ -1,0 +1,80 @@
+"""Division by the brightness around each place, where illumination misleads."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from fractal_tasks.registration.patch import Box, Patch, PatchView, Pixels
+from fractal_tasks.registration.prepare import fill_invalid, read_binned
+from fractal_tasks.registration.structure import STRUCTURE_UM
+
+_BIN_UM = 0.5 * STRUCTURE_UM
+"""Pixels on which it is measured: structures are some of them wide."""
+
+_AROUND_UM = 5 * STRUCTURE_UM
+"""Around is within so much, of which structures fill less than half."""
+
+_LEAST = 1e-3
+"""Part of the usual brightness below which there is none to divide by."""
+
+
+@dataclass(frozen=True, eq=False)
+class Brightness:
+    """The median around each place of a ROI, on coarse pixels."""
+
+    values: Pixels
+    """Shape ``(y, x)``, of all planes together; 1 in the median."""
+
+    spacing_um: tuple[float, ...]
+    """Of these pixels, y and x."""
+
+    @classmethod
+    def of(cls, patch: Patch) -> "Brightness":
+        """Measure it on a patch of any level."""
+        wanted = np.divide(_BIN_UM, patch.spacing_um[-2:])
+        most = np.array(patch.shape[-2:])
+        y, x = np.clip(np.rint(wanted), 1, most).astype(int).tolist()
+        binned = read_binned(patch, (*patch.shape[:-2], y, x))
+        binned = binned.reshape(binned.shape[-2:])
+        spacing_um = np.multiply(patch.spacing_um[-2:], (y, x))
+        width = (2 * np.rint(_AROUND_UM / 2 / spacing_um) + 1).astype(int).tolist()
+        around = ndimage.median_filter(fill_invalid(binned), width, mode="nearest")
+        smooth = ndimage.uniform_filter(around, width, mode="nearest")
+        usual = float(np.nanmedian(np.abs(smooth))) if smooth.size else 0.0
+        if not usual > 0:
+            return cls(np.ones_like(smooth), tuple(spacing_um.tolist()))
+        values = np.maximum(smooth / usual, _LEAST).astype(np.float32)
+        return cls(values, tuple(spacing_um.tolist()))
+
+    def at(self, box: Box, spacing_um: tuple[float, ...]) -> Pixels:
+        """Give it at the pixels of a box of a patch, interpolated linearly."""
+        places = [
+            ((np.arange(side.start, side.stop) + 0.5) * size / coarse - 0.5)
+            for side, size, coarse in zip(
+                box[-2:], spacing_um[-2:], self.spacing_um, strict=True
+            )
+        ]
+        values = self.values
+        for axis, place in zip((-2, -1), places, strict=True):
+            last = values.shape[axis] - 1
+            place = np.clip(place, 0, last)
+            low = np.minimum(np.floor(place).astype(int), max(0, last - 1))
+            high = np.minimum(low + 1, last)
+            shape = (-1, 1) if axis == -2 else (-1,)
+            weight = (place - low).astype(np.float32).reshape(shape)
+            lower = np.take(values, low, axis)
+            values = lower + weight * (np.take(values, high, axis) - lower)
+        return values
+
+
+@dataclass(frozen=True)
+class EvenPatch(PatchView):
+    """A patch divided by the brightness around each place."""
+
+    brightness: Brightness = field(repr=False)
+
+    def read(self, box: Box) -> Pixels:
+        """Read and divide the pixels of `box`."""
+        even: Pixels = self.patch.read(box) / self.brightness.at(box, self.spacing_um)
+        return even
