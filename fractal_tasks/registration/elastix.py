@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fractal_tasks.model import Candidate
 from fractal_tasks.registration.elastix_method import (
+    CONVINCING,
     ELASTIX_NAMES,
     ElastixMethod,
     Kind,
@@ -77,9 +78,11 @@ class Elastix(ElastixMethod):
     def _list_kinds(self, start: Candidate) -> Sequence[Kind]:
         if self.transform != "auto":
             return [self.transform]
-        if not isinstance(start.transform, Translation):
-            return ["affine"]
-        return [] if _is_explained(start) else ["rigid", "similarity", "affine"]
+        if isinstance(start.transform, Translation) and _is_explained(start):
+            return []
+        # Where correlation is sure, it found the turn and size, or that there is none.
+        is_sure = (start.confidence or 0.0) > CONVINCING
+        return ["affine"] if is_sure else ["rigid", "similarity", "affine"]
 
     def _is_enough(self, found: Candidate) -> bool:
         """Tell whether the next stages are not needed."""

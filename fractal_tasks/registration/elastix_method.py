@@ -65,7 +65,7 @@ _KEEPS: Mapping[Kind, Callable[[Motion], Motion]] = MappingProxyType(
 )
 """What of a motion each of them can undo."""
 
-_CONVINCING = 0.95
+CONVINCING = 0.95
 """From here on no confidence is lower than another one in any sense that matters."""
 
 _MOST_STRETCH = 1.25
@@ -188,7 +188,7 @@ def _fit(images: "_Images", start: Affine, stage: Stage) -> Affine | None:
 
 def _is_better(pair: RoiPair, candidate: Candidate, best: Candidate) -> bool:
     """Tell whether a transform that allows more earned it."""
-    enough = min(best.confidence or 0.0, _CONVINCING)
+    enough = min(best.confidence or 0.0, CONVINCING)
     if (candidate.confidence or 0.0) < enough:
         return False
     return pair.is_clear_gain(to_affine(best.transform), to_affine(candidate.transform))
