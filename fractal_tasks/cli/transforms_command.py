@@ -13,7 +13,10 @@ from fractal_tasks.discovery import absolute_url, discover_images, find_work
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import DEFAULT_ROI_TABLE
 from fractal_tasks.records.stored_plan import StoredPlacement
-from fractal_tasks.steps.import_transforms import ImportedTransform
+from fractal_tasks.steps.import_transforms import (
+    ImportedTransform,
+    check_not_registered,
+)
 from fractal_tasks.steps.import_transforms import import_transforms as write_imported
 from fractal_tasks.steps.point_map import read_placements
 from fractal_tasks.storage.plate.grouping import group_images
@@ -129,6 +132,7 @@ def import_transforms(
     with reporter.log():
         store = parse_storage_options(storage_options)
         url = parse_image_url(absolute_url(image), store)
+        check_not_registered(url)
         named = discover_images([url.zarr_url], store)
         images = find_work(named, reference_acquisition, reference, store).images
         groups = group_images(images, reference_acquisition, store, reference).groups
@@ -202,11 +206,20 @@ def _read_all(
     """Read a file, or those of a folder by the names of their ROIs."""
     if source.is_file() or (source / _STORE).is_file():
         return ImportedTransform(_read(source, url)[0], source.name)
-    paths = sorted(source.iterdir()) if source.is_dir() else []
+    there = source.iterdir() if source.is_dir() else ()
+    # Hidden files are those of file managers.
+    paths = sorted(path for path in there if not path.name.startswith("."))
     if not paths:
         raise InvalidInputError(
             f"{source}: found no file, and no folder with files; needed is a "
             "transform, or a folder with one for each ROI."
+        )
+    names = [_roi_of(path) for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputError(
+            f"{source}: found several files for the ROIs {twice}; needed is one for "
+            "each. Remove the others."
         )
     return {
         _roi_of(path): ImportedTransform(_read(path, url)[0], path.name)

@@ -105,7 +105,8 @@ class ElastixFiles(ElastixMethod):
             InvalidInputError: A file is for images of other dimensions, or elastix
                 cannot run it.
         """
-        ndim = len(fixed[0].shape)
+        is_flat = all((1, *one[0].shape)[-3] == 1 for one in (fixed, moving))
+        ndim = 2 if is_flat else 3
         for number, text in enumerate(self.parameter_files, start=1):
             parameters = parse_elastix_text(text, "")
             for name in ("FixedImageDimension", "MovingImageDimension"):
@@ -113,8 +114,8 @@ class ElastixFiles(ElastixMethod):
                 if found != (str(ndim),):
                     raise InvalidInputError(
                         f"parameter_files, number {number}: its {name} is "
-                        f"{' '.join(found)}, but the ROI has {ndim} axes. Choose a "
-                        "file for these, or other 'dimensions'."
+                        f"{' '.join(found)}, but the ROI is registered in {ndim}D. "
+                        "Choose a file for that, or other 'dimensions'."
                     )
         return super().estimate(fixed, moving, start_level=start_level)
 

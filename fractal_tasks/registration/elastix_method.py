@@ -13,6 +13,7 @@ from pydantic import Field
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate
+from fractal_tasks.model.candidate import LEFT_PX
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.coarse import SearchLimits
 from fractal_tasks.registration.estimate import Estimate
@@ -24,7 +25,7 @@ from fractal_tasks.registration.itk_elastix import (
 )
 from fractal_tasks.registration.mapped import MappedPatch
 from fractal_tasks.registration.motion import Motion
-from fractal_tasks.registration.patch import ArrayPatch, PatchPyramid
+from fractal_tasks.registration.patch import ArrayPatch, Patch, PatchPyramid
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.registration.prepare import fill_invalid
 from fractal_tasks.registration.roi_pair import RoiPair
@@ -131,12 +132,16 @@ class ElastixMethod(RegistrationMethod):
             SearchLimits(self.min_overlap, limit_um),
             float(contrast),
         ).without_debris(to_affine(start.best.transform))
-        best = start.best
+        best, refused = start.best, []
         for candidate in _propose(pair, start.best, stages):
-            if _is_better(pair, candidate, best):
-                best = candidate
-                if self._is_enough(best):
-                    break
+            if not _is_better(pair, candidate, best):
+                refused.append(candidate)
+                continue
+            best, refused = candidate, []
+            if self._is_enough(best):
+                break
+        if best.left_px is None and refused:
+            best = _with_doubt(best, refused[-1], moving[0])
         candidates = best, *start.candidates[1:]
         return Estimate(
             tuple(sorted(candidates, key=lambda one: -(one.confidence or 0.0)))
@@ -184,6 +189,18 @@ def _fit(images: "_Images", start: Affine, stage: Stage) -> Affine | None:
         logger.info("elastix gave up on a ROI: %s", error)
         return None
     return read_elastix_maps(maps)
+
+
+def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate:
+    """Say how far places may be off if what was refused is right after all."""
+    size_um = np.multiply(moving.shape, moving.spacing_um)
+    ends = np.stack(np.meshgrid(*((0.0, 1.0),) * len(size_um), indexing="ij"), -1)
+    corners = np.zeros((2 ** len(size_um), 3))
+    corners[:, -len(size_um) :] = ends.reshape(-1, len(size_um)) * size_um
+    mapped = (one.transform.map_points(corners) for one in (best, refused))
+    off_px = np.subtract(*mapped)[:, 1:] / moving.spacing_um[-2:]
+    left_px = float(np.linalg.norm(off_px, axis=1).max())
+    return replace(best, evidence={**best.evidence, LEFT_PX: left_px})
 
 
 def _is_better(pair: RoiPair, candidate: Candidate, best: Candidate) -> bool:

@@ -16,11 +16,15 @@ from fractal_tasks.transforms import Affine, FloatArray
 _WINDOW_PX = 8, 64, 64
 """Windows of some structures (z, y, x): smaller ones would often show none."""
 
+_PER_SIDE, _LEAST_PX = 4, 16
+"""In small ROIs they are smaller, so that there are so many along y and x: few
+differences tell nothing. But not below so many pixels."""
+
 _MOST = 3, 8, 8
 """So many windows along each axis at most, spread evenly."""
 
-_LEAST_WINDOWS = 4
-"""Fewer differences have no spread to speak of."""
+_LEAST_WINDOWS = 3.0
+"""Fewer differences, counted by their weights, have no spread to speak of."""
 
 _LEAST_VALID = 0.5
 """Part of a window (0 to 1) that all must see."""
@@ -40,7 +44,8 @@ def is_clear_gain(
     """Tell whether images are more similar by one transform than by another.
 
     Each window tells by how much its correlation rises, and the mean must be clearly
-    above 0: of two equal transforms either is better in half of the windows.
+    above 0: of two equal transforms either is better in half of the windows. A window
+    weighs by the square of its higher correlation: where nothing is, it is about 0.
 
     Interpolation blurs, the more the farther it is from a pixel's centre, and blurred
     noise correlates better. So each window is read from both images at places that are
@@ -57,7 +62,7 @@ def is_clear_gain(
     # A single plane has no other to interpolate with.
     axes = np.array((fixed.shape[0] > 1 and moving.shape[0] > 1, True, True))
     still = Affine.of(np.eye(3), np.zeros(3))
-    gains = []
+    gains, weights = [], []
     for box in _spread_windows(fixed.shape):
         apart = Affine.of(np.eye(3), axes * random.random(3) * fixed.spacing_um)
         pairs = (fixed, still), (moving, before), (moving, after)
@@ -68,16 +73,33 @@ def is_clear_gain(
         valid = np.logical_and.reduce([np.isfinite(window) for window in windows])
         if valid.mean() >= _LEAST_VALID:
             ours, old, new = (_standardise(window, valid) for window in windows)
-            gains.append(contrast * float(np.mean(ours * (new - old))))
-    if len(gains) < _LEAST_WINDOWS:
+            was, becomes = (contrast * float(np.mean(ours * one)) for one in (old, new))
+            gains.append(becomes - was)
+            weights.append(max(was, becomes, 0.0) ** 2)
+    return _is_clear(np.array(gains), np.array(weights))
+
+
+def _is_clear(gains: FloatArray, weights: FloatArray) -> bool:
+    """Tell whether the weighted mean is clearly above 0."""
+    if not weights.any():
         return False
-    error = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-    return float(np.mean(gains)) > _CLEAR_ERRORS * error
+    shares = weights / weights.sum()
+    windows = 1 / float(np.sum(shares**2))
+    if windows < _LEAST_WINDOWS:
+        return False
+    mean = float(shares @ gains)
+    square = float(shares**2 @ (gains - mean) ** 2) * windows / (windows - 1)
+    return mean > _CLEAR_ERRORS * math.sqrt(square)
 
 
 def _spread_windows(shape: tuple[int, ...]) -> Iterator[Box]:
     """Spread windows evenly over a volume."""
-    return product(*map(_spread, shape, _WINDOW_PX, _MOST))
+    planes, *widths = _WINDOW_PX
+    sides = [
+        max(_LEAST_PX, min(width, length // _PER_SIDE))
+        for width, length in zip(widths, shape[1:], strict=True)
+    ]
+    return product(*map(_spread, shape, (planes, *sides), _MOST))
 
 
 def _spread(length: int, width: int, most: int) -> list[slice]:

@@ -31,6 +31,10 @@ from fractal_tasks.registration.prepare import read_binned
 from fractal_tasks.registration.spectra import whiten
 from fractal_tasks.transforms import Affine, to_affine
 
+_FIT_PX = 0.05
+"""How exact a transform of low resolution is in its corners, in pixels of that: about
+what samples of known transforms show, whatever is measured at full resolution."""
+
 _MAX_READ_PX = 2**20
 """Pixels of a ROI that are read as a whole: a transform of few parameters is no more
 exact with more of them."""
@@ -89,11 +93,7 @@ class RoiPair:
 
         Structures that are dark in one image only are bright in both.
         """
-        level = self._choose_level()
-        shape = tuple(map(max, self.fixed[level].shape, self.moving[level].shape))
-        factors = (1, 1, 1)
-        while math.prod(shape) > _MAX_READ_PX * math.prod(factors):
-            factors = (1, 2 * factors[1], 2 * factors[2])
+        level, factors = self._choose_level()
         z_um, y_um, x_um = np.multiply(self.fixed[level].spacing_um, factors).tolist()
         ours = read_binned(self.fixed[level], factors)
         theirs = np.float32(self.contrast) * read_binned(self.moving[level], factors)
@@ -131,10 +131,12 @@ class RoiPair:
         _, *sides_um = np.multiply(placed[0].shape, placed[0].spacing_um)
         corner_um = fit.turn_error * math.hypot(*sides_um) / 2
         left_um = (left.left_px or 0.0) * max(placed[0].spacing_um[1:])
+        level, factors = self._choose_level()
+        fit_um = _FIT_PX * max(np.multiply(self.fixed[level].spacing_um, factors)[1:])
         return replace(
             left,
             transform=found,
-            error_um=math.hypot(fit.error_um, corner_um, left_um),
+            error_um=math.hypot(fit.error_um, corner_um, left_um, fit_um),
             evidence={**left.evidence, "overlap": self._overlap(found)},
         )
 
@@ -144,14 +146,24 @@ class RoiPair:
             self.fixed[0], self.moving[0], before, after, contrast=self.contrast
         )
 
-    def _choose_level(self) -> int:
-        """Choose the finest level that may be read whole and is small, or the last."""
+    def _choose_level(self) -> tuple[int, tuple[int, int, int]]:
+        """Choose what is read whole: a level, and how many of its pixels are binned.
+
+        It is the finest level that may be read and is small, or the last one.
+        """
         levels = range(self.start_level, min(len(self.fixed), len(self.moving)))
-        for level in levels:
-            sizes = (math.prod(one[level].shape) for one in (self.fixed, self.moving))
-            if max(sizes) <= _MAX_READ_PX:
-                return level
-        return levels[-1]
+        sizes = [
+            max(math.prod(one[level].shape) for one in (self.fixed, self.moving))
+            for level in levels
+        ]
+        small = [
+            n for n, size in zip(levels, sizes, strict=True) if size <= _MAX_READ_PX
+        ]
+        level = small[0] if small else levels[-1]
+        bins = 1
+        while sizes[level - levels.start] > _MAX_READ_PX * bins**2:
+            bins *= 2
+        return level, (1, bins, bins)
 
     def _place(self, transform: Affine) -> Sequence[Patch]:
         """Give the moving image where a transform puts it."""

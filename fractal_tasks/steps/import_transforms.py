@@ -8,6 +8,7 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate, RowKey
+from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.files import files_of
@@ -41,6 +42,21 @@ class ImportedTransform:
     """Name of the file."""
 
 
+def check_not_registered(url: ImageUrl) -> None:
+    """Refuse an image whose pixels were moved already: its transforms are done.
+
+    Raises:
+        InvalidInputError: It is one.
+    """
+    applied = read_applied_record(url)
+    if applied is not None:
+        raise InvalidInputError(
+            f"{url.zarr_url}: its pixels are registered already, and transforms that "
+            "are imported now would not be used. Import them into the image that was "
+            f"registered ({applied.input_image!r}), as it was before that."
+        )
+
+
 def import_transforms(
     url: ImageUrl,
     reference: ImageUrl,
@@ -61,11 +77,12 @@ def import_transforms(
         The rows that were written.
 
     Raises:
-        InvalidInputError: A ROI has another name, or a transform cannot be that of
-            these images.
+        InvalidInputError: The image is registered already, a ROI has another name, or a
+            transform cannot be that of these images.
         InvalidDataError: An image or table cannot be read.
         PublishError: The table could not be replaced; the old one is untouched.
     """
+    check_not_registered(url)
     files_of(url).check_writable(url)
     with working_on(url):
         image = open_image(url)

@@ -160,7 +160,9 @@ def _read_elastix(text: str, name: str) -> tuple[Transform, int]:
                 f"transforms compose', this one first, once {key} is {_NONE!r}"
             )
     ndim = int(parameters["FixedImageDimension"][0])
-    return read_elastix_maps([parameters]), ndim
+    # Alone it is combined with nothing.
+    alone = {**parameters, "HowToCombineTransforms": ("Compose",)}
+    return read_elastix_maps([alone]), ndim
 
 
 def _read_matrix(text: str) -> Transform:

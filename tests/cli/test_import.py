@@ -146,6 +146,27 @@ def test_transform_of_another_image_or_roi_is_refused(
     assert "reference" in capsys.readouterr().err
 
 
+def test_folder_with_two_files_for_a_roi_is_refused_and_hidden_ones_do_not_count(
+    image: str, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = tmp_path / "some"
+    folder.mkdir()
+    (folder / ".DS_Store").write_bytes(b"\0")
+    (folder / "FOV_1.txt").write_text(SHIFT)
+    assert run("import", image, folder) == 0
+    (folder / "FOV_1.tfm").write_text(SHIFT)
+    assert run("import", image, folder) == 2
+    assert "['FOV_1']" in capsys.readouterr().err
+
+
+def test_registered_image_takes_no_transform(
+    image: str, file: Path, capsys: Capture
+) -> None:
+    run_apply([image])
+    assert run("import", image, file) == 2
+    assert "registered already" in capsys.readouterr().err
+
+
 def test_files_are_composed_and_inverted(
     file: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -77,7 +77,33 @@ def test_what_no_turn_explains_is_found(
     assert errors.max() < 0.4
     assert confidence_of(found) > 0.9
     assert found.best.error_um is not None
-    assert errors.max() < 4 * found.best.error_um / SPACING_UM[2][0]
+    assert errors.max() < 3 * found.best.error_um / SPACING_UM[2][0]
+
+
+@pytest.mark.parametrize("side", [128, 192])
+def test_small_fields_have_windows_enough_to_tell(side: int) -> None:
+    fixed, moving, truth = draw_changed(
+        plane_matrix(turn_rad=np.deg2rad(3)), (side, side), seed=3
+    )
+    found = register(Elastix(transform="affine"), fixed, moving, start_level=1)
+    assert errors_px(found, truth, moving).max() < 1
+
+
+def test_what_is_refused_is_told_where_nothing_else_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "fractal_tasks.registration.elastix_method._is_better", lambda *_: False
+    )
+    monkeypatch.setattr(
+        "fractal_tasks.registration.leftover.measure_left_px", lambda *_: None
+    )
+    fixed, moving, truth = draw_changed(ASPECT, (400, 400))
+    found = register(Elastix(transform="affine"), fixed, moving)
+    assert isinstance(found.best.transform, Translation)
+    assert found.best.left_px is not None
+    left = np.linalg.norm(errors_px(found, truth, moving)[:, 1:], axis=1).max()
+    assert found.best.left_px == pytest.approx(left, abs=0.5)
 
 
 def test_turn_beyond_the_search_of_correlation_is_found_as_rigid() -> None:

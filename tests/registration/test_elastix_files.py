@@ -95,6 +95,20 @@ def test_settings_that_elastix_cannot_run_are_an_error(text: str, reason: str) -
         register(ElastixFiles(parameter_files=[text]), fixed, moving)
 
 
+def test_stack_of_one_plane_is_registered_in_2d() -> None:
+    fixed, moving = draw_pair(2, (1.0, 2.0))
+    flat = RIGID + "(FixedImageDimension 2)\n"
+    spacing_um = (1.0, 0.325, 0.325)
+    stacks = fixed[None], moving[None]
+    found = register(
+        ElastixFiles(parameter_files=[flat]), *stacks, spacing_um=spacing_um
+    )
+    assert (found.best.confidence or 0) > 0.9
+    solid = ElastixFiles(parameter_files=[flat.replace("Dimension 2", "Dimension 3")])
+    with pytest.raises(InvalidInputError, match="registered in 2D"):
+        register(solid, *stacks, spacing_um=spacing_um)
+
+
 def test_images_that_elastix_gives_up_on_keep_what_correlation_finds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
