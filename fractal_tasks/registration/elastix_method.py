@@ -28,7 +28,7 @@ from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.patch import ArrayPatch, Patch, PatchPyramid
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.registration.prepare import fill_invalid
-from fractal_tasks.registration.roi_pair import RoiPair
+from fractal_tasks.registration.volume_pair import VolumePair
 from fractal_tasks.transforms import Affine, Translation, to_affine
 from fractal_tasks.transforms.elastix import read_elastix_maps, write_elastix_map
 
@@ -125,7 +125,7 @@ class ElastixMethod(RegistrationMethod):
             return start
         limit_um = np.inf if self.max_shift_um is None else self.max_shift_um
         contrast = np.sign(start.best.evidence["similarity_after"]) or 1.0
-        pair = RoiPair.of(
+        pair = VolumePair.of(
             fixed,
             moving,
             start_level,
@@ -149,7 +149,7 @@ class ElastixMethod(RegistrationMethod):
 
 
 def _propose(
-    pair: RoiPair, start: Candidate, stages: Sequence[Stage]
+    pair: VolumePair, start: Candidate, stages: Sequence[Stage]
 ) -> Iterator[Candidate]:
     """Fit transforms, one stage after the other, and judge each."""
     begin = to_affine(start.transform)
@@ -203,7 +203,7 @@ def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate
     return replace(best, evidence={**best.evidence, LEFT_PX: left_px})
 
 
-def _is_better(pair: RoiPair, candidate: Candidate, best: Candidate) -> bool:
+def _is_better(pair: VolumePair, candidate: Candidate, best: Candidate) -> bool:
     """Tell whether a transform that allows more earned it."""
     enough = min(best.confidence or 0.0, CONVINCING)
     if (candidate.confidence or 0.0) < enough:
@@ -234,7 +234,7 @@ class _Images:
     """The pixels of `fixed` that both show, where registration starts."""
 
 
-def _read_images(pair: RoiPair, start: Affine) -> _Images | None:
+def _read_images(pair: VolumePair, start: Affine) -> _Images | None:
     """Read both images; None if they show too little to start with."""
     ours, theirs = pair.read()
     whole = tuple(slice(0, n) for n in ours.shape)

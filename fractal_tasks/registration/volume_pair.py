@@ -41,7 +41,7 @@ exact with more of them."""
 
 
 @dataclass(frozen=True)
-class RoiPair:
+class VolumePair:
     """The pyramids of both images, as volumes."""
 
     fixed: PatchPyramid
