@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint
 from typing import Annotated, Any, TypeAlias, get_args
 
 from pydantic import Discriminator, ValidatorFunctionWrapHandler, WrapValidator
@@ -33,11 +34,20 @@ class FurtherMethods:
         found = []
         for name, point in sorted(find_plugins().items()):
             try:
-                found += [] if name in _NAMES else [load_plugin(point)]
+                found.append(_load_other(name, point))
             except InvalidInputError as error:
                 # It must not keep anybody from using another one.
                 logger.warning("%s", error)
         return tuple(found)
+
+
+def _load_other(name: str, point: EntryPoint) -> type[RegistrationMethod]:
+    if name in _NAMES:
+        raise InvalidInputError(
+            f"method {name!r}: the entry point {point.value!r} has the name of a "
+            "method of this package, which is used. Rename the other one."
+        )
+    return load_plugin(point)
 
 
 def _validate(

@@ -101,7 +101,10 @@ def test_broken_package_is_named_and_harms_no_other_method(
         assert TypeAdapter(Method).validate_python(method().type) == method()  # type: ignore[attr-defined]
 
 
-def test_own_methods_cannot_be_replaced(package: Path) -> None:
+def test_own_methods_cannot_be_replaced(
+    package: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     package.write_text("[fractal_tasks.methods]\nchi2_shift = blind_method:Blind\n")
     assert FurtherMethods().list_models() == ()
+    assert "has the name of a method of this package" in caplog.text
     assert type(TypeAdapter(Method).validate_python("chi2_shift")) in METHODS
