@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.chi2_shift import Chi2Shift
-from fractal_tasks.registration.elastix_files import ElastixFiles
 from fractal_tasks.registration.elastix_method import ElastixMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.evidence import EVIDENCE, Evidence
@@ -41,11 +40,11 @@ TOLERANCE_PX = np.array([0.3, 0.15, 0.15])
 
 
 def as_param(method: type[RegistrationMethod], *further: Any) -> Any:
-    """Give the values of a test; what takes long is run by `make e2e`.
+    """Give the values of a test; those that ask elastix are run by `make e2e`.
 
-    The code of `elastix_files` is that of `elastix`, which asks elastix less often.
+    `test_elastix` has what is theirs alone.
     """
-    marks = [pytest.mark.e2e] if method is ElastixFiles else []
+    marks = [pytest.mark.e2e] if issubclass(method, ElastixMethod) else []
     return pytest.param(method(), *further, marks=marks)
 
 

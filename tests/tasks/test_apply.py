@@ -78,9 +78,9 @@ def moved_by_hand(pixels: np.ndarray, acquisition: int, size: int) -> np.ndarray
         pytest.param(
             {"ngff_version": "0.5", "shards": True, "chunk_size_px": 64}, id="sharded"
         ),
-        pytest.param({"chunk_size_px": 100}, id="odd chunks"),
+        pytest.param({"chunk_size_px": 100}, id="odd chunks", marks=pytest.mark.e2e),
         pytest.param({"dtype": "float32"}, id="float", marks=pytest.mark.e2e),
-        pytest.param({"axes": "yx", "channels": 1}, id="yx"),
+        pytest.param({"axes": "yx", "channels": 1}, id="yx", marks=pytest.mark.e2e),
         pytest.param({"axes": "cyx"}, id="cyx", marks=pytest.mark.e2e),
         pytest.param({"planes": 3}, id="stack", marks=pytest.mark.e2e),
         pytest.param({"axes": "tczyx"}, id="tczyx"),

@@ -20,7 +20,7 @@ def concurrency(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Concurrenc
     [
         pytest.param(1, id="beside the input, one worker dies", marks=pytest.mark.e2e),
         pytest.param(4, id="all three tasks, in place"),
-        pytest.param(22, id="without exchange, in place"),
+        pytest.param(22, id="without exchange, in place", marks=pytest.mark.e2e),
     ],
 )
 def test_units_that_run_at_once_and_twice_lose_and_leave_nothing(

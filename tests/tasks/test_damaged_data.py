@@ -211,6 +211,7 @@ def test_init_consensus_learns_nothing_from_a_damaged_table_and_goes_on(
     assert f"{urls[1]}: table '{TABLE}' cannot be read" in record.getMessage()
 
 
+@pytest.mark.e2e
 def test_one_damaged_chunk_stops_its_acquisition_and_well_and_nothing_else(
     make_plate: MakePlate, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ from tests.tasks.plates import REGISTERED, data_of
 COMMAND = [*CHANNEL, *IN_PROCESS, "--quiet"]
 CASES = [
     *(("0.4", done) for done in ("0", "012")),
-    ("0.5", "02"),
+    pytest.param("0.5", "02", marks=pytest.mark.e2e),
     *(
         pytest.param("0.4", done, marks=pytest.mark.e2e)
         for done in ("1", "2", "12", "01")
@@ -137,22 +137,13 @@ def test_well_is_not_ended_in_another_way_than_it_was_begun(
     assert is_registered(parse_image_url(f"{judged}/A/02/1"))
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("flag", "value", "found"),
     [
         ("--min-confidence", "0.5", "--min-confidence 0.5 (was 0.9)"),
-        pytest.param(
-            "--level-path",
-            "1",
-            "--level-path '1' (was '2')",
-            marks=pytest.mark.e2e,
-        ),
-        pytest.param(
-            "--reference-acquisition",
-            "1",
-            "--reference-acquisition 1 (was 0)",
-            marks=pytest.mark.e2e,
-        ),
+        ("--level-path", "1", "--level-path '1' (was '2')"),
+        ("--reference-acquisition", "1", "--reference-acquisition 1 (was 0)"),
     ],
 )
 def test_finished_plate_is_not_said_to_be_registered_with_other_arguments(

@@ -25,9 +25,8 @@ from tests.tasks.plates import (
 TINY = {"field_size_px": 128, "acquisitions": 2, "levels": 3, "channels": 1}
 
 
-@pytest.mark.parametrize(
-    "ngff_version", [pytest.param("0.4", marks=pytest.mark.e2e), "0.5"]
-)
+@pytest.mark.e2e
+@pytest.mark.parametrize("ngff_version", ["0.4", "0.5"])
 def test_plate_in_a_store_gets_a_counterpart_with_the_bytes_of_a_local_plate(
     ngff_version: str, make_plate: MakePlate, s3: Server, tmp_path: Path
 ) -> None:
