@@ -12,7 +12,6 @@ from fractal_tasks.cli.output import OutputOptions, Reporter
 from fractal_tasks.discovery import absolute_url, discover_images, find_work
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import DEFAULT_ROI_TABLE
-from fractal_tasks.records.stored_plan import StoredPlacement
 from fractal_tasks.steps.import_transforms import (
     ImportedTransform,
     check_not_registered,
@@ -26,9 +25,9 @@ from fractal_tasks.storage.urls import (
     parse_image_url,
     parse_storage_options,
 )
-from fractal_tasks.transforms import Transform, to_affine
+from fractal_tasks.transforms import PixelSizes, Transform, compose, to_affine
 from fractal_tasks.transforms.exchange import to_itk, to_matrix, to_store
-from fractal_tasks.transforms.foreign import CENTRED, compose, read_transform
+from fractal_tasks.transforms.foreign import CENTRED, read_transform
 
 _DEFAULT = OutputOptions()
 _WELL_PARTS = 3
@@ -95,9 +94,15 @@ def export_transforms(
     with reporter.log():
         url = record.locate(image)
         placements = read_placements(url, record.registered_roi_table)
-        is_flat = open_image(url).grid.is_flat
+        ndim = 2 if open_image(url).grid.is_flat else 3
         files = {
-            output / _name(one.roi, format): _write(one, url, format, is_flat=is_flat)
+            output / _name(one.roi, format): _to_text(
+                one.placement.transform,
+                one.pixel_sizes,
+                format,
+                ndim,
+                {"image": url.zarr_url, "roi": one.roi},
+            )
             for one in placements
         }
         write_new(files)
@@ -171,7 +176,7 @@ def compose_transforms(
     reporter = Reporter(options)
     with reporter.log():
         parts = [_read(path) for path in sources]
-        whole = compose(*(transform for transform, _ in parts))
+        whole = to_affine(compose(*(transform for transform, _ in parts)))
         _write_one(whole, max(ndim for _, ndim in parts), format, output)
     reporter.show(f"Wrote {output}", {"files": [str(output)]})
     return 0
@@ -214,7 +219,7 @@ def _read_all(
             f"{source}: found no file, and no folder with files; needed is a "
             "transform, or a folder with one for each ROI."
         )
-    names = [_roi_of(path) for path in paths]
+    names = list(map(_roi_of, paths))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InvalidInputError(
@@ -222,8 +227,8 @@ def _read_all(
             "each. Remove the others."
         )
     return {
-        _roi_of(path): ImportedTransform(_read(path, url)[0], path.name)
-        for path in paths
+        name: ImportedTransform(_read(path, url)[0], path.name)
+        for name, path in zip(names, paths, strict=True)
     }
 
 
@@ -261,13 +266,7 @@ def _check_image(document: dict[str, Any], path: Path, url: ImageUrl) -> None:
 def _write_one(transform: Transform, ndim: int, kind: Format, output: Path) -> None:
     """Write a transform between centres of first voxels."""
     path = output / _STORE if kind == "rfc5" else output
-    if kind == "itk":
-        text = to_itk(transform, CENTRED, ndim=ndim)
-    elif kind == "matrix":
-        text = to_matrix(transform, CENTRED)
-    else:
-        text = to_store(transform, CENTRED, {})
-    write_new({path: text})
+    write_new({path: _to_text(transform, CENTRED, kind, ndim, {})})
 
 
 def _name(roi: str, kind: Format) -> Path:
@@ -284,13 +283,15 @@ def _roi_of(path: Path) -> str:
     return unquote(path.name.removesuffix(_STORE_NAME) if is_store else path.stem)
 
 
-def _write(
-    stored: StoredPlacement, url: ImageUrl, kind: Format, *, is_flat: bool
+def _to_text(
+    transform: Transform,
+    pixels: PixelSizes,
+    kind: Format,
+    ndim: int,
+    provenance: dict[str, Any],
 ) -> str:
-    transform, pixels = stored.placement.transform, stored.pixel_sizes
     if kind == "itk":
-        return to_itk(transform, pixels, ndim=2 if is_flat else 3)
+        return to_itk(transform, pixels, ndim=ndim)
     if kind == "matrix":
         return to_matrix(transform, pixels)
-    provenance: dict[str, Any] = {"image": url.zarr_url, "roi": stored.roi}
     return to_store(transform, pixels, provenance)

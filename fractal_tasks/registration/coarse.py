@@ -15,8 +15,8 @@ from fractal_tasks.registration.prepare import band_pass, read_binned
 from fractal_tasks.registration.similarity import Shift, ShiftMap, map_similarity
 from fractal_tasks.registration.structure import STRUCTURE_UM
 
-_MAX_READ_PX = 2**20
-"""A coarser level is searched while a ROI has more pixels than this."""
+MAX_WHOLE_PX = 2**20
+"""A coarser level is read as a whole while a ROI has more pixels than this."""
 
 _MAX_SHIFTS = 2**21
 """Limit of the shifts to try: 724 x 724 px, or 10 planes of 166 x 166 px."""
@@ -200,15 +200,9 @@ def search_coarsely(
         start_level: Index of the finest level that may be read as a whole.
         limits: Which shifts are considered.
     """
-    levels = range(start_level, min(len(fixed), len(moving)))
-    sizes = [
-        max(math.prod(fixed[level].shape), math.prod(moving[level].shape))
-        for level in levels
-    ]
-    # The finest level that is cheap to read; binning makes a fine level out of it
-    # anyway, but reading all pixels is what costs.
-    small = [n for n, size in zip(levels, sizes, strict=True) if size <= _MAX_READ_PX]
-    level = small[0] if small else levels[-1]
+    # Binning makes a coarse level out of it anyway, but reading all pixels is what
+    # costs.
+    level, _ = choose_level(fixed, moving, start_level)
     shape = tuple(map(max, fixed[level].shape, moving[level].shape))
     spacing_um = fixed[level].spacing_um
     factors = _choose_bins(shape, spacing_um)
@@ -220,6 +214,24 @@ def search_coarsely(
         np.multiply(spacing_um, factors),
         limits,
     )
+
+
+def choose_level(
+    fixed: PatchPyramid, moving: PatchPyramid, start_level: int
+) -> tuple[int, int]:
+    """Choose what is read as a whole: the finest level that is small, or the last one.
+
+    Returns:
+        The level, and how many pixels the larger of the two has there.
+    """
+    levels = range(start_level, min(len(fixed), len(moving)))
+    sizes = [
+        max(math.prod(fixed[level].shape), math.prod(moving[level].shape))
+        for level in levels
+    ]
+    found = zip(levels, sizes, strict=True)
+    small = [(level, size) for level, size in found if size <= MAX_WHOLE_PX]
+    return small[0] if small else (levels[-1], sizes[-1])
 
 
 def _sum_detail(image: Pixels) -> float:

@@ -44,7 +44,7 @@ _CANDIDATES = 5
 """Shifts that are measured while none is convincing. Each costs as much as the first,
 and consensus chooses among them; a lattice has four next neighbours."""
 
-_CONVINCING = 0.95
+CONVINCING = 0.95
 """Confidence in a peak that ends the search: what is left for all other shifts together
 is no more than 0.05."""
 
@@ -117,12 +117,12 @@ class CorrelationMethod(RegistrationMethod):
         fixed = [VolumePatch(patch) for patch in fixed]
         moving = [VolumePatch(patch) for patch in moving]
         _check_pyramids(fixed, moving, start_level)
-        search = search_coarsely(fixed, moving, start_level, self._limits)
+        search = search_coarsely(fixed, moving, start_level, self.limits)
         fits: list[Fit] = []
         for guess in search.find_peaks(_CANDIDATES):
             blurred = measure(fixed[0], moving[0], search, guess, self._weigh)
             fits.append(self._undo_turn(fixed, moving, start_level, blurred))
-            if fits[-1].evidence.confidence > _CONVINCING:
+            if fits[-1].evidence.confidence > CONVINCING:
                 break
         else:
             fits += self._fit_structures(fixed, moving, start_level, search)
@@ -149,7 +149,7 @@ class CorrelationMethod(RegistrationMethod):
             blurred = measure(reference[0], other[0], search, guess, self._weigh)
             fit = self._undo_turn(reference, other, start_level, blurred)
             yield fit
-            if fit.evidence.confidence > _CONVINCING:
+            if fit.evidence.confidence > CONVINCING:
                 break
 
     def _keep(self, motion: Motion) -> Motion:
@@ -157,7 +157,8 @@ class CorrelationMethod(RegistrationMethod):
         return Motion(motion.shift_px)
 
     @property
-    def _limits(self) -> SearchLimits:
+    def limits(self) -> SearchLimits:
+        """Which shifts are considered."""
         limit_um = np.inf if self.max_shift_um is None else self.max_shift_um
         return SearchLimits(self.min_overlap, limit_um)
 
@@ -188,7 +189,7 @@ class CorrelationMethod(RegistrationMethod):
             for patch in moving
         ]
         # From the search on: at low resolution the images then match better, too.
-        search = search_coarsely(fixed, turned, start_level, self._limits)
+        search = search_coarsely(fixed, turned, start_level, self.limits)
         guess = np.rint(fit.translation_um / search.spacing_um).astype(int)
         again = measure(fixed[0], turned[0], search, tuple(guess.tolist()), self._weigh)
         motion = again.motion.after(fit.motion)

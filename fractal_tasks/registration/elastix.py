@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from fractal_tasks.model import Candidate
+from fractal_tasks.registration.correlation import CONVINCING
 from fractal_tasks.registration.elastix_method import (
-    CONVINCING,
     ELASTIX_NAMES,
     ElastixMethod,
     Kind,

@@ -14,8 +14,9 @@ from pydantic import Field
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate
 from fractal_tasks.model.candidate import LEFT_PX
+from fractal_tasks.model.common_region import list_points
 from fractal_tasks.registration.base import RegistrationMethod
-from fractal_tasks.registration.coarse import SearchLimits
+from fractal_tasks.registration.correlation import CONVINCING
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.itk_elastix import (
     ElastixError,
@@ -66,9 +67,6 @@ _KEEPS: Mapping[Kind, Callable[[Motion], Motion]] = MappingProxyType(
 )
 """What of a motion each of them can undo."""
 
-CONVINCING = 0.95
-"""From here on no confidence is lower than another one in any sense that matters."""
-
 _MOST_STRETCH = 1.25
 """Samples that stretch or shrink more between rounds are not the same any more; elastix
 gives such transforms where there is nothing to register."""
@@ -115,21 +113,21 @@ class ElastixMethod(RegistrationMethod):
         self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
     ) -> Estimate:
         """Estimate the transform that brings `moving` onto `fixed`."""
-        start = PhaseCrossCorrelation(
+        correlation = PhaseCrossCorrelation(
             motion=_STARTS[self._most_flexible],
             max_shift_um=self.max_shift_um,
             min_overlap=self.min_overlap,
-        ).estimate(fixed, moving, start_level=start_level)
+        )
+        start = correlation.estimate(fixed, moving, start_level=start_level)
         stages = self._list_stages(start.best)
         if not stages:
             return start
-        limit_um = np.inf if self.max_shift_um is None else self.max_shift_um
         contrast = np.sign(start.best.evidence["similarity_after"]) or 1.0
         pair = VolumePair.of(
             fixed,
             moving,
             start_level,
-            SearchLimits(self.min_overlap, limit_um),
+            correlation.limits,
             float(contrast),
         ).without_debris(to_affine(start.best.transform))
         best, refused = start.best, []
@@ -193,11 +191,10 @@ def _fit(images: "_Images", start: Affine, stage: Stage) -> Affine | None:
 
 def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate:
     """Say how far places may be off if what was refused is right after all."""
-    size_um = np.multiply(moving.shape, moving.spacing_um)
-    ends = np.stack(np.meshgrid(*((0.0, 1.0),) * len(size_um), indexing="ij"), -1)
-    corners = np.zeros((2 ** len(size_um), 3))
-    corners[:, -len(size_um) :] = ends.reshape(-1, len(size_um)) * size_um
-    mapped = (one.transform.map_points(corners) for one in (best, refused))
+    box_um = np.zeros((2, 3))
+    box_um[1, -len(moving.shape) :] = np.multiply(moving.shape, moving.spacing_um)
+    points = list_points(box_um)
+    mapped = (one.transform.map_points(points) for one in (best, refused))
     off_px = np.subtract(*mapped)[:, 1:] / moving.spacing_um[-2:]
     left_px = float(np.linalg.norm(off_px, axis=1).max())
     return replace(best, evidence={**best.evidence, LEFT_PX: left_px})
@@ -205,6 +202,7 @@ def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate
 
 def _is_better(pair: VolumePair, candidate: Candidate, best: Candidate) -> bool:
     """Tell whether a transform that allows more earned it."""
+    # From there on none is lower than another one in any sense that matters.
     enough = min(best.confidence or 0.0, CONVINCING)
     if (candidate.confidence or 0.0) < enough:
         return False
@@ -219,8 +217,8 @@ def _as_translation(candidate: Candidate) -> Candidate:
 
 def _is_possible(transform: Affine) -> bool:
     """Tell whether a sample could have done it."""
-    stretches = np.linalg.svd(np.array(transform.matrix), compute_uv=False)
-    return bool(1 / _MOST_STRETCH < stretches.min() <= stretches.max() < _MOST_STRETCH)
+    least, most = transform.stretches
+    return 1 / _MOST_STRETCH < least <= most < _MOST_STRETCH
 
 
 @dataclass(frozen=True)

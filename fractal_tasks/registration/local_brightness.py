@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from fractal_tasks.registration.patch import Box, Patch, PatchView, Pixels
+from fractal_tasks.registration.patch import (
+    ArrayPatch,
+    Box,
+    Patch,
+    PatchView,
+    Pixels,
+    ResampledPatch,
+)
 from fractal_tasks.registration.prepare import fill_invalid, read_binned
 from fractal_tasks.registration.structure import STRUCTURE_UM
 
@@ -49,23 +56,8 @@ class Brightness:
 
     def at(self, box: Box, spacing_um: tuple[float, ...]) -> Pixels:
         """Give it at the pixels of a box of a patch, interpolated linearly."""
-        places = [
-            ((np.arange(side.start, side.stop) + 0.5) * size / coarse - 0.5)
-            for side, size, coarse in zip(
-                box[-2:], spacing_um[-2:], self.spacing_um, strict=True
-            )
-        ]
-        values = self.values
-        for axis, place in zip((-2, -1), places, strict=True):
-            last = values.shape[axis] - 1
-            place = np.clip(place, 0, last)
-            low = np.minimum(np.floor(place).astype(int), max(0, last - 1))
-            high = np.minimum(low + 1, last)
-            shape = (-1, 1) if axis == -2 else (-1,)
-            weight = (place - low).astype(np.float32).reshape(shape)
-            lower = np.take(values, low, axis)
-            values = lower + weight * (np.take(values, high, axis) - lower)
-        return values
+        coarse = ArrayPatch(self.values, self.spacing_um)
+        return ResampledPatch(coarse, spacing_um[-2:]).read(box[-2:])
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ from typing import Self
 import numpy as np
 
 from fractal_tasks.model import Candidate
-from fractal_tasks.registration.coarse import SearchLimits, search_coarsely
+from fractal_tasks.registration.coarse import (
+    MAX_WHOLE_PX,
+    SearchLimits,
+    choose_level,
+    search_coarsely,
+)
 from fractal_tasks.registration.correlation import to_candidate
 from fractal_tasks.registration.gain import is_clear_gain
 from fractal_tasks.registration.leftover import with_leftover
@@ -34,10 +39,6 @@ from fractal_tasks.transforms import Affine, to_affine
 _FIT_PX = 0.05
 """How exact a transform of low resolution is in its corners, in pixels of that: about
 what samples of known transforms show, whatever is measured at full resolution."""
-
-_MAX_READ_PX = 2**20
-"""Pixels of a ROI that are read as a whole: a transform of few parameters is no more
-exact with more of them."""
 
 
 @dataclass(frozen=True)
@@ -147,21 +148,10 @@ class VolumePair:
         )
 
     def _choose_level(self) -> tuple[int, tuple[int, int, int]]:
-        """Choose what is read whole: a level, and how many of its pixels are binned.
-
-        It is the finest level that may be read and is small, or the last one.
-        """
-        levels = range(self.start_level, min(len(self.fixed), len(self.moving)))
-        sizes = [
-            max(math.prod(one[level].shape) for one in (self.fixed, self.moving))
-            for level in levels
-        ]
-        small = [
-            n for n, size in zip(levels, sizes, strict=True) if size <= _MAX_READ_PX
-        ]
-        level = small[0] if small else levels[-1]
+        """Choose what is read whole: a level, and how many of its pixels are binned."""
+        level, size = choose_level(self.fixed, self.moving, self.start_level)
         bins = 1
-        while sizes[level - levels.start] > _MAX_READ_PX * bins**2:
+        while size > MAX_WHOLE_PX * bins**2:
             bins *= 2
         return level, (1, bins, bins)
 

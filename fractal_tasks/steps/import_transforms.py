@@ -8,6 +8,7 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate, RowKey
+from fractal_tasks.model.common_region import list_points
 from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.rows import RoiRecord
@@ -160,24 +161,25 @@ def _check(
         InvalidInputError: It does.
     """
     where = f"{source}, for ROI {str(roi.name)!r} of {image.zarr_url}"
-    matrix = np.array(to_affine(transform).matrix)
-    stretches = np.linalg.svd(matrix, compute_uv=False)
-    if np.linalg.det(matrix) <= 0:
+    affine = to_affine(transform)
+    determinant = np.linalg.det(affine.matrix)
+    if determinant <= 0:
         raise InvalidInputError(
             f"{where}: the transform mirrors the image (its determinant is "
-            f"{np.linalg.det(matrix):.3g}). Check the order of its axes."
+            f"{determinant:.3g}). Check the order of its axes."
         )
-    if max(stretches.max(), 1 / stretches.min()) > _MOST_STRETCH:
+    least, most = affine.stretches
+    if max(most, 1 / least) > _MOST_STRETCH:
         raise InvalidInputError(
             f"{where}: the transform changes lengths by a factor of "
-            f"{stretches.min():.3g} to {stretches.max():.3g}; at most {_MOST_STRETCH} "
+            f"{least:.3g} to {most:.3g}; at most {_MOST_STRETCH} "
             "is possible. It must be in micrometres, and not in pixels."
         )
     start_um, length_um = roi_extent_um(roi, image)
-    ends = np.stack(np.meshgrid(*((0, 1),) * 3, indexing="ij"), -1).reshape(-1, 3)
-    corners_um = transform.map_points(start_um + ends * length_um)
+    points_um = list_points(np.array([start_um, start_um + length_um]))
+    mapped_um = transform.map_points(points_um)
     size_um = np.multiply(fixed.grid.shape, fixed.spacing_um)
-    first, last = corners_um.min(axis=0), corners_um.max(axis=0)
+    first, last = mapped_um.min(axis=0), mapped_um.max(axis=0)
     if np.any(last <= 0) or np.any(first >= size_um):
         raise InvalidInputError(
             f"{where}: the transform puts the ROI at (z, y, x) {np.round(first, 1)} to "

@@ -10,11 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.model import (
-    CalculateSettings,
-    Candidate,
-    RowKey,
-)
+from fractal_tasks.model import CalculateSettings, Candidate, RowKey
 from fractal_tasks.records.columns import STATUS_COLUMN, present_columns
 from fractal_tasks.records.provenance import Record, fingerprint_rois
 from fractal_tasks.records.rows import RoiRecord, without_record
@@ -251,7 +247,7 @@ def _make_record(
     pair: RoiPair, estimate: Estimate, settings: CalculateSettings
 ) -> RoiRecord:
     """Turn transforms between ROI corners into ones between the images."""
-    is_flat = settings.dimensions == "2d" or pair.is_flat
+    is_flat = pair.is_planar(settings)
     corners_um = [
         roi.find_corner_um(is_flat=is_flat) for roi in (pair.moving, pair.fixed)
     ]

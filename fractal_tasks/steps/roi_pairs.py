@@ -137,6 +137,10 @@ class RoiPair:
             other.spacing_um[:-2],
         )
 
+    def is_planar(self, settings: CalculateSettings) -> bool:
+        """Whether only y and x are compared."""
+        return settings.dimensions == "2d" or self.is_flat
+
     def release(self) -> None:
         """Forget the pixels that were read."""
         for patch in (*self.fixed.patches, *self.moving.patches):
@@ -266,8 +270,7 @@ def _check_dimensions(
             f"{pair.key}: dimensions='3d' needs a stack, found one plane. Choose "
             "'auto' or '2d'."
         )
-    is_stack = settings.dimensions != "2d" and not pair.is_flat
-    if is_stack and 3 not in method.dimensionalities:
+    if not pair.is_planar(settings) and 3 not in method.dimensionalities:
         planes = pair.moving.box.shape[0]
         raise InvalidInputError(
             f"{pair.key}: found a stack of {planes} planes, and the method is for 2D "
@@ -279,7 +282,7 @@ def _check_dimensions(
 def _check_memory(pair: RoiPair, settings: CalculateSettings) -> None:
     """Refuse what a search would read for hours, or be killed for."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    is_2d = settings.dimensions == "2d" or pair.is_flat
+    is_2d = pair.is_planar(settings)
     for side in (pair.fixed, pair.moving):
         shape = side.patches[-1].shape
         needed = _BYTES_PER_PIXEL * math.prod(shape[-2:] if is_2d else shape)

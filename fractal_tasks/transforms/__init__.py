@@ -10,7 +10,12 @@ covers ``[i s, (i + 1) s)`` and its centre is at ``(i + 1/2) s``.
 
 from fractal_tasks.transforms.affine import Affine, plane_matrix
 from fractal_tasks.transforms.base import FloatArray, Transform, Vector
-from fractal_tasks.transforms.registry import TRANSFORM_TYPES, PixelSizes, to_affine
+from fractal_tasks.transforms.registry import (
+    TRANSFORM_TYPES,
+    PixelSizes,
+    compose,
+    to_affine,
+)
 from fractal_tasks.transforms.translation import Translation
 
 __all__ = [
@@ -21,6 +26,7 @@ __all__ = [
     "Transform",
     "Translation",
     "Vector",
+    "compose",
     "plane_matrix",
     "to_affine",
 ]

@@ -116,6 +116,20 @@ class Affine(Transform):
         values = np.array(rows).reshape(3, 4)
         return cls.of(values[:, :3], values[:, 3])
 
+    def list_xyz(self, ndim: int) -> list[float]:
+        """Give rows of the matrix and then the offset, x first, as ITK lists them."""
+        # From z, y, x to x, y, z both rows and columns turn round.
+        matrix = np.array(self.matrix)[::-1, ::-1][:ndim, :ndim]
+        offset = np.array(self.offset_um)[::-1][:ndim]
+        values: list[float] = [*matrix.ravel().tolist(), *(offset + 0.0).tolist()]
+        return values
+
+    @property
+    def stretches(self) -> tuple[float, float]:
+        """By how much it changes lengths, at least and at most."""
+        found = np.linalg.svd(np.array(self.matrix), compute_uv=False)
+        return float(found.min()), float(found.max())
+
     @property
     def is_rigid(self) -> bool:
         """Whether it keeps all distances, to the last digits, and mirrors nothing."""

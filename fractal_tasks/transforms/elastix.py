@@ -12,7 +12,6 @@ from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from fractal_tasks.transforms.affine import Affine
 from fractal_tasks.transforms.base import FloatArray
@@ -107,11 +106,7 @@ def write_elastix_map(transform: Affine, *, ndim: int) -> dict[str, tuple[str, .
         >>> write_elastix_map(shift, ndim=2)["TransformParameters"]
         ('1.0', '0.0', '0.0', '1.0', '3.0', '-2.0')
     """
-    back = transform.inverse()
-    # From z, y, x to x, y, z both rows and columns turn round.
-    matrix = np.array(back.matrix)[::-1, ::-1][:ndim, :ndim]
-    offset = np.array(back.offset_um)[::-1][:ndim]
-    values = [*matrix.ravel().tolist(), *(offset + 0.0).tolist()]
+    values = transform.inverse().list_xyz(ndim)
     return {
         "Transform": ("AffineTransform",),
         "NumberOfParameters": (str(len(values)),),
@@ -170,9 +165,12 @@ def _affine(values: FloatArray, ndim: int, _: ElastixMap) -> _Linear:
     return rows[:ndim], rows[ndim]
 
 
+# Turns in space are read seldom, and what turns them takes long to import.
 def _euler(values: FloatArray, ndim: int, parameters: ElastixMap) -> _Linear:
     if ndim == 2:
         return _turn(values[0]), values[1:].reshape(2)
+    from scipy.spatial.transform import Rotation
+
     x, y, z = values[:3]
     # The order in which the axes are turned about, first to last, axes staying fixed.
     is_zyx = _text_of(parameters, "ComputeZYX", "false") == "true"
@@ -183,6 +181,8 @@ def _euler(values: FloatArray, ndim: int, parameters: ElastixMap) -> _Linear:
 def _similarity(values: FloatArray, ndim: int, _: ElastixMap) -> _Linear:
     if ndim == 2:
         return values[0] * _turn(values[1]), values[2:].reshape(2)
+    from scipy.spatial.transform import Rotation
+
     versor, move, scale = values[:3], values[3:6], values[6:].item()
     # A versor is the vector part of a unit quaternion.
     last = math.sqrt(max(0.0, 1 - float(versor @ versor)))

@@ -75,11 +75,7 @@ def to_itk(transform: Transform, pixels: PixelSizes, *, ndim: int) -> str:
         Parameters: 1.0 0.0 0.0 1.0 2.0 -1.5
         FixedParameters: 0.0 0.0
     """
-    back = to_affine(pixels.to_centres(transform)).inverse()
-    # From z, y, x to x, y, z both rows and columns turn round.
-    matrix = np.array(back.matrix)[::-1, ::-1][:ndim, :ndim]
-    offset = np.array(back.offset_um)[::-1][:ndim]
-    values = [*matrix.ravel().tolist(), *(offset + 0.0).tolist()]
+    values = to_affine(pixels.to_centres(transform)).inverse().list_xyz(ndim)
     return "\n".join(
         [
             "#Insight Transform File V1.0",

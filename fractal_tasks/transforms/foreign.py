@@ -5,7 +5,6 @@ As `exchange`, all lead from centre to centre of first voxels, in micrometres.
 
 import json
 from collections.abc import Mapping
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -175,10 +174,3 @@ def _read_matrix(text: str) -> Transform:
         )
     rows = values.reshape(4, 4)[:3]
     return Affine.of(rows[:, :3], rows[:, 3])
-
-
-def compose(*transforms: Transform) -> Transform:
-    """Give the linear transform that does one after the other."""
-    return reduce(
-        lambda first, then: to_affine(then).after(to_affine(first)), transforms
-    )

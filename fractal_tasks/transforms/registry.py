@@ -135,13 +135,17 @@ def _read_part(fields: dict[str, Any]) -> Transform:
             return Affine.of(np.diag(read_vector(fields["scale"])), np.zeros(3))
         case "sequence":
             parts = (_read_part(dict(part)) for part in fields["transformations"])
-            return reduce(_after, parts)
+            return compose(*parts)
         case known:
             return TRANSFORM_TYPES[known].from_dict(fields)
 
 
+def compose(*transforms: Transform) -> Transform:
+    """Give the map of linear transforms, one after the other."""
+    return reduce(_after, transforms)
+
+
 def _after(first: Transform, second: Transform) -> Transform:
-    """Give the map of one linear transform after the other."""
     if isinstance(first, Translation) and isinstance(second, Translation):
         z_um, y_um, x_um = second.map_points([first.translation_um])[0].tolist()
         return Translation((z_um, y_um, x_um))

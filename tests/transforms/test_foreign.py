@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from fractal_tasks.transforms import Affine, PixelSizes, Translation
+from fractal_tasks.transforms import Affine, PixelSizes, Translation, compose
 from fractal_tasks.transforms.exchange import to_itk, to_matrix, to_store
-from fractal_tasks.transforms.foreign import CENTRED, compose, read_transform
+from fractal_tasks.transforms.foreign import CENTRED, read_transform
 
 POINTS = np.array([(0.0, 0.0, 0.0), (1.0, 5.0, 7.0), (0.0, -3.0, 11.0)])
 TURN = Affine.of(
