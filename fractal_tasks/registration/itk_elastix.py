@@ -5,8 +5,10 @@ itk`` way loads 69, in ten seconds instead of half a second. Their names are tho
 itk-elastix 0.25, which the project asks for.
 """
 
+import ctypes
 import importlib
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -131,6 +133,21 @@ def _texts(parameters: Parameters) -> dict[str, tuple[str, ...]]:
     return {name: tuple(values) for name, values in parameters.items()}
 
 
+def _keep_types() -> None:
+    """Have what SWIG shares between the modules live until the process ends.
+
+    Why: where the interpreter, as it ends, removes it after the modules themselves,
+    SWIG's cleanup of it uses types that are gone, and the process ends by a
+    segmentation fault, though all is done.
+    Where: `SWIG_Python_DestroyModule`, SWIG 4; https://github.com/swig/swig/issues/2037
+    is about the same order.
+    """
+    shared = [name for name in sys.modules if name.startswith("swig_runtime_data")]
+    for name in shared:
+        capsule = sys.modules[name].type_pointer_capsule
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(capsule))
+
+
 @dataclass(frozen=True)
 class _Itk:
     """The extension modules of ITK."""
@@ -155,6 +172,7 @@ class _Itk:
                     "ITKCommonBase",
                 )
             )
+        _keep_types()
         # Tasks run one per core, and the last digits depend on the number of threads.
         common.itkMultiThreaderBase.SetGlobalDefaultNumberOfThreads(1)
         return cls(registration, parameters, buffers)

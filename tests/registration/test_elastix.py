@@ -1,5 +1,6 @@
 """Transforms by elastix, where the truth is no shift."""
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -200,3 +201,18 @@ def test_gain_needs_windows_that_both_see() -> None:
     images = [ArrayPatch(one[None], (1.0, *SPACING_UM[2])) for one in (fixed, moving)]
     shift = Affine.of(np.eye(3), SHIFT_UM)
     assert not is_clear_gain(*images, shift, truth, contrast=1)
+
+
+def test_types_of_elastix_outlive_the_modules_that_share_them() -> None:
+    # If not, the process may end by a segmentation fault, with all work done.
+    shape = (64, 64)
+    fixed, moving, _ = draw_changed(np.eye(3), shape)
+    register(Elastix(transform="translation"), fixed, moving)
+    (shared,) = (
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("swig_runtime_data")
+    )
+    capsule = shared.type_pointer_capsule
+    # Those of the module, of this name, and of the call.
+    assert sys.getrefcount(capsule) > 3
