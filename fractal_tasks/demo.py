@@ -83,7 +83,8 @@ def _compare_image(url: ImageUrl, truth: Truth) -> Iterator[FieldResult]:
     for stored in applied.placements if applied else ():
         record = measured[stored.key]
         true_um = truth.field(well, acquisition, stored.roi).translation_um
-        _, y, x = stored.placement.shift_px
+        shift_px = np.subtract(stored.destination.start, stored.source.start)
+        _, y, x = shift_px.tolist()
         yield FieldResult(
             well=well,
             acquisition=acquisition,

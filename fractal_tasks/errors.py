@@ -23,6 +23,10 @@ class InvalidDataError(FractalTasksError, ValueError):
     """Something on disk is not as the task needs it."""
 
 
+class DisplacementsError(InvalidDataError):
+    """Displacements that a transform needs are missing or damaged."""
+
+
 class MissingStepError(InvalidDataError):
     """The task needs the result of another task that has not run."""
 

@@ -1,6 +1,7 @@
 """Small synthetic plates, made once per session and copied for each test."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,20 @@ class PlateCache:
 def copy_plate(original: Path, plate: Path) -> None:
     shutil.copytree(original, plate)
     shutil.copy(f"{original}.truth.json", f"{plate}.truth.json")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the other cases of sampled tests to `make e2e`."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        marker = item.get_closest_marker("sampled")
+        if marker is None:
+            continue
+        test, _, _ = item.nodeid.partition("[")
+        if cases[test] % marker.args[0]:
+            item.add_marker(pytest.mark.e2e)
+        cases[test] += 1
 
 
 FLUSHING = ("storage/local", "tasks/test_disk_faults.py", "tasks/test_kills.py")

@@ -48,7 +48,7 @@ def check_new(paths: Mapping[Path, object]) -> None:
         )
 
 
-def write_new(files: Mapping[Path, str]) -> None:
+def write_new(files: Mapping[Path, str | bytes]) -> None:
     """Write files that are not there yet, and the folders around them.
 
     Raises:
@@ -56,11 +56,12 @@ def write_new(files: Mapping[Path, str]) -> None:
         PublishError: One cannot be written.
     """
     check_new(files)
-    for path, text in files.items():
+    for path, content in files.items():
+        data = content.encode() if isinstance(content, str) else content
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            with path.open("xb") as file:
+                file.write(data)
         except OSError as error:
             raise PublishError(
                 f"{path}: could not be written ({error}). Check folder, free space "

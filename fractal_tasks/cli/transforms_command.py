@@ -1,42 +1,33 @@
 """The commands `transforms`: show transforms, and give them to other software."""
 
-import json
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
-from urllib.parse import quote, unquote
 
 import numpy as np
 
 from fractal_tasks.cli.exchange import RecordOptions, write_new
 from fractal_tasks.cli.output import OutputOptions, Reporter
+from fractal_tasks.cli.transform_files import (
+    Format,
+    name_file,
+    read_all,
+    read_file,
+    to_files,
+    write_one,
+)
 from fractal_tasks.discovery import absolute_url, discover_images, find_work
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import DEFAULT_ROI_TABLE
-from fractal_tasks.steps.import_transforms import (
-    ImportedTransform,
-    check_not_registered,
-)
+from fractal_tasks.steps.import_transforms import check_not_registered
 from fractal_tasks.steps.import_transforms import import_transforms as write_imported
 from fractal_tasks.steps.point_map import read_placements
+from fractal_tasks.storage.plate.displacements import displacements_of
 from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.open_image import open_image
-from fractal_tasks.storage.urls import (
-    ImageUrl,
-    parse_image_url,
-    parse_storage_options,
-)
-from fractal_tasks.transforms import PixelSizes, Transform, compose, to_affine
-from fractal_tasks.transforms.exchange import to_itk, to_matrix, to_store
-from fractal_tasks.transforms.foreign import CENTRED, read_transform
+from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
+from fractal_tasks.transforms import Warp, compose, to_affine
 
 _DEFAULT = OutputOptions()
-_WELL_PARTS = 3
-"""Row, column and image: what the url of an image in a plate ends with."""
-
-_STORE, _STORE_NAME = "zarr.json", ".ome.zarr"
 _RECORD = RecordOptions()
-
-Format: TypeAlias = Literal["rfc5", "itk", "matrix"]
 
 
 def inspect_transforms(
@@ -58,7 +49,7 @@ def inspect_transforms(
         placements = read_placements(url, record.registered_roi_table)
     lines, data = [], []
     for one in placements:
-        transform = one.placement.transform
+        transform = one.to_placement(displacements_of(url)).transform
         middle_px = np.add(one.source.start, one.source.stop) / 2
         z, y, x = transform.displacement_at(middle_px * one.pixel_sizes.moving_um)
         how = "whole pixels" if one.is_copied else "interpolated"
@@ -95,18 +86,18 @@ def export_transforms(
         url = record.locate(image)
         placements = read_placements(url, record.registered_roi_table)
         ndim = 2 if open_image(url).grid.is_flat else 3
-        files = {
-            output / _name(one.roi, format): _to_text(
-                one.placement.transform,
+        files: dict[Path, str | bytes] = {}
+        for one in placements:
+            files |= to_files(
+                one.to_placement(displacements_of(url)).transform,
                 one.pixel_sizes,
                 format,
                 ndim,
+                output / name_file(one.roi, format),
                 {"image": url.zarr_url, "roi": one.roi},
             )
-            for one in placements
-        }
         write_new(files)
-    written = list(map(str, files))
+    written = [str(output / name_file(one.roi, format)) for one in placements]
     reporter.show("\n".join(f"Wrote {path}" for path in written), {"files": written})
     return 0
 
@@ -147,7 +138,7 @@ def import_transforms(
                 f"{url.zarr_url}: found no reference for it, or it is that itself. "
                 "Name an acquisition that is registered to another one, or 'reference'."
             )
-        found = _read_all(source, url)
+        found = read_all(source, url)
         records = write_imported(url, onto[0], found, input_roi_table)
     rows = [record.key.roi for record in records]
     reporter.show(
@@ -175,9 +166,9 @@ def compose_transforms(
     """
     reporter = Reporter(options)
     with reporter.log():
-        parts = [_read(path) for path in sources]
-        whole = to_affine(compose(*(transform for transform, _ in parts)))
-        _write_one(whole, max(ndim for _, ndim in parts), format, output)
+        parts = [read_file(path) for path in sources]
+        whole = compose(*(transform for transform, _ in parts))
+        write_one(whole, max(ndim for _, ndim in parts), format, output)
     reporter.show(f"Wrote {output}", {"files": [str(output)]})
     return 0
 
@@ -199,99 +190,8 @@ def invert_transforms(
     """
     reporter = Reporter(options)
     with reporter.log():
-        transform, ndim = _read(source)
-        _write_one(to_affine(transform).inverse(), ndim, format, output)
+        transform, ndim = read_file(source)
+        back = transform if isinstance(transform, Warp) else to_affine(transform)
+        write_one(back.inverse(), ndim, format, output)
     reporter.show(f"Wrote {output}", {"files": [str(output)]})
     return 0
-
-
-def _read_all(
-    source: Path, url: ImageUrl
-) -> ImportedTransform | dict[str, ImportedTransform]:
-    """Read a file, or those of a folder by the names of their ROIs."""
-    if source.is_file() or (source / _STORE).is_file():
-        return ImportedTransform(_read(source, url)[0], source.name)
-    there = source.iterdir() if source.is_dir() else ()
-    # Hidden files are those of file managers.
-    paths = sorted(path for path in there if not path.name.startswith("."))
-    if not paths:
-        raise InvalidInputError(
-            f"{source}: found no file, and no folder with files; needed is a "
-            "transform, or a folder with one for each ROI."
-        )
-    names = list(map(_roi_of, paths))
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InvalidInputError(
-            f"{source}: found several files for the ROIs {twice}; needed is one for "
-            "each. Remove the others."
-        )
-    return {
-        name: ImportedTransform(_read(path, url)[0], path.name)
-        for name, path in zip(names, paths, strict=True)
-    }
-
-
-def _read(path: Path, url: ImageUrl | None = None) -> tuple[Transform, int]:
-    """Read the transform of a file; if `url` is given, it must be of that image."""
-    file = path / _STORE if path.is_dir() else path
-    try:
-        text = file.read_text()
-        transform = read_transform(text, str(path))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(
-            f"{path}: cannot be read as a transform ({error}). Needed is a file in one "
-            "of the formats RFC-5, ITK, elastix, or matrix."
-        ) from error
-    if url is not None and file.name == _STORE:
-        _check_image(json.loads(text), path, url)
-    return transform
-
-
-def _check_image(document: dict[str, Any], path: Path, url: ImageUrl) -> None:
-    """Refuse a transform that says that it is of another image."""
-    given = document.get("attributes", {}).get("fractal_tasks", {}).get("image")
-    if given is None:
-        return
-    # Plates are moved and renamed; wells and images are not.
-    urls = url.zarr_url, str(given)
-    ours, theirs = (one.rstrip("/").split("/")[-_WELL_PARTS:] for one in urls)
-    if ours != theirs:
-        raise InvalidInputError(
-            f"{path}: found the transform of {given}; needed is one of {url.zarr_url}. "
-            "If it holds there, too, remove 'image' from it."
-        )
-
-
-def _write_one(transform: Transform, ndim: int, kind: Format, output: Path) -> None:
-    """Write a transform between centres of first voxels."""
-    path = output / _STORE if kind == "rfc5" else output
-    write_new({path: _to_text(transform, CENTRED, kind, ndim, {})})
-
-
-def _name(roi: str, kind: Format) -> Path:
-    """Give where the file of a ROI lies; its name may hold anything."""
-    safe = quote(roi, safe=" ")
-    if kind == "rfc5":
-        return Path(f"{safe}{_STORE_NAME}") / _STORE
-    return Path(f"{safe}.tfm" if kind == "itk" else f"{safe}.txt")
-
-
-def _roi_of(path: Path) -> str:
-    """Give the ROI that a file is named after."""
-    is_store = path.name.endswith(_STORE_NAME)
-    return unquote(path.name.removesuffix(_STORE_NAME) if is_store else path.stem)
-
-
-def _to_text(
-    transform: Transform,
-    pixels: PixelSizes,
-    kind: Format,
-    ndim: int,
-    provenance: dict[str, Any],
-) -> str:
-    if kind == "itk":
-        return to_itk(transform, pixels, ndim=ndim)
-    if kind == "matrix":
-        return to_matrix(transform, pixels)
-    return to_store(transform, pixels, provenance)

@@ -14,9 +14,6 @@ import numpy.typing as npt
 
 from fractal_tasks.transforms import FloatArray, Transform
 
-_LATTICE = 9
-"""Points along each axis at which a transform is looked at."""
-
 _ROUNDING = 1e-7
 """Conditions that hold up to this part of the size of the box do hold."""
 
@@ -48,8 +45,8 @@ class Seen:
         """Say what is seen through a transform.
 
         One that is not affine is taken as the affine one next to it, and the box is
-        made smaller by how far they differ: what is seen then is seen for sure, and
-        what is given up is that much.
+        made smaller, side by side, by how far they differ there: what is seen then is
+        seen for sure, and what is given up is that much.
 
         Args:
             transform: Acquisition to reference.
@@ -57,31 +54,41 @@ class Seen:
             stop_um: The opposite corner.
             region_um: Both corners of the box in question of the reference, ``(2, 3)``.
         """
-        points = list_points(region_um)
+        points = transform.probe_points(region_um)
         pulled = transform.pull_points(points)
         # Around the middle, where rounding matters least; flat boxes have no slope.
         middle = points.mean(axis=0)
         slopes, *_ = np.linalg.lstsq(points - middle, pulled - pulled.mean(axis=0))
         matrix = slopes.T
         offset = pulled.mean(axis=0) - matrix @ middle
-        off = np.abs(pulled - points @ slopes - offset).max(axis=0)
-        off[off < _ROUNDING * np.ptp(region_um, axis=0).max()] = 0
+        off = pulled - points @ slopes - offset
+        off[:, np.abs(off).max(axis=0) < _ROUNDING * np.ptp(region_um)] = 0
+        gaps = [np.diff(np.unique(axis)).max(initial=0) for axis in points.T]
+        reach_um = float(np.linalg.norm(matrix, 2) * np.linalg.norm(gaps))
+        start, stop = np.asarray(start_um, float), np.asarray(stop_um, float)
         return cls(
             matrix,
             offset,
-            np.asarray(start_um, dtype=float) + off,
-            np.asarray(stop_um, dtype=float) - off,
+            start + _most_beyond(start - pulled + off, -off, reach_um),
+            stop - _most_beyond(pulled - off - stop, off, reach_um),
         )
 
 
-def list_points(box_um: FloatArray) -> FloatArray:
-    """Give points all over a box, its corners among them, shape ``(n, 3)``.
+def _most_beyond(
+    beyond_um: FloatArray, off_um: FloatArray, reach_um: float
+) -> FloatArray:
+    """Give how far beyond sides points lie that an affine map has elsewhere.
+
+    Only those count that it has so near that they could lie beyond it.
 
     Args:
-        box_um: Both corners, shape ``(2, 3)``.
+        beyond_um: How far beyond each side it has them, shape ``(n, 3)``.
+        off_um: How much farther they are.
+        reach_um: How far what lies between two points is from them.
     """
-    axes = [np.linspace(first, last, _LATTICE) for first, last in box_um.T]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    near = beyond_um > -np.abs(off_um).max(axis=0) - reach_um
+    most: FloatArray = np.where(near, off_um, 0).max(axis=0)
+    return most
 
 
 def find_largest_box(

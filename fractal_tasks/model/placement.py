@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from fractal_tasks.model.common_region import Seen, find_largest_box, list_points
+from fractal_tasks.model.common_region import Seen, find_largest_box
 from fractal_tasks.model.grid import Grid, box_on_grid
 from fractal_tasks.model.settings import Keep
 from fractal_tasks.transforms import Transform, Translation, Vector
@@ -146,7 +146,7 @@ def _box_around_pull(
         spacing_um: Pixel size of the acquisition, before and after.
     """
     ends = np.multiply([box.start, box.stop], np.array(spacing_um))
-    pulled_px = transform.pull_points(list_points(ends)) / spacing_um
+    pulled_px = transform.pull_points(transform.probe_points(ends)) / spacing_um
     return PixelBox(
         as_triple(np.floor(pulled_px.min(axis=0) + _INSIDE_PX)),
         as_triple(np.ceil(pulled_px.max(axis=0) - _INSIDE_PX)),

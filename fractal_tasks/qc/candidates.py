@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractal_tasks.model import Measurement
-from fractal_tasks.transforms import FloatArray, Vector
+from fractal_tasks.transforms import FloatArray, Vector, Warp
 
 # That no candidate of a ROI is right is never less probable than this: about one in
 # 1000 confident estimates is wrong (ADR 0007). Without it, a certain estimate could
@@ -31,6 +31,9 @@ class Displacement:
 
     error_um: float
     """Standard error in y and x, if it is."""
+
+    bend_um: float = 0.0
+    """What a shift in its place leaves undone, in the mean of all pixels."""
 
 
 @dataclass(frozen=True, order=True)
@@ -75,6 +78,9 @@ class CandidateArrays:
     pixels_um: FloatArray
     """Sizes of a level-0 pixel, shape ``(n,)``."""
 
+    bends_um: FloatArray
+    """What shifts in the place of candidates leave undone, shape ``(n, k)``."""
+
     @property
     def none_right(self) -> FloatArray:
         """The probability that no candidate of a ROI is right, shape ``(n,)``."""
@@ -113,6 +119,7 @@ def find_displacements(
                 measurement.displacement_um(one),
                 min(_known(one.confidence, _UNKNOWN_CONFIDENCE), limit),
                 _known(one.error_um, _UNKNOWN_ERROR_PX * measurement.pixel_um),
+                one.transform.bend_um if isinstance(one.transform, Warp) else 0.0,
             )
             for one, limit in zip(measurement.candidates, limits, strict=True)
         ),
@@ -129,11 +136,13 @@ def arrange_candidates(rois: Sequence[RoiDisplacements]) -> CandidateArrays:
     displacements_um = np.zeros((len(rois), most, 3))
     probabilities = np.zeros((len(rois), most))
     errors_um = np.ones((len(rois), most))
+    bends_um = np.zeros((len(rois), most))
     for index, roi in enumerate(rois):
         for rank, one in enumerate(roi.displacements):
             displacements_um[index, rank] = one.vector_um
             probabilities[index, rank] = one.probability
             errors_um[index, rank] = one.error_um
+            bends_um[index, rank] = one.bend_um
     np.clip(probabilities, 0, 1, out=probabilities)
     total = probabilities.sum(axis=1, keepdims=True)
     probabilities *= np.minimum(1.0, (1 - _MIN_NONE_RIGHT) / np.maximum(total, 1e-300))
@@ -146,4 +155,5 @@ def arrange_candidates(rois: Sequence[RoiDisplacements]) -> CandidateArrays:
         # Shifts are searched up to the size of the ROI either way.
         4 * np.prod(sizes_um, axis=1),
         np.array([roi.pixel_um for roi in rois], dtype=float),
+        bends_um,
     )

@@ -165,6 +165,9 @@ def _choose(
     ranks = np.arange(candidates.probabilities.shape[1])
     losses[:, ranks] += np.where(ranks >= counts[:, None], np.inf, 0.0)
     losses[:, len(ranks) :] += _WORTH_PX * candidates.pixels_um[:, None]
+    # A shift leaves undone what is bent, if the candidate is right.
+    undone_um = (places.posteriors * candidates.bends_um).sum(axis=1)
+    losses[:, len(ranks) :] += np.minimum(undone_um, most_um)[:, None]
     as_good_px = (_WORTH_PX + _UNMOVED * LOST_PX) * places.lost
     losses[:, -1] -= as_good_px * candidates.pixels_um
     # The first of equal ones: a candidate before a stand-in.

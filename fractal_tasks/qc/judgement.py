@@ -26,6 +26,7 @@ from fractal_tasks.transforms import (
     Transform,
     Translation,
     Vector,
+    Warp,
 )
 
 
@@ -187,7 +188,7 @@ def _make_verdict(
         evidence = measurement.best.evidence
         left_px, error_z_um = None, others.error_z_um
     transform = others.agree(transform, measurement.centre_um)
-    if not left_px:
+    if not left_px and not isinstance(transform, Warp):
         # It shows no turn, which a small or noisy one need not: the others may.
         left_px = others.find_left_px(measurement, transform, left_px)
     evidence = {name: evidence[name] for name in evidence if name != LEFT_PX}
@@ -214,7 +215,12 @@ def _find_others(
         for key, decision in zip(order, decisions, strict=True)
         if decision.status in ("measured", "chosen")
     ]
-    left_px = [one.left_px for one in used if one.left_px is not None]
+    left_px = [
+        found_px
+        for key, decision in zip(order, decisions, strict=True)
+        if decision.status in ("measured", "chosen")
+        and (found_px := _shown_px(measurements[key], decision)) is not None
+    ]
     errors_um = [one.error_z_um for one in used if one.error_z_um is not None]
     error_z_um = None
     if errors_um and stage is not None:
@@ -231,6 +237,15 @@ def _find_others(
     if turn is not None and turn.value and turned:
         matrix = turn.to_matrix(keep_size=all(one.is_rigid for one in turned))
     return _Others(median_px if left_px else None, error_z_um, turn, matrix)
+
+
+def _shown_px(measurement: Measurement, decision: Decision) -> float | None:
+    """Give how far places of a ROI are off by a translation, as far as it is known."""
+    used = measurement.candidates[decision.rank]
+    if not isinstance(used.transform, Warp):
+        return used.left_px
+    bent_um = np.linalg.norm(used.transform.field.values_um[1:], axis=0)
+    return float(bent_um.max()) / measurement.pixel_um
 
 
 def _fit_believed(

@@ -19,7 +19,7 @@ from fractal_tasks.model import Candidate, Measurement
 from fractal_tasks.model.candidate import find_left_px
 from fractal_tasks.model.precision import chance_of_pair
 from fractal_tasks.qc.stage import CAUCHY, ShownTurn, weighted_median
-from fractal_tasks.transforms import Affine, FloatArray
+from fractal_tasks.transforms import Affine, FloatArray, Warp, find_affine
 
 # Nothing that shows a turn is more exact than this, 0.06 degrees: a few windows say how
 # exact a ROI is, a sample may be stretched in itself, and a camera that was put back
@@ -100,8 +100,10 @@ def _shown_by(candidate: Candidate) -> ShownTurn | None:
         angle = math.radians(evidence["turn_deg"])
         error = math.radians(evidence["turn_error_deg"])
         return ShownTurn(cmath.rect(evidence["scale"], angle) - 1, error)
-    if isinstance(candidate.transform, Affine):
+    if isinstance(candidate.transform, Affine | Warp):
         # Of any linear map the part that turns and stretches alike.
-        (yy, yx), (xy, xx) = np.array(candidate.transform.matrix)[1:, 1:].tolist()
+        (yy, yx), (xy, xx) = np.array(find_affine(candidate.transform).matrix)[
+            1:, 1:
+        ].tolist()
         return ShownTurn(complex((yy + xx) / 2 - 1, (xy - yx) / 2), 0.0)
     return None

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from fractal_tasks.model import Candidate, Measurement
-from fractal_tasks.transforms import FloatArray, Translation
+from fractal_tasks.transforms import Translation
+from fractal_tasks.transforms.folding import smallest_volumes
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,7 @@ _PROBES = (3, 17, 17)
 def folds(candidate: Candidate, measurement: Measurement) -> Objection | None:
     """Object if a transform turns the ROI inside out or tears it somewhere.
 
-    No sample does so. The ROI is cut into boxes; where a box keeps its orientation, the
-    three edges that meet at each of its corners span a positive volume. It is the
-    determinant of the Jacobian by forward and backward differences; together the eight
-    corners see more than one difference in the middle would.
-
-    References:
-        Karacali & Davatzikos, IEEE Transactions on Medical Imaging 23, 868 (2004).
+    No sample does so.
     """
     if isinstance(candidate.transform, Translation):
         return None
@@ -56,7 +51,7 @@ def folds(candidate: Candidate, measurement: Measurement) -> Objection | None:
     ]
     grid_um = np.stack(np.meshgrid(*axes_um, indexing="ij"), axis=-1)
     mapped_um = candidate.transform.map_points(grid_um.reshape(-1, 3))
-    volumes_um3 = _smallest_volumes(mapped_um.reshape(grid_um.shape))
+    volumes_um3 = smallest_volumes(mapped_um.reshape(grid_um.shape))
     # Not "<= 0": a point that is mapped to NaN has no image, which is a tear.
     if (volumes_um3 > 0).all():
         return None
@@ -66,32 +61,6 @@ def folds(candidate: Candidate, measurement: Measurement) -> Objection | None:
     z_um, y_um, x_um = grid_um[worst]
     where = f"z={z_um:.1f}, y={y_um:.1f}, x={x_um:.1f} um"
     return Objection(limit=0.0, reason=f"folds or tears the ROI near {where}")
-
-
-def _smallest_volumes(points_um: FloatArray) -> FloatArray:
-    """Give the smallest volume at the corners of each box of a grid, in um3.
-
-    Args:
-        points_um: Where the nodes of the grid are mapped to, shape ``(z, y, x, 3)``.
-
-    Returns:
-        Shape ``(z - 1, y - 1, x - 1)``; negative where a corner is inside out.
-    """
-    along_z, along_y, along_x = (np.diff(points_um, axis=axis) for axis in range(3))
-    lower, upper = slice(None, -1), slice(1, None)
-    sides = (lower, upper)
-    volumes = [
-        np.einsum(
-            "...i,...i",
-            along_z[:, y, x],
-            np.cross(along_y[z, :, x], along_x[z, y, :]),
-        )
-        for z in sides
-        for y in sides
-        for x in sides
-    ]
-    smallest: FloatArray = np.min(volumes, axis=0)
-    return smallest
 
 
 VETOES: tuple[Veto, ...] = (folds,)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from fractal_tasks.model import Candidate
-from fractal_tasks.transforms import PixelSizes
+from fractal_tasks.transforms import PixelSizes, ReadDisplacements
 
 
 class _StoredCandidate(BaseModel):
@@ -39,15 +39,22 @@ def candidates_to_json(candidates: Iterable[Candidate], pixels: PixelSizes) -> s
     )
 
 
-def candidates_from_json(text: str, pixels: PixelSizes) -> list[Candidate]:
+def candidates_from_json(
+    text: str, pixels: PixelSizes, displacements: ReadDisplacements | None = None
+) -> list[Candidate]:
     """Read candidates from the text that `candidates_to_json` wrote.
+
+    Args:
+        text: The text.
+        pixels: Those of both images.
+        displacements: Reads those that transforms name.
 
     Raises:
         ValueError: The text does not hold any.
     """
     return [
         Candidate(
-            pixels.from_fields(stored.transform),
+            pixels.from_fields(stored.transform, displacements),
             stored.confidence,
             stored.error_um,
             stored.evidence,

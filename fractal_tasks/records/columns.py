@@ -1,11 +1,24 @@
 """The columns of a registration in a ROI table."""
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.transforms import PixelSizes, Transform, Vector
+import numpy as np
+
+from fractal_tasks.errors import (
+    DisplacementsError,
+    InvalidDataError,
+    MissingStepError,
+)
+from fractal_tasks.storage.plate.rois import is_length
+from fractal_tasks.transforms import (
+    PixelSizes,
+    ReadDisplacements,
+    Transform,
+    Vector,
+)
 from fractal_tasks.transforms.base import read_vector
 
 if TYPE_CHECKING:
@@ -39,6 +52,10 @@ OWN_COLUMNS = (
     *(STATUS_COLUMN, REASON_COLUMN, KEPT_COLUMN, ALTERNATIVES_COLUMN),
 )
 """All columns but those of the evidence."""
+
+
+AGAIN = "Run 'Calculate Registration (image-based)' again for this acquisition."
+"""What to do about columns that are damaged."""
 
 
 def present_columns(roi: "Roi") -> dict[str, Any]:
@@ -88,9 +105,15 @@ def read_pixel_sizes(roi: "Roi", spacing_um: Vector, where: str) -> PixelSizes:
 
 
 def read_stored_transform(
-    roi: "Roi", pixels: PixelSizes, where: str
+    roi: "Roi", pixels: PixelSizes, displacements: ReadDisplacements, where: str
 ) -> Transform | None:
     """Read the transform of a row, and nothing else of it; None if it has none.
+
+    Args:
+        roi: The row.
+        pixels: Those of both images.
+        displacements: Reads those of its image.
+        where: Names ROI and table in errors.
 
     Raises:
         InvalidDataError: It is no transform.
@@ -99,6 +122,59 @@ def read_stored_transform(
     if text is None:
         return None
     try:
-        return pixels.from_json(str(text))
+        return pixels.from_json(str(text), displacements)
+    except DisplacementsError:
+        raise
     except InvalidDataError as error:
         raise InvalidDataError(f"{where}: {error}") from error
+
+
+def read_translation(extra: Mapping[str, Any], where: str) -> Vector:
+    """Read the translation columns.
+
+    Raises:
+        MissingStepError: They are there, but not whole.
+    """
+    try:
+        z, y, x = (float(extra[column]) for column in TRANSLATION_COLUMNS)
+    except (KeyError, OverflowError, TypeError, ValueError):
+        z = y = x = math.nan
+    if not all(map(is_length, (z, y, x))):
+        found = {column: extra.get(column) for column in TRANSLATION_COLUMNS}
+        raise MissingStepError(
+            f"{where}: found {found}; needed are three numbers (um). {AGAIN}"
+        )
+    return z, y, x
+
+
+def read_number(
+    extra: Mapping[str, Any], column: str, highest: float, needed: str, where: str
+) -> float | None:
+    """Read a number from 0 to `highest`, also from text; None if there is none.
+
+    Raises:
+        InvalidDataError: There is something else.
+    """
+    stored = extra.get(column)
+    if stored is None:
+        return None
+    try:
+        number = float(str(stored))
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= highest:
+        raise InvalidDataError(
+            f"{where}: found {stored!r} in {column!r}; needed is {needed}. {AGAIN}"
+        )
+    return number
+
+
+def read_evidence(extra: Mapping[str, Any]) -> dict[str, float]:
+    """Read the columns of the evidence, by its names."""
+    return {
+        column.removeprefix(EVIDENCE_PREFIX): float(value)
+        for column, value in extra.items()
+        if column.startswith(EVIDENCE_PREFIX)
+        and column not in OWN_COLUMNS
+        and isinstance(value, int | float | np.number)
+    }

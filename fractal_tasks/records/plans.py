@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from fractal_tasks.errors import InvalidDataError, MissingStepError
+from fractal_tasks.errors import (
+    DisplacementsError,
+    InvalidDataError,
+    MissingStepError,
+)
 from fractal_tasks.model import Grid, Placement, RowKey
 from fractal_tasks.records.provenance import Record, fingerprint
 from fractal_tasks.records.registered_rows import describe_registered
@@ -19,12 +23,14 @@ from fractal_tasks.records.stored_plan import (
     StoredTable,
 )
 from fractal_tasks.storage.library_errors import describe_cause, library_errors
+from fractal_tasks.storage.plate.displacements import displacements_of
 from fractal_tasks.storage.plate.images import check_fill_value, list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.wells import format_acquisitions, read_acquisitions
+from fractal_tasks.transforms import ReadDisplacements
 from fractal_tasks.transforms.boxes import PixelBox, box_from_um
 
 logger = logging.getLogger(__name__)
@@ -67,7 +73,9 @@ class RegistrationPlan:
         return fingerprint([grid, placements, tables, self.fill_value])
 
 
-def _plan_from_record(stored: Mapping[str, Any], where: str) -> RegistrationPlan:
+def _plan_from_record(
+    stored: Mapping[str, Any], displacements: ReadDisplacements, where: str
+) -> RegistrationPlan:
     """Build the plan from what *find consensus* stored.
 
     Raises:
@@ -80,7 +88,9 @@ def _plan_from_record(stored: Mapping[str, Any], where: str) -> RegistrationPlan
             registered_roi_table=str(record.settings["registered_roi_table"]),
             reference_image=record.reference_image,
             reference_grid=record.reference_grid,
-            placements={one.key: one.placement for one in record.placements},
+            placements={
+                one.key: one.to_placement(displacements) for one in record.placements
+            },
             reference_tables={
                 name: table.to_table(name)
                 for name, table in record.reference_tables.items()
@@ -90,6 +100,8 @@ def _plan_from_record(stored: Mapping[str, Any], where: str) -> RegistrationPlan
             else 0.0,
             consensus=record.provenance,
         )
+    except DisplacementsError:
+        raise
     except library_errors() as error:
         raise _damaged(where, error) from error
 
@@ -125,7 +137,7 @@ def read_plan(
     if table.record is None or "placements" not in table.record:
         return None
     where = f"{image.zarr_url}: table {registered_roi_table!r}"
-    plan = _plan_from_record(table.record, where)
+    plan = _plan_from_record(table.record, displacements_of(image.url), where)
     if not plan.placements:
         return plan
     if not _agrees(plan, table, image):

@@ -15,6 +15,7 @@ from fractal_tasks.records.columns import read_pixel_sizes, read_stored_transfor
 from fractal_tasks.records.plans import RegistrationPlan, check_placements
 from fractal_tasks.records.registered_rows import describe_registered
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
+from fractal_tasks.storage.plate.displacements import displacements_of
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY, RoiTableData
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
@@ -144,7 +145,7 @@ def _check_not_lost(roi: "Roi", image: OpenImage, where: str) -> None:
 def _check_moved(roi: "Roi", image: OpenImage, where: str) -> None:
     """Refuse a ROI that turned: two boxes do not tell how."""
     pixels = read_pixel_sizes(roi, image.spacing_um, where)
-    transform = read_stored_transform(roi, pixels, where)
+    transform = read_stored_transform(roi, pixels, displacements_of(image.url), where)
     if not isinstance(transform, Translation | None):
         raise InvalidDataError(
             f"{where}: found a transform of type {transform.type!r}, and no plan of "

@@ -6,17 +6,17 @@ there and disagree, somebody edited the columns: they count, with unknown confid
 """
 
 import logging
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fractal_tasks.errors import InvalidDataError, MissingStepError
+from fractal_tasks.errors import DisplacementsError, InvalidDataError
 from fractal_tasks.model import Candidate, Measurement, RowKey, Status
 from fractal_tasks.records.candidates import candidates_from_json, candidates_to_json
 from fractal_tasks.records.columns import (
+    AGAIN,
     ALTERNATIVES_COLUMN,
     CONFIDENCE_COLUMN,
     ERROR_COLUMN,
@@ -30,14 +30,25 @@ from fractal_tasks.records.columns import (
     TRANSFORM_COLUMN,
     TRANSLATION_COLUMNS,
     present_columns,
+    read_evidence,
+    read_number,
     read_pixel_sizes,
     read_stored_transform,
+    read_translation,
     write_pixel_sizes,
 )
 from fractal_tasks.storage.library_errors import describe_cause
+from fractal_tasks.storage.plate.displacements import displacements_of
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.rois import MAX_LENGTH_UM, is_length, roi_extent_um
-from fractal_tasks.transforms import PixelSizes, Transform, Translation, Vector
+from fractal_tasks.transforms import (
+    Displacements,
+    PixelSizes,
+    ReadDisplacements,
+    Transform,
+    Translation,
+    Vector,
+)
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -49,7 +60,6 @@ _AGREE_UM, _FLOAT32 = 1e-6, 2.0**-23
 
 _A_PART = "a number from 0 to 1"
 _AN_ERROR = "a standard error in um, 0 or more"
-_AGAIN = "Run 'Calculate Registration (image-based)' again for this acquisition."
 
 
 @dataclass(frozen=True)
@@ -124,10 +134,11 @@ class RoiRecord:
         """
         extra = present_columns(roi)
         status, reason = extra.get(STATUS_COLUMN), extra.get(REASON_COLUMN)
-        kept = _read_number(extra, KEPT_COLUMN, 1, _A_PART, where)
+        kept = read_number(extra, KEPT_COLUMN, 1, _A_PART, where)
         pixels = read_pixel_sizes(roi, image.spacing_um, where)
         empty = cls.of(roi, image, (), pixels, status=status, reason=reason, kept=kept)
-        transform, edited = _read_transform(roi, empty, where, is_placed)
+        displacements = displacements_of(image.url)
+        transform, edited = _read_transform(roi, empty, displacements, where, is_placed)
         if transform is None:
             return empty
         if edited:
@@ -135,17 +146,17 @@ class RoiRecord:
             return replace(empty, candidates=(Candidate(transform, None, None),))
         best = Candidate(
             transform,
-            _read_number(extra, CONFIDENCE_COLUMN, 1, _A_PART, where),
-            _read_number(extra, ERROR_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
-            _read_evidence(extra),
-            _read_number(extra, ERROR_Z_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
+            read_number(extra, CONFIDENCE_COLUMN, 1, _A_PART, where),
+            read_number(extra, ERROR_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
+            read_evidence(extra),
+            read_number(extra, ERROR_Z_COLUMN, MAX_LENGTH_UM, _AN_ERROR, where),
         )
-        others = _read_alternatives(extra, empty, where)
+        others = _read_alternatives(extra, empty, displacements, where)
         moved_um = None
         is_turned = is_placed and not isinstance(transform, Translation)
         if is_turned and not extra.keys().isdisjoint(TRANSLATION_COLUMNS):
             # Of the centre that the row now has, the transform would say another one.
-            moved_um = _read_translation(extra, where)
+            moved_um = read_translation(extra, where)
         return replace(empty, candidates=(best, *others), moved_um=moved_um)
 
     @property
@@ -187,6 +198,16 @@ class RoiRecord:
         return without_record(roi).model_copy(update=known)
 
 
+def displacements_of_rows(records: Iterable[RoiRecord]) -> dict[str, Displacements]:
+    """Give those that are to be stored before rows are, by their path in the image."""
+    return {
+        path: one
+        for record in records
+        for candidate in record.candidates
+        for path, one in candidate.transform.displacements.items()
+    }
+
+
 def without_record(roi: "Roi") -> "Roi":
     """Give a row without the columns of a registration."""
     extra = {
@@ -204,7 +225,11 @@ def _to_vector(values: np.ndarray[Any, Any]) -> Vector:
 
 
 def _read_transform(
-    roi: "Roi", row: RoiRecord, where: str, is_placed: bool
+    roi: "Roi",
+    row: RoiRecord,
+    displacements: ReadDisplacements,
+    where: str,
+    is_placed: bool,
 ) -> tuple[Transform | None, bool]:
     """Read the transform of a row, and whether it is one that somebody put there.
 
@@ -213,8 +238,8 @@ def _read_transform(
     extra = present_columns(roi)
     translation_um = None
     if not extra.keys().isdisjoint(TRANSLATION_COLUMNS):
-        translation_um = _read_translation(roi.model_extra or {}, where)
-    transform = read_stored_transform(roi, row.pixels, where)
+        translation_um = read_translation(roi.model_extra or {}, where)
+    transform = read_stored_transform(roi, row.pixels, displacements, where)
     if translation_um is None:
         return transform, False
     if transform is None:
@@ -235,63 +260,27 @@ def _read_transform(
     return Translation(translation_um), True
 
 
-def _read_translation(extra: Mapping[str, Any], where: str) -> Vector:
-    try:
-        z, y, x = (float(extra[column]) for column in TRANSLATION_COLUMNS)
-    except (KeyError, OverflowError, TypeError, ValueError):
-        z = y = x = math.nan
-    if not all(map(is_length, (z, y, x))):
-        found = {column: extra.get(column) for column in TRANSLATION_COLUMNS}
-        raise MissingStepError(
-            f"{where}: found {found}; needed are three numbers (um). {_AGAIN}"
-        )
-    return z, y, x
-
-
-def _read_number(
-    extra: Mapping[str, Any], column: str, highest: float, needed: str, where: str
-) -> float | None:
-    """Read a number from 0 to `highest`, also from text; None if there is none."""
-    stored = extra.get(column)
-    if stored is None:
-        return None
-    try:
-        number = float(str(stored))
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= highest:
-        raise InvalidDataError(
-            f"{where}: found {stored!r} in {column!r}; needed is {needed}. {_AGAIN}"
-        )
-    return number
-
-
 def _read_alternatives(
-    extra: Mapping[str, Any], row: RoiRecord, where: str
+    extra: Mapping[str, Any],
+    row: RoiRecord,
+    displacements: ReadDisplacements,
+    where: str,
 ) -> list[Candidate]:
     text = extra.get(ALTERNATIVES_COLUMN)
     if text is None:
         return []
     try:
-        candidates = candidates_from_json(str(text), row.pixels)
+        candidates = candidates_from_json(str(text), row.pixels, displacements)
         for candidate in candidates:
             moved_um = candidate.transform.displacement_at(row.centre_um)
             if not all(map(is_length, moved_um)):
                 raise ValueError(f"{candidate.transform} leads out of this world")
+    except DisplacementsError:
+        raise
     except ValueError as error:
         raise InvalidDataError(
             f"{where}: found {ALTERNATIVES_COLUMN}={text!r}; needed is a JSON list of "
             "objects with 'transform', 'confidence', 'error_um' and 'evidence' "
-            f"({describe_cause(error)}). {_AGAIN}"
+            f"({describe_cause(error)}). {AGAIN}"
         ) from error
     return candidates
-
-
-def _read_evidence(extra: Mapping[str, Any]) -> dict[str, float]:
-    return {
-        column.removeprefix(EVIDENCE_PREFIX): float(value)
-        for column, value in extra.items()
-        if column.startswith(EVIDENCE_PREFIX)
-        and column not in OWN_COLUMNS
-        and isinstance(value, int | float | np.number)
-    }

@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from fractal_tasks.model import Grid, Placement, RowKey
 from fractal_tasks.records.provenance import Record, roi_to_json
@@ -16,7 +16,7 @@ from fractal_tasks.storage.plate.roi_tables import (
 )
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.urls import is_inner_path
-from fractal_tasks.transforms import PixelSizes
+from fractal_tasks.transforms import PixelSizes, ReadDisplacements
 from fractal_tasks.transforms.boxes import PixelBox
 
 
@@ -45,20 +45,18 @@ class StoredPlacement(BaseModel):
         fields = vars(placement) | {"transform": pixels.to_fields(placement.transform)}
         return cls(**vars(key), **fields, pixel_sizes=pixels)
 
-    @model_validator(mode="after")
-    def _check_transform(self) -> Self:
-        self.pixel_sizes.from_fields(self.transform)
-        return self
-
     @property
     def key(self) -> RowKey:
         """Which row it is of."""
         return RowKey(self.roi, self.timepoint, self.channel)
 
-    @property
-    def placement(self) -> Placement:
-        """The placement itself."""
-        transform = self.pixel_sizes.from_fields(self.transform)
+    def to_placement(self, displacements: ReadDisplacements | None) -> Placement:
+        """Give the placement itself.
+
+        Raises:
+            InvalidDataError: Its transform, or what that names, cannot be read.
+        """
+        transform = self.pixel_sizes.from_fields(self.transform, displacements)
         return Placement(
             self.source, self.destination, self.region, transform, self.is_copied
         )

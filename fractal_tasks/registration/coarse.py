@@ -217,9 +217,18 @@ def search_coarsely(
 
 
 def choose_level(
-    fixed: PatchPyramid, moving: PatchPyramid, start_level: int
+    fixed: PatchPyramid,
+    moving: PatchPyramid,
+    start_level: int,
+    most_px: int = MAX_WHOLE_PX,
 ) -> tuple[int, int]:
     """Choose what is read as a whole: the finest level that is small, or the last one.
+
+    Args:
+        fixed: Volumes, finest level first.
+        moving: The same of the other image.
+        start_level: Index of the finest level that may be chosen.
+        most_px: Number of pixels that is small.
 
     Returns:
         The level, and how many pixels the larger of the two has there.
@@ -230,7 +239,7 @@ def choose_level(
         for level in levels
     ]
     found = zip(levels, sizes, strict=True)
-    small = [(level, size) for level, size in found if size <= MAX_WHOLE_PX]
+    small = [(level, size) for level, size in found if size <= most_px]
     return small[0] if small else (levels[-1], sizes[-1])
 
 

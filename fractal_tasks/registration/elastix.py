@@ -1,4 +1,4 @@
-"""Linear transforms by elastix, with settings for nuclei and tissue."""
+"""Transforms by elastix, with settings for nuclei and tissue."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -28,7 +28,7 @@ _EXPLAINED_PX = 0.5
 
 
 class Elastix(ElastixMethod):
-    """Linear transforms by elastix: for samples that turned, grew or were sheared.
+    """Transforms by elastix: for samples that turned, grew, were sheared or bent.
 
     Starts from the shift that phase cross-correlation finds, so that large ones are no
     harder than small ones. A more flexible transform is kept only if it makes the
@@ -42,10 +42,17 @@ class Elastix(ElastixMethod):
 
     type: Literal["elastix"] = "elastix"
 
-    transform: Literal["auto", "translation", "rigid", "similarity", "affine"] = "auto"
+    transform: Literal[
+        "auto", "translation", "rigid", "similarity", "affine", "bspline"
+    ] = "auto"
     """What the sample may have done. `rigid` turns it, `similarity` also changes its
-    size, `affine` also stretches and shears it, in all axes of a stack. `auto` takes
-    the simplest that explains the images, in most plates the shift."""
+    size, `affine` also stretches and shears it, in all axes of a stack; `bspline` bends
+    it. `auto` takes the simplest of the linear ones that explains the images, in most
+    plates the shift."""
+
+    grid_spacing_um: float = Field(default=20.0, gt=0)
+    """Distance of the control points of `bspline` (um): about three quarters of the
+    distance over which the sample bends."""
 
     metric: Literal["correlation", "mutual_information"] = "correlation"
     """How similarity is measured. Choose `mutual_information` where the two stains
@@ -70,12 +77,17 @@ class Elastix(ElastixMethod):
 
     def _list_stages(self, start: Candidate) -> Sequence[Stage]:
         """List what is tried after what correlation found, the simplest first."""
-        return [
+        stages = [
             Stage(kind, [self._write_parameters(kind)])
             for kind in self._list_kinds(start)
         ]
+        if self.transform == "bspline":
+            stages.append(Stage("bspline", [self._write_bspline()]))
+        return stages
 
     def _list_kinds(self, start: Candidate) -> Sequence[Kind]:
+        if self.transform == "bspline":
+            return ["affine"]
         if self.transform != "auto":
             return [self.transform]
         if isinstance(start.transform, Translation) and _is_explained(start):
@@ -111,6 +123,14 @@ class Elastix(ElastixMethod):
             "WriteResultImage": "false",
         }
         return {name: (str(value),) for name, value in values.items()}
+
+    def _write_bspline(self) -> dict[str, tuple[str, ...]]:
+        """Write the parameter map of what bends: it has more to find."""
+        return self._write_parameters("bspline") | {
+            "NumberOfResolutions": (str(self.resolutions + 1),),
+            "NumberOfSpatialSamples": (str(2 * self.samples),),
+            "FinalGridSpacingInPhysicalUnits": (str(self.grid_spacing_um),),
+        }
 
 
 def _is_explained(candidate: Candidate) -> bool:

@@ -1,4 +1,4 @@
-"""Linear transforms by elastix, with the user's own parameter files."""
+"""Transforms by elastix, with the user's own parameter files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +17,13 @@ from fractal_tasks.registration.elastix_method import (
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.itk_elastix import Parameters
 from fractal_tasks.registration.patch import PatchPyramid
-from fractal_tasks.transforms.elastix import parse_elastix_text
+from fractal_tasks.transforms.bspline import BSPLINES
+from fractal_tasks.transforms.elastix_text import parse_elastix_text
 
-_KINDS: dict[str, Kind] = {name: kind for kind, name in ELASTIX_NAMES.items()}
+_KINDS: dict[str, Kind] = {
+    **{name: kind for kind, name in ELASTIX_NAMES.items()},
+    **dict.fromkeys(BSPLINES, "bspline"),
+}
 
 _OURS: Parameters = {
     # It starts from the shift that was found, and gives back the transform alone.
@@ -49,7 +53,7 @@ _PLAIN = """
 
 
 class ElastixFiles(ElastixMethod):
-    """Linear transforms by elastix with your own parameter files.
+    """Transforms by elastix with your own parameter files.
 
     The files run one after the other from the shift that phase cross-correlation finds.
     What they find is kept only if it makes the images clearly more similar and no less

@@ -8,34 +8,39 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate
 from fractal_tasks.model.candidate import LEFT_PX
-from fractal_tasks.model.common_region import list_points
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.correlation import CONVINCING
+from fractal_tasks.registration.elastix_images import Images, read_images
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.itk_elastix import (
     ElastixError,
-    ElastixImage,
     Parameters,
     run_elastix,
 )
-from fractal_tasks.registration.mapped import MappedPatch
 from fractal_tasks.registration.motion import Motion
-from fractal_tasks.registration.patch import ArrayPatch, Patch, PatchPyramid
+from fractal_tasks.registration.patch import Patch, PatchPyramid
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
-from fractal_tasks.registration.prepare import fill_invalid
 from fractal_tasks.registration.volume_pair import VolumePair
-from fractal_tasks.transforms import Affine, Translation, to_affine
-from fractal_tasks.transforms.elastix import read_elastix_maps, write_elastix_map
+from fractal_tasks.transforms import (
+    Affine,
+    Transform,
+    Translation,
+    Warp,
+    find_affine,
+    to_affine,
+)
+from fractal_tasks.transforms.base import list_points
+from fractal_tasks.transforms.bspline import read_bent_maps
+from fractal_tasks.transforms.elastix import write_elastix_map
 
 logger = logging.getLogger(__name__)
 
-Kind: TypeAlias = Literal["translation", "rigid", "similarity", "affine"]
+Kind: TypeAlias = Literal["translation", "rigid", "similarity", "affine", "bspline"]
 
 ELASTIX_NAMES: Mapping[Kind, str] = MappingProxyType(
     {
@@ -43,6 +48,7 @@ ELASTIX_NAMES: Mapping[Kind, str] = MappingProxyType(
         "rigid": "EulerTransform",
         "similarity": "SimilarityTransform",
         "affine": "AffineTransform",
+        "bspline": "RecursiveBSplineTransform",
     }
 )
 """What elastix calls them, the more flexible ones last."""
@@ -53,6 +59,7 @@ _STARTS: Mapping[Kind, Literal["shift", "rigid", "similarity"]] = MappingProxyTy
         "rigid": "rigid",
         "similarity": "similarity",
         "affine": "similarity",
+        "bspline": "similarity",
     }
 )
 """What is taken from correlation: the most of it that the transform allows."""
@@ -63,6 +70,8 @@ _KEEPS: Mapping[Kind, Callable[[Motion], Motion]] = MappingProxyType(
         "rigid": Motion.rigid,
         "similarity": lambda motion: motion,
         "affine": lambda motion: motion,
+        # The turn of what bends is a matter of its fit.
+        "bspline": lambda motion: Motion(motion.shift_px),
     }
 )
 """What of a motion each of them can undo."""
@@ -71,9 +80,12 @@ _MOST_STRETCH = 1.25
 """Samples that stretch or shrink more between rounds are not the same any more; elastix
 gives such transforms where there is nothing to register."""
 
-_LEAST_PX, _LEAST_SEEN = 16, 0.05
-"""Pixels per side (y, x), and part of the ROI that both see, with which elastix starts:
-it samples what both see, and its pyramid halves each side."""
+_LEAST_VOLUME = 0.3
+"""Nor are those of which a piece shrinks to less: of what elastix bends too much, it
+first folds some."""
+
+_EXACT_PX = 0.05
+"""How far displacements that are stored may be from what elastix found."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,11 @@ class Stage:
     """The most flexible transform among them."""
 
     maps: Sequence[Parameters]
+
+    @property
+    def bends(self) -> bool:
+        """Whether it can explain all that it is fitted to."""
+        return self.kind == "bspline"
 
 
 class ElastixMethod(RegistrationMethod):
@@ -140,6 +157,9 @@ class ElastixMethod(RegistrationMethod):
                 break
         if best.left_px is None and refused:
             best = _with_doubt(best, refused[-1], moving[0])
+        if isinstance(best.transform, Warp):
+            left_px = max(best.left_px or 0.0, pair.find_left_px(best.transform))
+            best = replace(best, evidence={**best.evidence, LEFT_PX: left_px})
         candidates = best, *start.candidates[1:]
         return Estimate(
             tuple(sorted(candidates, key=lambda one: -(one.confidence or 0.0)))
@@ -150,33 +170,41 @@ def _propose(
     pair: VolumePair, start: Candidate, stages: Sequence[Stage]
 ) -> Iterator[Candidate]:
     """Fit transforms, one stage after the other, and judge each."""
-    begin = to_affine(start.transform)
-    images = _read_images(pair, begin)
-    if images is None:
-        return
+    begin = linear = to_affine(start.transform)
     for stage in stages:
-        found = _fit(images, begin, stage)
+        images = read_images(pair, linear, finely=stage.bends)
+        if images is None:
+            return
+        found = _fit(images, linear if stage.bends else begin, stage, pair)
         if found is None or not _is_possible(found):
             continue
+        linear = find_affine(found)
         before = start.evidence["similarity_before"]
-        candidate = pair.judge(found, _KEEPS[stage.kind], before)
+        keep = _KEEPS[stage.kind]
+        candidate = pair.judge(found, keep, before)
         is_shift = stage.kind == "translation"
         yield _as_translation(candidate) if is_shift else candidate
 
 
-def _fit(images: "_Images", start: Affine, stage: Stage) -> Affine | None:
+def _fit(
+    images: Images, start: Affine, stage: Stage, pair: VolumePair
+) -> Transform | None:
     """Run elastix; None if it gives up, as it does on images of other things.
 
     Raises:
         InvalidInputError: It does not understand its parameters.
     """
+    seen = images.seen
+    if stage.bends:
+        held_out = pair.hold_out(images.spacing_um, images.shape)
+        seen = seen & ~held_out.reshape(seen.shape)
     try:
         maps = run_elastix(
             images.fixed,
             images.moving,
             stage.maps,
-            initial=write_elastix_map(start, ndim=images.seen.ndim),
-            mask=images.seen,
+            initial=write_elastix_map(start, ndim=seen.ndim),
+            mask=seen,
         )
     except ElastixError as error:
         if error.is_of_parameters:
@@ -186,7 +214,10 @@ def _fit(images: "_Images", start: Affine, stage: Stage) -> Affine | None:
             ) from error
         logger.info("elastix gave up on a ROI: %s", error)
         return None
-    return read_elastix_maps(maps)
+    pixel_um = np.array(pair.fixed[0].spacing_um)
+    last_um = (np.array(pair.fixed[0].shape) - 0.5) * pixel_um
+    exact_um = _EXACT_PX * float(pixel_um[1:].min())
+    return read_bent_maps(maps, np.stack([pixel_um / 2, last_um]), exact_um)
 
 
 def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate:
@@ -203,10 +234,16 @@ def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate
 def _is_better(pair: VolumePair, candidate: Candidate, best: Candidate) -> bool:
     """Tell whether a transform that allows more earned it."""
     # From there on none is lower than another one in any sense that matters.
-    enough = min(best.confidence or 0.0, CONVINCING)
+    bends = isinstance(candidate.transform, Warp)
+    # What may be something else is not bent onto it.
+    enough = CONVINCING if bends else min(best.confidence or 0.0, CONVINCING)
     if (candidate.confidence or 0.0) < enough:
         return False
-    return pair.is_clear_gain(to_affine(best.transform), to_affine(candidate.transform))
+    before, after = (
+        to_affine(one) if isinstance(one, Translation) else one
+        for one in (best.transform, candidate.transform)
+    )
+    return pair.is_clear_gain(before, after, held_out=bends)
 
 
 def _as_translation(candidate: Candidate) -> Candidate:
@@ -215,43 +252,9 @@ def _as_translation(candidate: Candidate) -> Candidate:
     return replace(candidate, transform=Translation((z_um, y_um, x_um)))
 
 
-def _is_possible(transform: Affine) -> bool:
+def _is_possible(transform: Transform) -> bool:
     """Tell whether a sample could have done it."""
-    least, most = transform.stretches
+    if isinstance(transform, Warp) and transform.least_volume < _LEAST_VOLUME:
+        return False
+    least, most = find_affine(transform).stretches
     return 1 / _MOST_STRETCH < least <= most < _MOST_STRETCH
-
-
-@dataclass(frozen=True)
-class _Images:
-    """What elastix gets."""
-
-    fixed: ElastixImage
-    moving: ElastixImage
-
-    seen: npt.NDArray[np.bool_]
-    """The pixels of `fixed` that both show, where registration starts."""
-
-
-def _read_images(pair: VolumePair, start: Affine) -> _Images | None:
-    """Read both images; None if they show too little to start with."""
-    ours, theirs = pair.read()
-    whole = tuple(slice(0, n) for n in ours.shape)
-    fixed = ours.read(whole)
-    shown = MappedPatch(theirs, start, ours.shape).read(whole)
-    seen = np.isfinite(fixed) & np.isfinite(shown)
-    if min(ours.shape[1:]) < _LEAST_PX or seen.mean() < _LEAST_SEEN:
-        return None
-    if not (np.ptp(fixed[seen]) and np.ptp(shown[seen])):
-        return None
-    ndim = 2 if ours.shape[0] == theirs.shape[0] == 1 else 3
-    return _Images(
-        _to_image(ours, ndim),
-        _to_image(theirs, ndim),
-        seen.reshape(seen.shape[-ndim:]),
-    )
-
-
-def _to_image(patch: ArrayPatch, ndim: int) -> ElastixImage:
-    """Give the pixels as elastix needs them, all valid."""
-    pixels = fill_invalid(np.asarray(patch.array, dtype=np.float32))
-    return ElastixImage(pixels.reshape(pixels.shape[-ndim:]), patch.spacing_um[-ndim:])

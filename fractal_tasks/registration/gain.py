@@ -1,7 +1,7 @@
 """Whether a transform that allows more explains two images clearly better."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import ndimage
 from fractal_tasks.registration.mapped import MappedPatch
 from fractal_tasks.registration.patch import Box, Patch, Pixels
 from fractal_tasks.registration.prepare import fill_invalid
-from fractal_tasks.transforms import Affine, FloatArray
+from fractal_tasks.transforms import Affine, FloatArray, Transform
 
 _WINDOW_PX = 8, 64, 64
 """Windows of some structures (z, y, x): smaller ones would often show none."""
@@ -23,6 +23,10 @@ differences tell nothing. But not below so many pixels."""
 _MOST = 3, 8, 8
 """So many windows along each axis at most, spread evenly."""
 
+_HELD_OUT_PARTS, _HELD_OUT_PER_SIDE, _HELD_OUT_SHARE = 16, 6, 0.375
+"""Windows that are held out are of this part of each side, and so many along it, but
+they take no more than this share of it: 14 % of a plane, and less of large ones."""
+
 _LEAST_WINDOWS = 3.0
 """Fewer differences, counted by their weights, have no spread to speak of."""
 
@@ -32,6 +36,9 @@ _LEAST_VALID = 0.5
 _CLEAR_ERRORS = 2.0
 """A mean that is so many standard errors above 0 is so by chance in 1 of 40."""
 
+_CHANCES = 4.0
+"""A correlation that is so many times that of noise is none by chance."""
+
 _SMOOTH_PX = 1.0
 """Of a Gaussian along each axis: less noise, and differences of cells stay."""
 
@@ -39,7 +46,13 @@ _SEED = 0
 
 
 def is_clear_gain(
-    fixed: Patch, moving: Patch, before: Affine, after: Affine, *, contrast: float
+    fixed: Patch,
+    moving: Patch,
+    before: Transform,
+    after: Transform,
+    windows: Iterable[Box],
+    *,
+    contrast: float,
 ) -> bool:
     """Tell whether images are more similar by one transform than by another.
 
@@ -56,27 +69,54 @@ def is_clear_gain(
         moving: The other volume, of the same pixel size. NaN marks invalid pixels.
         before: The simpler transform, moving to fixed.
         after: The other one.
+        windows: Where to look.
         contrast: 1, or -1 if the contrast of one image is inverted.
     """
     random = np.random.default_rng(_SEED)
     # A single plane has no other to interpolate with.
     axes = np.array((fixed.shape[0] > 1 and moving.shape[0] > 1, True, True))
-    still = Affine.of(np.eye(3), np.zeros(3))
+    still: Transform = Affine.of(np.eye(3), np.zeros(3))
     gains, weights = [], []
-    for box in _spread_windows(fixed.shape):
-        apart = Affine.of(np.eye(3), axes * random.random(3) * fixed.spacing_um)
+    for box in windows:
+        apart = axes * random.random(3) * fixed.spacing_um
         pairs = (fixed, still), (moving, before), (moving, after)
-        windows = [
-            MappedPatch(patch, apart.after(transform), fixed.shape).read(box)
+        seen = [
+            MappedPatch(
+                patch, transform.in_frames(np.zeros(3), apart), fixed.shape
+            ).read(box)
             for patch, transform in pairs
         ]
-        valid = np.logical_and.reduce([np.isfinite(window) for window in windows])
+        valid = np.logical_and.reduce([np.isfinite(window) for window in seen])
         if valid.mean() >= _LEAST_VALID:
-            ours, old, new = (_standardise(window, valid) for window in windows)
+            ours, old, new = (_standardise(window, valid) for window in seen)
             was, becomes = (contrast * float(np.mean(ours * one)) for one in (old, new))
             gains.append(becomes - was)
             weights.append(max(was, becomes, 0.0) ** 2)
     return _is_clear(np.array(gains), np.array(weights))
+
+
+def find_unlike(
+    fixed: Patch, placed: Patch, windows: Iterable[Box], *, contrast: float
+) -> list[Box]:
+    """Give the windows in which two images are no more similar than by chance.
+
+    Args:
+        fixed: Reference volume.
+        placed: The other one where it belongs; NaN marks invalid pixels.
+        windows: Where to look; those of which too little is valid do not count.
+        contrast: 1, or -1 if the contrast of one image is inverted.
+    """
+    unlike = []
+    for box in windows:
+        seen = [patch.read(box) for patch in (fixed, placed)]
+        valid = np.isfinite(seen[0]) & np.isfinite(seen[1])
+        if valid.mean() >= _LEAST_VALID:
+            ours, theirs = (_standardise(window, valid) for window in seen)
+            # Noise that a Gaussian went over is as good as so many independent values.
+            chance = math.sqrt(4 * math.pi * _SMOOTH_PX**2 / float(valid.sum()))
+            if contrast * float(np.mean(ours * theirs)) < _CHANCES * chance:
+                unlike.append(box)
+    return unlike
 
 
 def _is_clear(gains: FloatArray, weights: FloatArray) -> bool:
@@ -92,14 +132,31 @@ def _is_clear(gains: FloatArray, weights: FloatArray) -> bool:
     return mean > _CLEAR_ERRORS * math.sqrt(square)
 
 
-def _spread_windows(shape: tuple[int, ...]) -> Iterator[Box]:
-    """Spread windows evenly over a volume."""
+def spread_windows(shape: tuple[int, ...]) -> Iterator[Box]:
+    """Spread windows evenly over a volume, all over a small one."""
     planes, *widths = _WINDOW_PX
     sides = [
         max(_LEAST_PX, min(width, length // _PER_SIDE))
         for width, length in zip(widths, shape[1:], strict=True)
     ]
     return product(*map(_spread, shape, (planes, *sides), _MOST))
+
+
+def hold_out_windows(shape: tuple[int, ...]) -> Iterator[Box]:
+    """Spread windows evenly that are a seventh of a volume at most.
+
+    What is fitted without them is judged by them.
+    """
+    planes, *widths = _WINDOW_PX
+    sides = [
+        max(_LEAST_PX, min(width, length // _HELD_OUT_PARTS))
+        for width, length in zip(widths, shape[1:], strict=True)
+    ]
+    counts = (
+        min(_HELD_OUT_PER_SIDE, int(_HELD_OUT_SHARE * length / side))
+        for side, length in zip(sides, shape[1:], strict=True)
+    )
+    return product(*map(_spread, shape, (planes, *sides), (_MOST[0], *counts)))
 
 
 def _spread(length: int, width: int, most: int) -> list[slice]:

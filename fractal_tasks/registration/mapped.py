@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from fractal_tasks.registration.patch import Box, Patch, Pixels
-from fractal_tasks.transforms import Affine, FloatArray
+from fractal_tasks.transforms import Affine, FloatArray, Transform
 
 _ROUNDING_PX = 1e-6
 """Planes that are so near to whole ones are those."""
@@ -21,7 +22,7 @@ class MappedPatch:
 
     patch: Patch
 
-    transform: Affine
+    transform: Transform
     """Moving to fixed, each from its own first corner."""
 
     shape: tuple[int, ...]
@@ -34,14 +35,44 @@ class MappedPatch:
 
     def read(self, box: Box) -> Pixels:
         """Read the pixels of `box` from where they were."""
-        matrix, offset = self._pull()
+        if isinstance(self.transform, Affine):
+            return self._read_linear(box, self.transform)
+        spacing = np.array(self.spacing_um)
+        centres_um = [
+            (np.arange(side.start, side.stop) + 0.5) * size
+            for side, size in zip(box, spacing, strict=True)
+        ]
+        pulled = self.transform.pull_grid(centres_um)
+        pulled = pulled / spacing.reshape(3, 1, 1, 1) - 0.5
+        whole = np.rint(pulled)
+        pulled = np.where(np.abs(pulled - whole) < _ROUNDING_PX, whole, pulled)
+        start, stop = self._find_source(pulled.reshape(3, -1).T)
+        mapped = np.full(pulled.shape[1:], np.nan, np.float32)
+        if np.all(stop > start):
+            ndimage.map_coordinates(
+                self.patch.read(tuple(map(slice, start, stop))),
+                pulled - start.reshape(3, 1, 1, 1),
+                output=mapped,
+                order=1,
+                cval=np.nan,
+            )
+        return mapped
+
+    def _find_source(
+        self, pulled: FloatArray
+    ) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+        """Give the first and the last but one pixels that surround places."""
+        start = np.maximum(0, np.floor(pulled.min(axis=0))).astype(int)
+        stop = np.ceil(pulled.max(axis=0)).astype(int) + 1
+        return start, np.minimum(stop, self.patch.shape)
+
+    def _read_linear(self, box: Box, transform: Affine) -> Pixels:
+        matrix, offset = self._pull(transform)
         first = np.array([axis.start for axis in box])
         size = np.array([axis.stop - axis.start for axis in box])
         ends = np.stack(np.meshgrid(*((0, 1),) * 3, indexing="ij"), -1).reshape(-1, 3)
         origins = (first + ends * (size - 1)) @ matrix.T + offset
-        start = np.maximum(0, np.floor(origins.min(axis=0))).astype(int)
-        stop = np.ceil(origins.max(axis=0)).astype(int) + 1
-        stop = np.minimum(stop, self.patch.shape)
+        start, stop = self._find_source(origins)
         mapped = np.full(tuple(size), np.nan, np.float32)
         if np.any(stop <= start):
             return mapped
@@ -61,13 +92,13 @@ class MappedPatch:
             )
         return mapped
 
-    def _pull(self) -> tuple[FloatArray, FloatArray]:
+    def _pull(self, transform: Affine) -> tuple[FloatArray, FloatArray]:
         """Give the map of pixel indices, fixed to moving: matrix and offset."""
         spacing = np.array(self.spacing_um)
-        back = np.linalg.inv(self.transform.matrix)
+        back = np.linalg.inv(transform.matrix)
         matrix = back * spacing / spacing[:, None]
         # Centres of pixels lie half a pixel from their corners.
-        first = self.transform.pull_points([spacing / 2])[0]
+        first = transform.pull_points([spacing / 2])[0]
         return matrix, first / spacing - 0.5
 
 

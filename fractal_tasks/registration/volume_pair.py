@@ -8,9 +8,10 @@ to move is measured at full resolution.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from fractal_tasks.model import Candidate
 from fractal_tasks.registration.coarse import (
@@ -20,8 +21,13 @@ from fractal_tasks.registration.coarse import (
     search_coarsely,
 )
 from fractal_tasks.registration.correlation import to_candidate
-from fractal_tasks.registration.gain import is_clear_gain
-from fractal_tasks.registration.leftover import with_leftover
+from fractal_tasks.registration.gain import (
+    find_unlike,
+    hold_out_windows,
+    is_clear_gain,
+    spread_windows,
+)
+from fractal_tasks.registration.leftover import measure_left_px, with_leftover
 from fractal_tasks.registration.mapped import MappedPatch
 from fractal_tasks.registration.measure import measure
 from fractal_tasks.registration.motion import Motion
@@ -34,11 +40,18 @@ from fractal_tasks.registration.patch import (
 )
 from fractal_tasks.registration.prepare import read_binned
 from fractal_tasks.registration.spectra import whiten
-from fractal_tasks.transforms import Affine, to_affine
+from fractal_tasks.transforms import Affine, Transform, Warp, compose
 
-_FIT_PX = 0.05
-"""How exact a transform of low resolution is in its corners, in pixels of that: about
-what samples of known transforms show, whatever is measured at full resolution."""
+Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_MAX_FINE_PX = 2**21
+"""As `MAX_WHOLE_PX`, for transforms with many parameters: of each place they need to
+know all that is seen of it."""
+
+_FIT_PX, _BENT_PX = 0.05, 0.15
+"""How exact a linear transform of low resolution is in its corners, and one that bends
+anywhere, in pixels of that: about what samples of known transforms show, whatever is
+measured at full resolution."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +102,30 @@ class VolumePair:
             moving=[ClippedPatch(patch, *theirs) for patch in self.moving],
         )
 
-    def read(self) -> tuple[ArrayPatch, ArrayPatch]:
+    def hold_out(self, spacing_um: Sequence[float], shape: Sequence[int]) -> Mask:
+        """Give the pixels of `read` that are kept for the judgement of what bends.
+
+        Args:
+            spacing_um: Their size.
+            shape: Their number.
+        """
+        held_out = np.zeros(shape, dtype=bool)
+        ratio = np.divide(self.fixed[0].spacing_um, spacing_um)
+        for window in hold_out_windows(self.fixed[0].shape):
+            first = np.floor([side.start for side in window] * ratio).astype(int)
+            stop = np.ceil([side.stop for side in window] * ratio).astype(int)
+            held_out[tuple(map(slice, first, stop))] = True
+        return held_out
+
+    def read(self, *, finely: bool = False) -> tuple[ArrayPatch, ArrayPatch]:
         """Read both ROIs at low resolution, without outliers; NaN marks invalid pixels.
 
         Structures that are dark in one image only are bright in both.
+
+        Args:
+            finely: At the finest level that is small enough, not from `start_level` on.
         """
-        level, factors = self._choose_level()
+        level, factors = self._choose_level(finely=finely)
         z_um, y_um, x_um = np.multiply(self.fixed[level].spacing_um, factors).tolist()
         ours = read_binned(self.fixed[level], factors)
         theirs = np.float32(self.contrast) * read_binned(self.moving[level], factors)
@@ -105,7 +136,7 @@ class VolumePair:
 
     def judge(
         self,
-        transform: Affine,
+        transform: Transform,
         keep: Callable[[Motion], Motion],
         similarity_before: float,
     ) -> Candidate:
@@ -117,50 +148,88 @@ class VolumePair:
             similarity_before: That of the images as they lie.
 
         Returns:
-            The transform with what was left.
+            The transform with what was left; what bends as it is, as that was fitted to
+            more of the pixels.
         """
         placed = self._place(transform)
         search = search_coarsely(self.fixed, placed, self.start_level, self.limits)
         fit = measure(self.fixed[0], placed[0], search, (0, 0, 0), whiten)
+        bends = isinstance(transform, Warp)
         kept = keep(fit.motion)
         if not kept.linear.any():
             fit = with_leftover(self.fixed[0], placed[0], fit)
         fit = replace(fit, translation_um=fit.translation_um * (0, 1, 1))
         left = to_candidate(fit, kept, similarity_before, placed[0])
-        found = to_affine(left.transform).after(transform)
-        # The corners are as far off as what is left of the turn, or may be.
-        _, *sides_um = np.multiply(placed[0].shape, placed[0].spacing_um)
-        corner_um = fit.turn_error * math.hypot(*sides_um) / 2
+        found = transform if bends else compose(transform, left.transform)
+        if bends:
+            apart_um = float(np.linalg.norm(fit.translation_um))
+        else:
+            # The corners are as far off as what is left of the turn, or may be.
+            _, *sides_um = np.multiply(placed[0].shape, placed[0].spacing_um)
+            apart_um = fit.turn_error * math.hypot(*sides_um) / 2
         left_um = (left.left_px or 0.0) * max(placed[0].spacing_um[1:])
-        level, factors = self._choose_level()
-        fit_um = _FIT_PX * max(np.multiply(self.fixed[level].spacing_um, factors)[1:])
+        level, factors = self._choose_level(finely=bends)
+        pixel_um = max(np.multiply(self.fixed[level].spacing_um, factors)[1:])
+        fit_um = (_BENT_PX if bends else _FIT_PX) * pixel_um
         return replace(
             left,
             transform=found,
-            error_um=math.hypot(fit.error_um, corner_um, left_um, fit_um),
+            error_um=math.hypot(fit.error_um, apart_um, left_um, fit_um),
             evidence={**left.evidence, "overlap": self._overlap(found)},
         )
 
-    def is_clear_gain(self, before: Affine, after: Affine) -> bool:
-        """Tell whether a transform explains the images clearly better than another."""
+    def is_clear_gain(
+        self, before: Transform, after: Transform, *, held_out: bool
+    ) -> bool:
+        """Tell whether a transform explains the images clearly better than another.
+
+        Args:
+            before: The simpler one.
+            after: The other one.
+            held_out: Whether to ask only what `hold_out` left out of the fit: one that
+                bends explains whatever it is fitted to.
+        """
+        choose = hold_out_windows if held_out else spread_windows
+        shape = self.fixed[0].shape
         return is_clear_gain(
-            self.fixed[0], self.moving[0], before, after, contrast=self.contrast
+            self.fixed[0],
+            self.moving[0],
+            before,
+            after,
+            choose(shape),
+            contrast=self.contrast,
         )
 
-    def _choose_level(self) -> tuple[int, tuple[int, int, int]]:
+    def find_left_px(self, warp: Warp) -> float:
+        """Give how far places are off, at most, by what windows show, or may be.
+
+        Where too little is seen to tell, they may be by all that others are bent.
+        """
+        fixed = self.fixed[0]
+        placed = MappedPatch(self.moving[0], warp, fixed.shape)
+        left_px = measure_left_px(fixed, placed, np.zeros(3)) or 0.0
+        windows = spread_windows(fixed.shape)
+        if not find_unlike(fixed, placed, windows, contrast=self.contrast):
+            return left_px
+        along = np.reshape(fixed.spacing_um[1:], (2, 1, 1, 1))
+        bent_px = np.linalg.norm(warp.field.values_um[1:] / along, axis=0)
+        return max(left_px, float(bent_px.max()))
+
+    def _choose_level(self, *, finely: bool) -> tuple[int, tuple[int, int, int]]:
         """Choose what is read whole: a level, and how many of its pixels are binned."""
-        level, size = choose_level(self.fixed, self.moving, self.start_level)
+        first, most = (0, _MAX_FINE_PX) if finely else (self.start_level, MAX_WHOLE_PX)
+        level, size = choose_level(self.fixed, self.moving, first, most)
         bins = 1
-        while size > MAX_WHOLE_PX * bins**2:
+        while size > most * bins**2:
             bins *= 2
         return level, (1, bins, bins)
 
-    def _place(self, transform: Affine) -> Sequence[Patch]:
+    def _place(self, transform: Transform) -> Sequence[Patch]:
         """Give the moving image where a transform puts it."""
         pairs = zip(self.fixed, self.moving, strict=False)
         return [MappedPatch(theirs, transform, ours.shape) for ours, theirs in pairs]
 
-    def _overlap(self, transform: Affine) -> float:
+    def _overlap(self, transform: Transform) -> float:
         """Give what both see, as a fraction of the smaller image, on a grid."""
         fixed, moving = self.fixed[0], self.moving[0]
         steps = (np.arange(16) + 0.5) / 16

@@ -8,6 +8,7 @@ import numpy as np
 from fractal_tasks.model import DEFAULT_MIN_CONFIDENCE
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms import Warp
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +60,18 @@ def _warn_of_turns(url: ImageUrl, image: str, records: Sequence[RoiRecord]) -> N
         if (best := record.candidates[0]).left_px is not None
         and (best.confidence or 0.0) >= _LIKELY
         and best.left_px > _MANY_PX
+        # Of what bends it is what nothing shows.
+        and not isinstance(best.transform, Warp)
     }
     if left:
         worst = max(left, key=left.__getitem__)
         logger.warning(
             "%s: %s is turned, scaled or warped against the reference. Centres of ROIs "
             "are put right, but places are left off by more than %g px in %d of %d "
-            "ROIs, most in %s: %.1f px%s. phase_cross_correlation with the motion "
-            "'similarity' undoes turn and scale, elastix also what is stretched",
+            "ROIs, most in %s: %.1f px%s. Where ROIs show enough, "
+            "phase_cross_correlation with the motion 'similarity' undoes turn and "
+            "scale, elastix also what is stretched, and with the transform 'bspline' "
+            "what is bent",
             url.zarr_url,
             image,
             _MANY_PX,

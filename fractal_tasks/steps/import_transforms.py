@@ -8,10 +8,9 @@ import numpy as np
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import Candidate, RowKey
-from fractal_tasks.model.common_region import list_points
 from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.records.provenance import Record
-from fractal_tasks.records.rows import RoiRecord
+from fractal_tasks.records.rows import RoiRecord, displacements_of_rows
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.default_rois import find_roi_table
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
@@ -21,9 +20,11 @@ from fractal_tasks.storage.plate.roi_tables import (
     replace_roi_table,
 )
 from fractal_tasks.storage.plate.rois import roi_extent_um
+from fractal_tasks.storage.plate.tables import remove_unused_displacements
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.transforms import PixelSizes, Transform, to_affine
+from fractal_tasks.transforms import PixelSizes, Transform, Warp, find_affine
+from fractal_tasks.transforms.base import list_points
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -108,7 +109,9 @@ def import_transforms(
             record=table.record or _make_table_record(image, fixed, input_roi_table),
             unit_um=table.unit_um,
             missing_unit=image.missing_unit,
+            displacements=displacements_of_rows(records),
         )
+        remove_unused_displacements(url)
     return records
 
 
@@ -152,6 +155,12 @@ def _make_record(
     )
 
 
+def _folds(warp: Warp) -> bool:
+    """Whether a point has no way back, or a piece of space is turned inside out."""
+    is_lost = np.isnan(warp.map_points(warp.pull_points(warp.nodes.points_um))).any()
+    return bool(is_lost) or warp.least_volume <= 0
+
+
 def _check(
     roi: "Roi", transform: Transform, source: str, image: OpenImage, fixed: OpenImage
 ) -> None:
@@ -161,7 +170,12 @@ def _check(
         InvalidInputError: It does.
     """
     where = f"{source}, for ROI {str(roi.name)!r} of {image.zarr_url}"
-    affine = to_affine(transform)
+    if isinstance(transform, Warp) and _folds(transform):
+        raise InvalidInputError(
+            f"{where}: the transform folds the image: a piece of it comes to lie on "
+            "another one, or is turned inside out. Make a smoother one."
+        )
+    affine = find_affine(transform)
     determinant = np.linalg.det(affine.matrix)
     if determinant <= 0:
         raise InvalidInputError(

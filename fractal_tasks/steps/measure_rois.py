@@ -13,7 +13,11 @@ from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import CalculateSettings, Candidate, RowKey
 from fractal_tasks.records.columns import STATUS_COLUMN, present_columns
 from fractal_tasks.records.provenance import Record, fingerprint_rois
-from fractal_tasks.records.rows import RoiRecord, without_record
+from fractal_tasks.records.rows import (
+    RoiRecord,
+    displacements_of_rows,
+    without_record,
+)
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.camera import shows_camera
 from fractal_tasks.registration.estimate import Estimate
@@ -28,6 +32,7 @@ from fractal_tasks.storage.plate.roi_tables import (
     check_table_replaceable,
     replace_roi_table,
 )
+from fractal_tasks.storage.plate.tables import remove_unused_displacements
 from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
@@ -109,7 +114,9 @@ def measure_rois(
             record=record.to_json(),
             unit_um=moving.table.unit_um,
             missing_unit=moving.image.missing_unit,
+            displacements=displacements_of_rows([*imported.values(), *records]),
         )
+        remove_unused_displacements(url)
     log_summary(url, name, records)
 
 

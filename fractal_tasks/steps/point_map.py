@@ -10,12 +10,13 @@ from fractal_tasks.errors import InvalidInputError, MissingStepError
 from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.records.stored_plan import ConsensusRecord, StoredPlacement
 from fractal_tasks.storage.files import files_of
+from fractal_tasks.storage.plate.displacements import displacements_of
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.transforms import FloatArray, Transform, Vector
+from fractal_tasks.transforms import FloatArray, ReadDisplacements, Transform, Vector
 from fractal_tasks.transforms.boxes import PixelBox
 
 Side: TypeAlias = Literal["acquisition", "reference"]
@@ -143,13 +144,13 @@ def read_point_map(url: ImageUrl, registered_roi_table: str) -> PointMap:
         image = open_image(url)
         record = _read_consensus(image, registered_roi_table)
         own = _read_rois(image, str(record.settings["input_roi_table"]))
-        return _make(record.placements, own)
+        return _make(record.placements, own, displacements_of(url))
     beside = url.sibling(applied.input_image)
     if beside != url and files_of(beside).exists(beside.location):
         # There ROIs are whole.
         table = str(applied.settings["registered_roi_table"])
         return read_point_map(beside, table)
-    return _make(applied.placements, {})
+    return _make(applied.placements, {}, displacements_of(url))
 
 
 def read_placements(
@@ -194,12 +195,15 @@ def _read_rois(image: OpenImage, table: str) -> dict[str, FloatArray]:
 
 
 def _make(
-    placements: tuple[StoredPlacement, ...], own: dict[str, FloatArray]
+    placements: tuple[StoredPlacement, ...],
+    own: dict[str, FloatArray],
+    displacements: ReadDisplacements,
 ) -> PointMap:
     """Make the map of ROIs, of which those that are gone end where their pixels do."""
     transforms, acquisition, reference = {}, {}, {}
     for stored in placements:
-        placement, spacing_um = stored.placement, stored.pixel_sizes.moving_um
+        placement = stored.to_placement(displacements)
+        spacing_um = stored.pixel_sizes.moving_um
         transforms[stored.roi] = placement.transform
         source_um = _to_um(placement.source, spacing_um)
         acquisition[stored.roi] = own.get(stored.roi, source_um)

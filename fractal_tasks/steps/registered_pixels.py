@@ -1,6 +1,7 @@
 """Which pixels of an image, and of its labels, go where when it is registered."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,8 +104,20 @@ def _index_map(
             pulled[:, 0] = points[:, 0]
         return pulled[:, 3 - ndim :]
 
+    def pull_grid(axes: Sequence[FloatArray]) -> FloatArray:
+        along = [*(np.zeros(1),) * (3 - ndim), *axes]
+        centres_um = [
+            (axis + 0.5) * size for axis, size in zip(along, spacing_um, strict=True)
+        ]
+        pulled = placement.transform.pull_grid(centres_um)
+        pulled /= np.reshape(spacing_um, (3, 1, 1, 1))
+        pulled -= 0.5
+        if keeps_planes:
+            pulled[0] = along[0][:, None, None]
+        return pulled[0 if ndim == 3 else 1 :].reshape(ndim, *map(len, axes))
+
     is_affine = isinstance(placement.transform, Affine | Translation)
-    return IndexMap(pull, is_affine=is_affine)
+    return IndexMap(pull, None if is_affine else pull_grid)
 
 
 def _first_centres(border_px: tuple[int, int, int], ratio: FloatArray) -> FloatArray:

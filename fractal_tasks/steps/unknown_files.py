@@ -14,6 +14,7 @@ from fractal_tasks.storage.plate.images import list_labels, list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import get_label
 from fractal_tasks.storage.urls import Location
+from fractal_tasks.transforms.warp import FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,8 @@ def _carry_over_files(
 
 
 def _report(source: OpenImage, path: str) -> None:
+    if path.lstrip("/") == FOLDER:  # that of the transforms in its tables
+        return
     logger.warning(
         "%s: %r is not known, and is carried over unchanged",
         source.zarr_url,

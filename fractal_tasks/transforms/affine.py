@@ -106,6 +106,10 @@ class Affine(Transform):
             turn = {"type": "rotation", "rotation": [list(row) for row in self.matrix]}
             move = {"type": "translation", "translation": list(self.offset_um)}
             return {"type": "sequence", "transformations": [turn, move]}
+        return self.to_affine_dict()
+
+    def to_affine_dict(self) -> dict[str, Any]:
+        """Give the RFC-5 object ``affine``, also of a turn."""
         rows = zip(self.matrix, self.offset_um, strict=True)
         return {"type": self.type, "affine": [[*row, offset] for row, offset in rows]}
 

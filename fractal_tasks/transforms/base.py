@@ -2,15 +2,22 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from fractal_tasks.transforms.displacements import Displacements
+
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 Vector: TypeAlias = tuple[float, float, float]
 """Three numbers in the order z, y, x."""
+
+
+_PROBES = 9
+"""Points along each axis at which a transform is looked at."""
 
 
 class Transform(ABC):
@@ -59,6 +66,35 @@ class Transform(ABC):
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         """Build the transform from its JSON object, whose ``type`` is known."""
 
+    @property
+    def displacements(self) -> Mapping[str, Displacements]:
+        """Those that its JSON object names, by their path in the image; most have none.
+
+        They are to be stored before the object is.
+        """
+        return {}
+
+    def pull_grid(self, axes_um: Sequence[FloatArray]) -> FloatArray:
+        """Map fixed points on a grid back to the moving points they show.
+
+        Args:
+            axes_um: Where the points lie along z, y and x.
+
+        Returns:
+            Shape ``(3, z, y, x)``: z, y and x of each point.
+        """
+        grid = np.stack(np.meshgrid(*axes_um, indexing="ij"), axis=-1)
+        pulled = self.pull_points(grid.reshape(-1, 3)).reshape(grid.shape)
+        return np.moveaxis(pulled, -1, 0)
+
+    def probe_points(self, box_um: FloatArray) -> FloatArray:
+        """Give points between which it does nothing that they do not tell.
+
+        Args:
+            box_um: Both corners of the box of fixed points in question, ``(2, 3)``.
+        """
+        return list_points(box_um)
+
     def displacement_at(self, point_um: npt.ArrayLike) -> Vector:
         """Give how far, in um, and where to a moving point is displaced.
 
@@ -71,6 +107,16 @@ class Transform(ABC):
         point = np.asarray(point_um, dtype=np.float64)
         z_um, y_um, x_um = (self.map_points(point[None])[0] - point).tolist()
         return z_um, y_um, x_um
+
+
+def list_points(box_um: FloatArray) -> FloatArray:
+    """Give points all over a box, its corners among them, shape ``(n, 3)``.
+
+    Args:
+        box_um: Both corners, shape ``(2, 3)``.
+    """
+    axes = [np.linspace(first, last, _PROBES) for first, last in box_um.T]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def read_vector(values: object) -> Vector:

@@ -1,4 +1,4 @@
-"""Linear transforms as elastix writes them.
+"""Transforms as elastix writes them.
 
 A transform parameter map is a dictionary of texts. It leads from a point of the fixed
 image to the moving one (x, y, z), about a centre: ``M (x - c) + c + t``. Further maps
@@ -6,8 +6,7 @@ follow on what the first ones gave.
 """
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TypeAlias
 
@@ -15,57 +14,14 @@ import numpy as np
 
 from fractal_tasks.transforms.affine import Affine
 from fractal_tasks.transforms.base import FloatArray
-
-_VALUE = re.compile(r'(")([^"]*)"|([^\s"()]+)')
-"""A text in quotes, or a number."""
-
-_ENTRY = re.compile(
-    r'\s*(?:\(\s*(\w+)((?:\s+(?:"[^"]*"|[^\s"()]+))*)\s*\))?\s*(?://.*)?'
+from fractal_tasks.transforms.elastix_text import (
+    ElastixMap,
+    check_composed,
+    read_text,
 )
-"""A line: nothing, or a name with values; perhaps a remark."""
-
-_SHOWN = 60
-"""Characters of a line that errors show."""
-
-ElastixMap: TypeAlias = Mapping[str, Sequence[str]]
-"""Names of elastix, and for each the texts of its values."""
 
 _Linear: TypeAlias = tuple[FloatArray, FloatArray]
 """A matrix and a translation, x, y, z."""
-
-
-def parse_elastix_text(text: str, name: str) -> dict[str, tuple[str, ...]]:
-    """Read a parameter file of elastix: one ``(Name value ...)`` in a line.
-
-    Args:
-        text: Content of the file; what follows ``//`` is a remark.
-        name: What the file is called in errors.
-
-    Raises:
-        ValueError: A line is something else, or names something twice.
-
-    Example:
-        >>> parse_elastix_text('(Size 64 32) // y, x' + chr(10) + '(Metric "MI")', "a")
-        {'Size': ('64', '32'), 'Metric': ('MI',)}
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        entry = _ENTRY.fullmatch(line)
-        if entry is None:
-            raise ValueError(
-                f"{name}, line {number}: found {line.strip()[:_SHOWN]!r}; needed is "
-                "(Name value ...), texts in double quotes"
-            )
-        key, values = entry.groups()
-        if key is None:
-            continue
-        if key in found:
-            raise ValueError(f"{name}, line {number}: {key} is there twice")
-        found[key] = tuple(
-            text if is_quoted else number
-            for is_quoted, text, number in _VALUE.findall(values)
-        )
-    return found
 
 
 def read_elastix_maps(maps: Sequence[ElastixMap]) -> Affine:
@@ -91,7 +47,9 @@ def read_elastix_maps(maps: Sequence[ElastixMap]) -> Affine:
     """
     if not maps:
         raise ValueError("there is no transform parameter map")
-    return reduce(lambda first, then: then.after(first), map(_read, maps)).inverse()
+    return reduce(
+        lambda first, then: then.after(first), map(read_linear_map, maps)
+    ).inverse()
 
 
 def write_elastix_map(transform: Affine, *, ndim: int) -> dict[str, tuple[str, ...]]:
@@ -119,18 +77,17 @@ def write_elastix_map(transform: Affine, *, ndim: int) -> dict[str, tuple[str, .
     }
 
 
-def _read(parameters: ElastixMap) -> Affine:
+def read_linear_map(parameters: ElastixMap) -> Affine:
     """Read one map, fixed to moving."""
-    kind = _text_of(parameters, "Transform")
+    kind = read_text(parameters, "Transform")
     read = _READERS.get(kind)
     if read is None:
         raise ValueError(
             f"its Transform is {kind}, and only {', '.join(sorted(_READERS))} are "
             "linear"
         )
-    if _text_of(parameters, "HowToCombineTransforms", "Compose") != "Compose":
-        raise ValueError("its HowToCombineTransforms is not Compose")
-    ndim = int(_text_of(parameters, "FixedImageDimension"))
+    check_composed(parameters)
+    ndim = int(read_text(parameters, "FixedImageDimension"))
     values = np.array([float(text) for text in parameters["TransformParameters"]])
     try:
         matrix, translation = read(values, ndim, parameters)
@@ -146,14 +103,6 @@ def _read(parameters: ElastixMap) -> Affine:
     full, moved = np.eye(3), np.zeros(3)
     full[-ndim:, -ndim:], moved[-ndim:] = matrix[::-1, ::-1], offset[::-1]
     return Affine.of(full, moved)
-
-
-def _text_of(parameters: ElastixMap, name: str, default: str | None = None) -> str:
-    """Give the only value of a name."""
-    values = parameters.get(name, [] if default is None else [default])
-    if not values:
-        raise ValueError(f"it has no {name}")
-    return values[0]
 
 
 def _translation(values: FloatArray, ndim: int, _: ElastixMap) -> _Linear:
@@ -173,7 +122,7 @@ def _euler(values: FloatArray, ndim: int, parameters: ElastixMap) -> _Linear:
 
     x, y, z = values[:3]
     # The order in which the axes are turned about, first to last, axes staying fixed.
-    is_zyx = _text_of(parameters, "ComputeZYX", "false") == "true"
+    is_zyx = read_text(parameters, "ComputeZYX", "false") == "true"
     order, angles = ("xyz", (x, y, z)) if is_zyx else ("yxz", (y, x, z))
     return Rotation.from_euler(order, angles).as_matrix(), values[3:].reshape(3)
 

@@ -1,4 +1,4 @@
-"""Linear transforms as other software reads them.
+"""Transforms as other software reads them.
 
 All lead from centre to centre of first voxels, in micrometres, as RFC-5 and ITK do.
 """
@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from fractal_tasks.transforms.base import Transform
-from fractal_tasks.transforms.registry import PixelSizes, to_affine
+from fractal_tasks.transforms.registry import PixelSizes, find_affine, to_affine
 from fractal_tasks.transforms.translation import Translation
+from fractal_tasks.transforms.warp import Warp
+
+FIELD = "coordinateTransformations/field"
+"""Where the displacements of a store lie, if its transform bends."""
 
 _VERSION = "0.6"
 _AXES = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "zyx"]
@@ -58,12 +62,12 @@ def to_itk(transform: Transform, pixels: PixelSizes, *, ndim: int) -> str:
     one. Images need their pixel sizes in micrometres as spacing, and the origin 0.
 
     Args:
-        transform: Between corners; a linear one.
+        transform: Between corners.
         pixels: Those of both images.
         ndim: Of the images, 2 or 3.
 
     Raises:
-        TypeError: The transform is not linear.
+        TypeError: The transform is neither linear nor a `Warp`.
 
     Example:
         >>> from fractal_tasks.transforms import Translation
@@ -75,17 +79,39 @@ def to_itk(transform: Transform, pixels: PixelSizes, *, ndim: int) -> str:
         Parameters: 1.0 0.0 0.0 1.0 2.0 -1.5
         FixedParameters: 0.0 0.0
     """
-    values = to_affine(pixels.to_centres(transform)).inverse().list_xyz(ndim)
-    return "\n".join(
+    centred = pixels.to_centres(transform)
+    values = find_affine(centred).inverse().list_xyz(ndim)
+    parts = [("AffineTransform", values, [0.0] * ndim)]
+    if isinstance(centred, Warp):
+        parts.append(("DisplacementFieldTransform", *_list_field(centred, ndim)))
+    blocks = [
         [
-            "#Insight Transform File V1.0",
-            "#Transform 0",
-            f"Transform: AffineTransform_double_{ndim}_{ndim}",
-            "Parameters: " + " ".join(map(repr, values)),
-            "FixedParameters: " + " ".join(["0.0"] * ndim),
-            "",
+            f"Transform: {name}_double_{ndim}_{ndim}",
+            "Parameters: " + " ".join(map(repr, parameters)),
+            "FixedParameters: " + " ".join(map(repr, fixed)),
+        ]
+        for name, parameters, fixed in parts
+    ]
+    if len(blocks) > 1:
+        # Of its parts ITK applies the last one first.
+        blocks.insert(0, [f"Transform: CompositeTransform_double_{ndim}_{ndim}"])
+    lines = ["#Insight Transform File V1.0"]
+    for number, block in enumerate(blocks):
+        lines += [f"#Transform {number}", *block]
+    return "\n".join([*lines, ""])
+
+
+def _list_field(warp: Warp, ndim: int) -> tuple[list[float], list[float]]:
+    """Give displacements and the lattice as ITK lists them: x first and fastest."""
+    vectors = np.moveaxis(warp.field.values_um[::-1][:ndim], 0, -1)
+    nodes = warp.nodes
+    fixed = np.concatenate(
+        [
+            np.array(values, dtype=float)[::-1][:ndim]
+            for values in (nodes.shape, nodes.first_um, nodes.step_um)
         ]
     )
+    return vectors.ravel().tolist(), [*fixed.tolist(), *np.eye(ndim).ravel().tolist()]
 
 
 def to_store(
@@ -96,15 +122,19 @@ def to_store(
     It leads from the reference to the acquisition, as who resamples needs it.
 
     Args:
-        transform: Between corners; a linear one.
+        transform: Between corners. What bends needs `Warp.whole` at `FIELD`, too.
         pixels: Those of both images.
         provenance: What is said beside it, under ``fractal_tasks``.
 
     Raises:
-        TypeError: The transform is not linear.
+        TypeError: The transform is neither linear nor a `Warp`.
     """
     centred = pixels.to_centres(transform)
-    linear = centred if isinstance(centred, Translation) else to_affine(centred)
+    if isinstance(centred, Warp):
+        fields = {"type": "displacements", "path": FIELD, "interpolation": "linear"}
+    else:
+        linear = centred if isinstance(centred, Translation) else to_affine(centred)
+        fields = linear.inverse().to_dict()
     ome = {
         "version": _VERSION,
         "coordinateSystems": [
@@ -112,7 +142,7 @@ def to_store(
         ],
         "coordinateTransformations": [
             {
-                **linear.inverse().to_dict(),
+                **fields,
                 "name": "reference to acquisition",
                 "input": {"name": "reference"},
                 "output": {"name": "acquisition"},

@@ -1,22 +1,26 @@
-"""Linear transforms as other software writes them.
+"""Transforms as other software writes them.
 
 As `exchange`, all lead from centre to centre of first voxels, in micrometres.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from fractal_tasks.transforms.affine import Affine
-from fractal_tasks.transforms.base import Transform
-from fractal_tasks.transforms.elastix import (
+from fractal_tasks.transforms.base import Transform, Vector
+from fractal_tasks.transforms.bspline import BSPLINES, BSpline, read_bent_maps
+from fractal_tasks.transforms.displacements import Displacements
+from fractal_tasks.transforms.elastix import read_elastix_maps
+from fractal_tasks.transforms.elastix_text import (
     ElastixMap,
     parse_elastix_text,
-    read_elastix_maps,
+    read_text,
 )
-from fractal_tasks.transforms.registry import PixelSizes, to_affine
+from fractal_tasks.transforms.registry import PixelSizes, compose, to_affine
+from fractal_tasks.transforms.warp import Warp
 
 CENTRED = PixelSizes.same((0.0, 0.0, 0.0))
 """Of transforms that stay between centres."""
@@ -35,6 +39,13 @@ _ITK_NAMES = {
 }
 """What elastix calls the transforms of ITK with the same parameters."""
 
+_ITK_FIELD = "DisplacementFieldTransform"
+
+_STILL = Affine.of(np.eye(3), np.zeros(3))
+
+_EXACT_PART = 1e-3
+"""How exact B-splines are read, as a part of the distance of their control points."""
+
 _INITIAL = (
     "InitialTransformParameterFileName",
     "InitialTransformParametersFileName",  # before elastix 5.1
@@ -43,7 +54,13 @@ _NONE = "NoInitialTransform"
 _DIRECTIONS = ("acquisition", "reference")
 
 
-def read_transform(text: str, name: str) -> tuple[Transform, int]:
+ReadField: TypeAlias = Callable[[str], tuple[Displacements, Vector]]
+"""Gives displacements under a path beside a file, and where their first node lies."""
+
+
+def read_transform(
+    text: str, name: str, read_field: ReadField | None = None
+) -> tuple[Transform, int]:
     """Read a transform from the text of a file, whatever software wrote it.
 
     Four kinds are told apart by how they begin: transformation stores of OME-Zarr 0.6
@@ -54,13 +71,14 @@ def read_transform(text: str, name: str) -> tuple[Transform, int]:
     Args:
         text: Content of the file.
         name: What the file is called in errors.
+        read_field: Reads displacements that it names.
 
     Returns:
         The transform, acquisition to reference, between the centres of first voxels;
         and for how many axes it was written, 2 or 3.
 
     Raises:
-        ValueError: It is none of these, or not linear.
+        ValueError: It is none of these, or neither linear nor of displacements.
 
     Example:
         >>> shift = "1 0 0 0; 0 1 0 1.5; 0 0 1 -2; 0 0 0 1".replace(";", chr(10))
@@ -70,7 +88,7 @@ def read_transform(text: str, name: str) -> tuple[Transform, int]:
     begin = text.lstrip()
     try:
         if begin.startswith("{"):
-            return _read_rfc5(json.loads(text)), 3
+            return _read_rfc5(json.loads(text), read_field), 3
         if begin.startswith(_ITK_BEGIN):
             return _read_itk(text)
         if begin.startswith(("(", "//")):
@@ -78,10 +96,15 @@ def read_transform(text: str, name: str) -> tuple[Transform, int]:
         return _read_matrix(text), 3
     except (LookupError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{name}: it holds no linear transform: {reason}") from error
+        raise ValueError(
+            f"{name}: it holds no transform that can be read: {reason}"
+        ) from error
 
 
-def _read_rfc5(document: Any) -> Transform:  # noqa: ANN401 - whatever JSON there is
+def _read_rfc5(
+    document: Any,  # noqa: ANN401 - whatever JSON there is
+    read_field: ReadField | None,
+) -> Transform:
     """Read a `zarr.json` with one transform, or the JSON object of a transform."""
     fields = document
     if "attributes" in document:
@@ -89,19 +112,22 @@ def _read_rfc5(document: Any) -> Transform:  # noqa: ANN401 - whatever JSON ther
         if len(found) != 1:
             raise ValueError(f"it holds {len(found)} transforms; one is needed")
         fields = found[0]
-    ends = [_name_of(fields.get(end)) for end in ("input", "output")]
+    ends = tuple(_name_of(fields.get(end)) for end in ("input", "output"))
     plain = {
         key: fields[key] for key in fields if key not in {"input", "output", "name"}
     }
+    if ends not in {_DIRECTIONS, _DIRECTIONS[::-1], (None, None)}:
+        raise ValueError(
+            f"it leads from {ends[0]!r} to {ends[1]!r}; needed are 'acquisition' and "
+            "'reference', in either direction"
+        )
+    leads_back = ends == _DIRECTIONS[::-1]
+    if plain["type"] == "displacements" and read_field is not None:
+        field, first_um = read_field(plain["path"])
+        bent = Warp(_STILL, field, first_um)
+        return bent if leads_back else bent.inverse()
     transform = CENTRED.from_fields(plain)
-    if tuple(ends) in {_DIRECTIONS, (None, None)}:
-        return transform
-    if tuple(ends) == _DIRECTIONS[::-1]:
-        return to_affine(transform).inverse()
-    raise ValueError(
-        f"it leads from {ends[0]!r} to {ends[1]!r}; needed are 'acquisition' and "
-        "'reference', in either direction"
-    )
+    return to_affine(transform).inverse() if leads_back else transform
 
 
 def _name_of(system: object) -> object:
@@ -117,15 +143,49 @@ def _read_itk(text: str) -> tuple[Transform, int]:
         elif ":" in line and maps:
             key, _, values = line.partition(":")
             maps[-1][key.strip()] = values.split()
-    linear = [
-        _from_itk(one)
-        for one in maps
-        if not one["Transform"][0].startswith("CompositeTransform")
-    ]
-    if not linear:
-        raise ValueError("it lists no transform")
+    kinds = [one["Transform"][0].split("_") for one in maps]
     # Of a composite transform the last one is the first to be applied.
-    return read_elastix_maps(linear[::-1]), int(linear[0]["FixedImageDimension"][0])
+    parts = [
+        (kind[0], int(kind[-1]), one)
+        for kind, one in zip(kinds[::-1], maps[::-1], strict=True)
+        if kind[0] != "CompositeTransform"
+    ]
+    if not parts:
+        raise ValueError("it lists no transform")
+    found = [
+        _read_itk_field(one, ndim)
+        if kind == _ITK_FIELD
+        else read_elastix_maps([_from_itk(one)])
+        for kind, ndim, one in parts
+    ]
+    # Each leads to where the next one begins.
+    return compose(*found[::-1]), parts[0][1]
+
+
+def _read_itk_field(given: Mapping[str, list[str]], ndim: int) -> Warp:
+    """Read displacements, x first and fastest."""
+    fixed = np.array([float(text) for text in given["FixedParameters"]])
+    size, origin, step = fixed[: 3 * ndim].reshape(3, ndim)[:, ::-1]
+    if not np.array_equal(fixed[3 * ndim :], np.eye(ndim).ravel()):
+        raise ValueError("its displacements lie along other axes than the image")
+    shape = size.astype(int)
+    values = np.array([float(text) for text in given["Parameters"]])
+    if values.size != shape.prod() * ndim:
+        raise ValueError(
+            f"found {values.size} displacements; needed are {ndim} for each of "
+            f"{' x '.join(map(str, shape))} places"
+        )
+    vectors = np.zeros((3, *(1,) * (3 - ndim), *shape), np.float32)
+    vectors[3 - ndim :] = np.moveaxis(values.reshape(*shape, ndim), -1, 0)[
+        ::-1
+    ].reshape(ndim, *vectors.shape[1:])
+    first_um, step_um = np.zeros(3), np.ones(3)
+    first_um[3 - ndim :], step_um[3 - ndim :] = origin, step
+    z_um, y_um, x_um = first_um.tolist()
+    dz_um, dy_um, dx_um = step_um.tolist()
+    return Warp(
+        _STILL, Displacements(vectors, (dz_um, dy_um, dx_um)), (z_um, y_um, x_um)
+    )
 
 
 def _from_itk(given: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -161,7 +221,11 @@ def _read_elastix(text: str, name: str) -> tuple[Transform, int]:
     ndim = int(parameters["FixedImageDimension"][0])
     # Alone it is combined with nothing.
     alone = {**parameters, "HowToCombineTransforms": ("Compose",)}
-    return read_elastix_maps([alone]), ndim
+    if read_text(alone, "Transform") not in BSPLINES:
+        return read_elastix_maps([alone]), ndim
+    spline = BSpline.read(alone)
+    exact_um = _EXACT_PART * float(spline.step_um.min())
+    return read_bent_maps([alone], spline.region_um, exact_um), ndim
 
 
 def _read_matrix(text: str) -> Transform:

@@ -5,13 +5,13 @@ an image, RFC-5 from the centre of its first voxel.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Self
 
 import numpy as np
 
-from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.errors import DisplacementsError, InvalidDataError
 from fractal_tasks.transforms.affine import Affine
 from fractal_tasks.transforms.base import (
     FloatArray,
@@ -19,15 +19,18 @@ from fractal_tasks.transforms.base import (
     Vector,
     read_vector,
 )
+from fractal_tasks.transforms.displacements import ReadDisplacements
 from fractal_tasks.transforms.translation import Translation
+from fractal_tasks.transforms.warp import Nodes, Warp
 
 TRANSFORM_TYPES: dict[str, type[Transform]] = {
     transform_type.type: transform_type for transform_type in (Translation, Affine)
 }
-"""Name a new transform type here: storage and its contract tests follow."""
+"""Types that their JSON object tells all of. Name a new one here: storage and its
+contract tests follow."""
 
-_FURTHER_TYPES = ("identity", "rotation", "scale", "sequence")
-"""Types of RFC-5 that are read as one of those above."""
+_FURTHER_TYPES = ("bijection", "identity", "rotation", "scale", "sequence")
+"""Types of RFC-5 that are read as one of those above, or as a `Warp`."""
 
 _SYSTEMS = {"input": {"name": "acquisition"}, "output": {"name": "reference"}}
 
@@ -59,15 +62,25 @@ class PixelSizes:
         """
         return {**self.to_centres(transform).to_dict(), **_SYSTEMS}
 
-    def from_fields(self, fields: object) -> Transform:
+    def from_fields(
+        self, fields: object, displacements: ReadDisplacements | None = None
+    ) -> Transform:
         """Read a transform between corners from the JSON object of RFC-5.
 
+        Args:
+            fields: The object.
+            displacements: Reads those that it names; without, one that names any is
+                refused.
+
         Raises:
+            DisplacementsError: Those that it names cannot be read.
             InvalidDataError: It is not the object of a known transform, or of one that
                 leads elsewhere than from acquisition to reference.
         """
         try:
-            centred = _read(fields)
+            centred = _read(fields, displacements)
+        except DisplacementsError:
+            raise
         except (
             ArithmeticError,
             LookupError,
@@ -86,8 +99,10 @@ class PixelSizes:
         """Write a transform between corners as JSON text."""
         return json.dumps(self.to_fields(transform))
 
-    def from_json(self, text: str) -> Transform:
-        """Read a transform between corners from JSON text.
+    def from_json(
+        self, text: str, displacements: ReadDisplacements | None = None
+    ) -> Transform:
+        """Read a transform between corners from JSON text, as `from_fields`.
 
         Raises:
             InvalidDataError: The text is not JSON of a known transform.
@@ -101,7 +116,7 @@ class PixelSizes:
             fields = json.loads(text)
         except (RecursionError, TypeError, ValueError):
             fields = text
-        return self.from_fields(fields)
+        return self.from_fields(fields, displacements)
 
     def from_centres(self, transform: Transform) -> Transform:
         """Give a transform between centres of first voxels as one between corners."""
@@ -116,12 +131,35 @@ class PixelSizes:
         return np.divide(self.moving_um, 2), np.divide(self.fixed_um, 2)
 
 
-def _read(fields: object) -> Transform:
+def _read(fields: object, displacements: ReadDisplacements | None) -> Transform:
     others = dict(fields)  # type: ignore[call-overload]  # whatever JSON there is
     for end, system in _SYSTEMS.items():
         if others.get(end, system) != system:
             raise ValueError(f"it has not the {end} {system}")
+    if others["type"] == Warp.type:
+        return _read_warp(others["inverse"]["transformations"], displacements)
     return _read_part(others)
+
+
+def _read_warp(
+    parts: list[dict[str, Any]], displacements: ReadDisplacements | None
+) -> Warp:
+    """Read the way back, which is exact; the other one follows from it.
+
+    Points are moved to where nodes are counted from, displaced, and moved on by an
+    affine transform.
+    """
+    to_nodes, bent, affine = parts
+    if displacements is None or bent["type"] != "displacements":
+        raise TypeError(f"no displacements are at hand for {bent!r}")
+    start = Translation.from_dict(to_nodes)
+    z_um, y_um, x_um = np.negative(start.translation_um).tolist()
+    placed = Affine.from_dict(affine).inverse()
+    return Warp(
+        placed.in_frames(np.zeros(3), (z_um, y_um, x_um)),
+        displacements(str(bent["path"])),
+        (z_um, y_um, x_um),
+    )
 
 
 def _read_part(fields: dict[str, Any]) -> Transform:
@@ -141,15 +179,44 @@ def _read_part(fields: dict[str, Any]) -> Transform:
 
 
 def compose(*transforms: Transform) -> Transform:
-    """Give the map of linear transforms, one after the other."""
+    """Give the map of transforms, one after the other.
+
+    With a `Warp` it is exact at the nodes of that, and linear in between.
+
+    Raises:
+        TypeError: A transform is none of linear ones and `Warp`.
+    """
     return reduce(_after, transforms)
 
 
 def _after(first: Transform, second: Transform) -> Transform:
-    if isinstance(first, Translation) and isinstance(second, Translation):
-        z_um, y_um, x_um = second.map_points([first.translation_um])[0].tolist()
-        return Translation((z_um, y_um, x_um))
-    return to_affine(second).after(to_affine(first))
+    if isinstance(second, Translation):
+        if isinstance(first, Translation):
+            z_um, y_um, x_um = second.map_points([first.translation_um])[0].tolist()
+            return Translation((z_um, y_um, x_um))
+        if isinstance(first, Warp):
+            return first.in_frames(np.zeros(3), second.translation_um)
+    affine = find_affine(second).after(find_affine(first))
+    if isinstance(second, Warp) and not isinstance(first, Warp):
+        return replace(second, affine=affine)
+    nodes = second.nodes if isinstance(second, Warp) else None
+    if isinstance(first, Warp) and nodes is None:
+        ends = second.map_points(first.nodes.corners_um)
+        nodes = Nodes.between(ends.min(axis=0), ends.max(axis=0), first.nodes.step_um)
+    if nodes is None:
+        return affine
+    return Warp.sampled(
+        lambda points: first.pull_points(second.pull_points(points)), affine, nodes
+    )
+
+
+def find_affine(transform: Transform) -> Affine:
+    """Give a linear transform as an affine one, and of a `Warp` what is affine of it.
+
+    Raises:
+        TypeError: It is none of these.
+    """
+    return transform.affine if isinstance(transform, Warp) else to_affine(transform)
 
 
 def to_affine(transform: Transform) -> Affine:

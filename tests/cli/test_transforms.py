@@ -61,9 +61,9 @@ def test_each_roi_gets_a_file_and_none_is_overwritten(
 
 
 def test_names_of_rois_lead_nowhere(image: str, tmp_path: Path) -> None:
-    from fractal_tasks.cli.transforms_command import _name
+    from fractal_tasks.cli.transform_files import name_file
 
     for name in ("../../x", "/etc/x", "a/b", "..", "\0"):
         for kind in ("matrix", "itk", "rfc5"):
-            path = tmp_path / _name(name, kind)  # type: ignore[arg-type]
+            path = tmp_path / name_file(name, kind)  # type: ignore[arg-type]
             assert tmp_path in path.resolve().parents

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from fractal_tasks.model import Measurement, RowKey, WellMovement
-from fractal_tasks.transforms import Affine, FloatArray, Translation, plane_matrix
+from fractal_tasks.transforms import (
+    Affine,
+    Displacements,
+    FloatArray,
+    Translation,
+    Warp,
+    plane_matrix,
+)
 from tests.qc.wells import (
     PITCH_UM,
     PIXEL_UM,
@@ -576,3 +583,53 @@ def test_rois_of_several_timepoints_are_judged_by_key() -> None:
     }
     well[RowKey("FOV_1", 2)] = measured((0, 70, 0), (50, 50))
     assert list(judge(well).rejected) == [RowKey("FOV_1", 2)]
+
+
+def bent(shift_um: Sequence[float], bend_um: float) -> Warp:
+    """Move as a shift does, and bend up and down in y about that."""
+    values = np.zeros((3, 1, 9, 9), np.float32)
+    values[1, 0, ::2] = bend_um
+    values[1, 0, 1::2] = -bend_um
+    values[1, 0, 4] = 0
+    z_um, y_um, x_um = shift_um
+    size_um = PITCH_UM / 8
+    return Warp(
+        Affine.of(np.eye(3), (z_um, y_um, x_um)),
+        Displacements(values, (1.0, size_um, size_um)),
+        (0.0, 0.0, 0.0),
+    )
+
+
+@pytest.mark.parametrize("bend_um", [0.0, 2.0])
+def test_a_shift_does_not_stand_in_for_what_bends(bend_um: float) -> None:
+    """It would leave undone what is bent, wherever it moves the centre."""
+    places_um = grid(1, 2)
+    well = measured_well(places_um, moved_plate(places_um))
+    for index, off_um in ((1, 1.3), (2, 0.0)):
+        # Bent samples do not move as one: their centres are apart.
+        shift = np.add(SHIFT_UM, (0.0, off_um, 0.0))
+        transform = bent(shift, bend_um) if bend_um else moves(shift.tolist())
+        well[fov(index)] = with_best(
+            well[fov(index)],
+            transform=transform,
+            confidence=0.97,
+            error_um=2.7 * PIXEL_UM if index == 1 else 0.3 * PIXEL_UM,
+        )
+    verdicts = judge(well).verdicts
+    kept = isinstance(verdicts[fov(1)].candidate.transform, Warp)
+    assert kept == (bend_um > 0)
+
+
+def test_stand_in_in_a_bent_well_says_how_much_it_leaves() -> None:
+    places_um = grid(2, 3)
+    well = measured_well(places_um, moved_plate(places_um))
+    for index in range(1, 6):
+        well[fov(index)] = with_best(well[fov(index)], transform=bent(SHIFT_UM, 1.0))
+    well[fov(6)] = with_best(
+        well[fov(6)], confidence=0.01, transform=moves((0.0, 90.0, 90.0))
+    )
+    verdicts = judge(well).verdicts
+    assert verdicts[fov(6)].status == "imputed"
+    left_px = verdicts[fov(6)].candidate.left_px
+    assert left_px == pytest.approx(1.0 / PIXEL_UM, rel=1e-3)
+    assert isinstance(verdicts[fov(1)].candidate.transform, Warp)

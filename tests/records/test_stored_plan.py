@@ -46,7 +46,7 @@ def test_placement_is_stored_with_its_row_and_its_transform() -> None:
 def test_placement_survives_json() -> None:
     read = StoredPlacement.model_validate(json.loads(json.dumps(STORED)))
     assert read.key == RowKey("FOV_1", timepoint=2)
-    assert read.placement == OF_FIRST
+    assert read.to_placement(None) == OF_FIRST
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,6 @@ def test_placement_survives_json() -> None:
         {"source": {"start": [0, 0.5, 0], "stop": [1, 30, 32]}},
         {"source": {"start": [0, 0], "stop": [30, 32]}},
         {"region": None},
-        {"transform": {"type": "warp"}},
         {"transform": None},
         {"pixel_sizes": None},
         {"colour": "red"},
@@ -66,6 +65,13 @@ def test_placement_survives_json() -> None:
 def test_damaged_placement_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         StoredPlacement.model_validate({**STORED, **change})
+
+
+@pytest.mark.parametrize("kind", ["warp", "bijection"])
+def test_placement_of_a_transform_that_cannot_be_read_is_refused(kind: str) -> None:
+    stored = StoredPlacement.model_validate({**STORED, "transform": {"type": kind}})
+    with pytest.raises(InvalidDataError, match=f"{kind}.*Calculate Registration"):
+        stored.to_placement(None)
 
 
 def test_table_survives_json_with_all_columns(image: OpenImage) -> None:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from fractal_tasks.registration.elastix import Elastix
 from fractal_tasks.registration.estimate import Estimate
-from fractal_tasks.registration.gain import is_clear_gain
+from fractal_tasks.registration.gain import is_clear_gain, spread_windows
 from fractal_tasks.registration.patch import ArrayPatch
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.transforms import Affine, Translation, plane_matrix
@@ -65,6 +65,7 @@ def errors_px(estimate: Estimate, truth: Affine, moving: Image) -> np.ndarray:
 @pytest.mark.parametrize("matrix", [SHEAR, ASPECT], ids=["sheared", "stretched"])
 @pytest.mark.parametrize("transform", ["affine", "auto"])
 @pytest.mark.parametrize("start_level", [0, 2])
+@pytest.mark.sampled(3)
 def test_what_no_turn_explains_is_found(
     transform: str, matrix: np.ndarray, start_level: int
 ) -> None:
@@ -119,6 +120,7 @@ def test_turn_beyond_the_search_of_correlation_is_found_as_rigid() -> None:
 @pytest.mark.parametrize(
     "transform", ["rigid", pytest.param("affine", marks=pytest.mark.e2e)]
 )
+@pytest.mark.e2e
 def test_tilted_stack_is_found(transform: str) -> None:
     fixed, moving, truth = draw_changed(TILT, (16, 160, 160), (0.5, 3.0, -2.0))
     found = register(Elastix(transform=transform), fixed, moving)
@@ -187,12 +189,13 @@ def test_gain_is_clear_for_the_right_transform_and_for_no_other() -> None:
         for one in (fixed, moving)
     ]
     shift = Affine.of(np.eye(3), SHIFT_UM)
-    assert is_clear_gain(*images, shift, truth, contrast=1)
-    assert not is_clear_gain(*images, truth, shift, contrast=1)
-    assert not is_clear_gain(*images, truth, truth, contrast=1)
-    assert not is_clear_gain(*images, shift, truth, contrast=-1)
+    windows = list(spread_windows(images[0].shape))
+    assert is_clear_gain(*images, shift, truth, windows, contrast=1)
+    assert not is_clear_gain(*images, truth, shift, windows, contrast=1)
+    assert not is_clear_gain(*images, truth, truth, windows, contrast=1)
+    assert not is_clear_gain(*images, shift, truth, windows, contrast=-1)
     blank = ArrayPatch(np.zeros((1, 400, 400), np.float32), (1.0, *SPACING_UM[2]))
-    assert not is_clear_gain(images[0], blank, shift, truth, contrast=1)
+    assert not is_clear_gain(images[0], blank, shift, truth, windows, contrast=1)
 
 
 def test_gain_needs_windows_that_both_see() -> None:
@@ -200,7 +203,8 @@ def test_gain_needs_windows_that_both_see() -> None:
     moving[:, 25:] = np.nan
     images = [ArrayPatch(one[None], (1.0, *SPACING_UM[2])) for one in (fixed, moving)]
     shift = Affine.of(np.eye(3), SHIFT_UM)
-    assert not is_clear_gain(*images, shift, truth, contrast=1)
+    windows = spread_windows(images[0].shape)
+    assert not is_clear_gain(*images, shift, truth, windows, contrast=1)
 
 
 def test_types_of_elastix_outlive_the_modules_that_share_them() -> None:

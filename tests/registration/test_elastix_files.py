@@ -9,6 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.registration.elastix_files import ElastixFiles
 from fractal_tasks.registration.registry import Method
+from fractal_tasks.transforms import Warp
+from tests.registration.scene import SHAPE
+from tests.registration.test_bspline import bent_errors_px, draw_bent
 from tests.registration.test_elastix import SHEAR, draw_changed, errors_px
 from tests.registration.test_methods import draw_pair, register
 
@@ -40,6 +43,18 @@ def test_files_run_one_after_the_other(tmp_path: Path) -> None:
     assert errors_px(register(method, fixed, moving), truth, moving).max() < 0.4
 
 
+@pytest.mark.parametrize("name", ["BSplineTransform", "RecursiveBSplineTransform"])
+def test_last_file_may_bend(name: str) -> None:
+    bend = RIGID.replace("EulerTransform", name) + (
+        "(FinalGridSpacingInPhysicalUnits 25)\n"
+    )
+    bend = bend.replace('(AutomaticScalesEstimation "true")\n', "")
+    fixed, moving = draw_bent(1)
+    found = register(ElastixFiles(parameter_files=[AFFINE, bend]), fixed, moving)
+    assert isinstance(found.best.transform, Warp)
+    assert np.median(bent_errors_px(found, SHAPE[2])) < 0.5
+
+
 def test_texts_are_what_is_stored(tmp_path: Path) -> None:
     path = tmp_path / "rigid.txt"
     path.write_text(RIGID)
@@ -59,7 +74,7 @@ def test_without_files_elastix_has_settings_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (RIGID.replace("EulerTransform", "BSplineTransform"), "line 3.*BSplineTrans"),
+        (RIGID.replace("EulerTransform", "SplineKernelTransform"), "line 3.*Kernel"),
         (RIGID.replace('(Transform "EulerTransform")\n', ""), "found the Transform"),
         (RIGID.replace('"AdvancedNormal', "AdvancedNormal"), "line 4.*Metric"),
         (RIGID + "(NumberOfResolutions 3)\n", "line 17.*twice"),

@@ -153,6 +153,7 @@ def test_a_block_4_px_further_in_the_moving_image_gives_minus_1_3_um() -> None:
     [(0, 0, 0), (1, 4, -6), (-0.4, 2.37, 5.71), (1.3, -81.6, 23.2), (0.6, 60.3, 93.8)],
     ids=["none", "whole", "sub-pixel", "large", "diagonal"],
 )
+@pytest.mark.sampled(2)
 def test_a_known_shift_is_found(
     method: RegistrationMethod, ndim: int, shift: tuple[float, ...]
 ) -> None:
@@ -237,6 +238,7 @@ def add_camera_defects(*images: Image) -> None:
 
 @each_dimension
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.sampled(2)
 def test_unrelated_images_are_rejected(
     method: RegistrationMethod, ndim: int, seed: int
 ) -> None:
@@ -258,6 +260,7 @@ def test_empty_fields_with_the_same_camera_defects_are_rejected(
 
 @each_dimension
 @pytest.mark.parametrize("value", [0.0, 1234.5, np.nan], ids=["zero", "grey", "NaN"])
+@pytest.mark.sampled(3)
 def test_an_image_without_signal_is_rejected(
     method: RegistrationMethod, ndim: int, value: float
 ) -> None:

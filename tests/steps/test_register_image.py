@@ -94,7 +94,7 @@ def test_pixels_and_labels_are_moved(judged: Path, in_place: bool) -> None:
     record = read_applied_record(task.target)
     assert record is not None
     assert (record.input_image, record.reference_image) == ("1", "0")
-    assert {one.key: one.placement.source for one in record.placements} == {
+    assert {one.key: one.source for one in record.placements} == {
         key: one.source for key, one in PLACEMENTS.items()
     }
     assert record.consensus is not None
@@ -268,6 +268,7 @@ def test_output_with_other_verdicts_is_made_anew(judged: Path) -> None:
 @pytest.mark.parametrize(
     "part", ["0", "1", "labels", "labels/nuclei", "tables", f"tables/{REGISTERED}"]
 )
+@pytest.mark.sampled(3)
 def test_output_from_which_something_was_taken_is_made_again(
     judged: Path, part: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -91,8 +91,8 @@ def test_table_and_plan_are_written_together(plate: Path) -> None:
         read_rows(open_acquisition(plate, 1), REGISTERED).record
     )
     assert stored is not None
-    assert {one.key: one.placement for one in stored.placements} == PLACEMENTS
-    assert stored.placements[1].placement == OF_SECOND
+    assert {one.key: one.to_placement(None) for one in stored.placements} == PLACEMENTS
+    assert stored.placements[1].to_placement(None) == OF_SECOND
     assert stored.reference_image == "0"
     assert stored.inputs == {"a": "b"}
     frozen = stored.reference_tables

@@ -63,6 +63,13 @@ def check_pull(transform: Transform) -> None:
     one_by_one = [transform.pull_points([point])[0] for point in mapped[:3].tolist()]
     np.testing.assert_allclose(pulled[:3], one_by_one, rtol=1e-12, atol=1e-12)
     assert transform.pull_points(np.zeros((0, 3))).shape == (0, 3)
+    axes = [np.array([-2.0, 3.5]), np.linspace(-300, 400, 5), np.linspace(-9, 30, 7)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    expected = transform.pull_points(grid.reshape(-1, 3)).reshape(grid.shape)
+    found = transform.pull_grid(axes)
+    np.testing.assert_allclose(
+        np.moveaxis(found, 0, -1), expected, rtol=0, atol=TOLERANCE_UM
+    )
 
 
 def check_displacement(transform: Transform) -> None:

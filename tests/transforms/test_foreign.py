@@ -2,13 +2,25 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fractal_tasks.transforms import Affine, PixelSizes, Translation, compose
+from fractal_tasks.transforms import (
+    Affine,
+    Displacements,
+    PixelSizes,
+    Translation,
+    Warp,
+    compose,
+)
+from fractal_tasks.transforms.bspline import BSpline
 from fractal_tasks.transforms.exchange import to_itk, to_matrix, to_store
 from fractal_tasks.transforms.foreign import CENTRED, read_transform
+from tests.transforms.test_bspline import draw_values
+from tests.transforms.test_bspline import write_map as write_spline
+from tests.transforms.test_warp import make_warp
 
 POINTS = np.array([(0.0, 0.0, 0.0), (1.0, 5.0, 7.0), (0.0, -3.0, 11.0)])
 TURN = Affine.of(
@@ -136,5 +148,100 @@ def test_composing_does_one_after_the_other() -> None:
     ],
 )
 def test_anything_else_is_named(text: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=f"mine: it holds no linear.*{reason}"):
+    with pytest.raises(ValueError, match=f"mine: it holds no transform.*{reason}"):
         read_transform(text, "mine")
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_displacements_of_itk_are_read_as_they_are_written(ndim: int) -> None:
+    warp = make_warp((1, 30, 40) if ndim == 2 else (4, 20, 30))
+    pixels = PixelSizes.same((1.0, 0.5, 0.5))
+    if ndim == 2:
+        # Of a plane nothing is said about depth.
+        offset_um = np.multiply(warp.affine.offset_um, (0, 1, 1))
+        flat = Affine.of(warp.affine.matrix, offset_um)
+        warp = replace(warp, affine=flat, origin_um=(0.5, -20.0, -30.0))
+    text = to_itk(warp, pixels, ndim=ndim)
+    assert text.splitlines()[2] == f"Transform: CompositeTransform_double_{ndim}_{ndim}"
+    found, said = read_transform(text, "mine.tfm")
+    assert said == ndim
+    centred = pixels.to_centres(warp)
+    low, high = warp.nodes.corners_um[[0, -1]] - (0.5, 0.25, 0.25)
+    points = np.random.default_rng(1).uniform(low, high, (100, 3))
+    apart = found.pull_points(points) - centred.pull_points(points)
+    assert np.abs(apart).max() < 1e-5
+
+
+def make_bump() -> Warp:
+    values = np.zeros((3, 1, 5, 5), np.float32)
+    values[1:] = 1.5
+    still = Affine.of(np.eye(3), np.zeros(3))
+    return Warp(still, Displacements(values, (1.0, 20.0, 20.0)), (0.0, 0.0, 0.0))
+
+
+def test_displacements_may_be_anywhere_in_a_chain_of_itk() -> None:
+    warp = make_bump()
+    head, *parts = to_itk(warp, PixelSizes.same((0.0, 0.0, 0.0)), ndim=2).split(
+        "#Transform "
+    )
+    bend = parts[2].partition("\n")[2]
+    turn = "Transform: Euler2DTransform_double_2_2\nParameters: 0.1 2 3\n"
+    turn += "FixedParameters: 40 40\n"
+    turned, _ = read_transform(f"{head}#Transform 0\n{turn}", "turn.tfm")
+    for order in ([turn, bend], [bend, turn]):
+        text = head + "".join(f"#Transform {n}\n{one}" for n, one in enumerate(order))
+        found, _ = read_transform(text, "mine.tfm")
+        # The last one is applied first.
+        steps = [warp, turned] if order[0] is turn else [turned, warp]
+        point = np.array([[0.0, 38.0, 44.0]])
+        expected = steps[1].pull_points(steps[0].pull_points(point))
+        np.testing.assert_allclose(found.pull_points(point), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (" 1.0 0.0 0.0 1.0", " 0.0 1.0 1.0 0.0", "other axes"),
+        ("FixedParameters: 5.0 5.0", "FixedParameters: 5.0 6.0", "50 displacements"),
+        ("Parameters: 1.5", "Parameters: nan", "finite"),
+    ],
+)
+def test_displacements_of_itk_that_are_none_are_named(
+    old: str, new: str, reason: str
+) -> None:
+    text = to_itk(make_bump(), PixelSizes.same((0.0, 0.0, 0.0)), ndim=2)
+    head, _, last = text.rpartition("#Transform")
+    assert old in last
+    with pytest.raises(ValueError, match=f"mine.*{reason}"):
+        read_transform(f"{head}#Transform{last.replace(old, new)}", "mine")
+
+
+@pytest.mark.parametrize("leads_back", [True, False])
+def test_displacements_of_a_store_lead_as_it_says(leads_back: bool) -> None:
+    warp = make_warp()
+    names = ["acquisition", "reference"][:: -1 if leads_back else 1]
+    fields = {"type": "displacements", "path": "field", "interpolation": "linear"}
+    ends = dict(zip(("input", "output"), names, strict=True))
+    read = {"field": (warp.whole, warp.nodes.first_um)}
+    found, _ = read_transform(json.dumps(fields | ends), "mine", read.__getitem__)
+    (z, low_y, low_x), (_, high_y, high_x) = warp.nodes.corners_um[[0, -1]]
+    inside = (z, low_y + 15, low_x + 15), (z, high_y - 15, high_x - 15)
+    points = np.random.default_rng(1).uniform(*inside, (50, 3))
+    mapped = found.pull_points(points) if leads_back else found.map_points(points)
+    assert np.abs(mapped - warp.pull_points(points)).max() < 0.05
+
+
+def test_splines_of_elastix_are_read() -> None:
+    given = write_spline(2, 0.3 * draw_values(2))
+    text = "\n".join(
+        "({} {})".format(
+            name, " ".join(v if v[0] in "-0123456789" else f'"{v}"' for v in values)
+        )
+        for name, values in given.items()
+    )
+    found, ndim = read_transform(text, "TransformParameters.1.txt")
+    assert ndim == 2
+    points = np.random.default_rng(1).uniform(0, 90, (50, 3))
+    points[:, 0] = 0
+    expected = BSpline.read(given).map_points(points)
+    np.testing.assert_allclose(found.pull_points(points), expected, atol=0.03)

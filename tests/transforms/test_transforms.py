@@ -46,7 +46,7 @@ def test_new_transform_type_keeps_the_contract_once_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stretch = Stretch((1.0, 1.01, 0.98), (0.0, 2.0, -30.0))
-    with pytest.raises(InvalidDataError, match=r"known types: \['affine', 'ident"):
+    with pytest.raises(InvalidDataError, match=r"known types: \['affine', 'bijec"):
         PIXELS.from_json(PIXELS.to_json(stretch))
     monkeypatch.setitem(TRANSFORM_TYPES, Stretch.type, Stretch)
     check_contract(stretch)

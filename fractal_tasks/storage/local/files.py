@@ -221,6 +221,30 @@ class LocalFiles:
         """Put a copy in the place of a link; else do nothing."""
         make_own(folder.path, image=image.path)
 
+    @contextmanager
+    def replace_folder(
+        self, folder: Location, *, image: ImageUrl, validate: Callable[[Path], None]
+    ) -> Iterator[Path]:
+        """Build in a workspace beside the image."""
+        parent = folder.path.parent
+        make_own(parent, image=image.path)
+        if not parent.exists():
+            with replace_directory(
+                parent, image=image.path, validate=lambda _: None
+            ) as made:
+                made.mkdir()
+        with replace_directory(
+            folder.path, image=image.path, validate=validate
+        ) as build:
+            yield build
+
+    def remove_folder(self, folder: Location) -> None:
+        """Remove it file by file: an interrupted run leaves some, for the next one."""
+        if folder.path.is_symlink():
+            folder.path.unlink()
+        else:
+            shutil.rmtree(folder.path)
+
     def replace_table(
         self, image: ImageUrl, name: str, *, validate: Callable[[Path], None]
     ) -> AbstractContextManager[Path]:

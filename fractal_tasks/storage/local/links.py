@@ -11,6 +11,7 @@ from pathlib import Path
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.storage.local.publish import replace_directory
 from fractal_tasks.storage.urls import real_path
+from fractal_tasks.transforms.warp import FOLDER
 
 _ALL = 1000
 _WORKSPACE = ".fractal-tasks-"
@@ -23,7 +24,9 @@ def list_links(folder: Path) -> list[str]:
 
 
 def copy_linking(source: Path, target: Path, depth: int) -> None:
-    """Copy files, and link the folders that lie deeper; tables are copied whole.
+    """Copy files, and link the folders that lie deeper.
+
+    Tables, and what belongs to them, are copied whole.
 
     Permissions are not copied: those of the source may forbid to write.
 
@@ -42,7 +45,7 @@ def copy_linking(source: Path, target: Path, depth: int) -> None:
             # Files are known by their times: to later runs a copy is what it is of.
             status = entry.stat()
             os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
-        elif entry.name == "tables" and entry.is_dir():
+        elif entry.name in {"tables", FOLDER} and entry.is_dir():
             copy_linking(entry, place, _ALL)
         elif depth > 0 and entry.is_dir():
             copy_linking(entry, place, depth - 1)

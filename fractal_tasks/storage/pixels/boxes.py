@@ -106,7 +106,7 @@ class PulledBox:
 
     def to_destination(self, box: Box) -> Box:
         """Give a box of the target in which one of the source is seen."""
-        if not self.index_map.is_affine:
+        if self.index_map.pull_grid is not None:
             return self.destination
         leading, target = self._split(self.destination)
         matrix, start = self.index_map.linear(target)

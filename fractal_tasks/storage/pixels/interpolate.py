@@ -4,7 +4,7 @@ Indices are those of centres: pixel ``i`` has its centre at ``i``, and its borde
 ``i - 1/2`` and ``i + 1/2``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -33,8 +33,10 @@ class IndexMap:
     pull: Callable[[Indices], Indices]
     """Maps indices of the target, shape ``(n, d)``, to indices of the source."""
 
-    is_affine: bool
-    """Whether it keeps straight lines straight: then d + 1 points tell all of it."""
+    pull_grid: Callable[[Sequence[Indices]], Indices] | None = None
+    """The same for points on a grid, of which it gets the indices along each axis, of
+    shape ``(d, ...)``. None for a map that keeps straight lines straight: then d + 1
+    points tell all of it."""
 
     def linear(self, box: Box) -> tuple[Indices, Indices]:
         """Give matrix and offset, for indices that count from the box's first pixel."""
@@ -52,7 +54,7 @@ class _Tile:
         self.shape = box_shape(box)
         self._map = index_map
         self._box = box
-        if index_map.is_affine:
+        if index_map.pull_grid is None:
             self.matrix, self.start = index_map.linear(box)
             ends = np.array(list(product(*((0, size - 1) for size in self.shape))))
             corners = ends @ self.matrix.T + self.start
@@ -64,7 +66,7 @@ class _Tile:
     @cached_property
     def indices(self) -> Indices:
         """Of each pixel, shape ``(d, ...)``."""
-        if self._map.is_affine:
+        if self._map.pull_grid is None:
             steps = np.ogrid[tuple(map(slice, self.shape))]
             return np.stack(
                 [
@@ -72,9 +74,7 @@ class _Tile:
                     for row, first in zip(self.matrix, self.start, strict=True)
                 ]
             )
-        grid = np.stack(np.meshgrid(*self._box, indexing="ij"), axis=-1)
-        found = self._map.pull(grid.reshape(-1, grid.shape[-1]).astype(np.float64))
-        return np.moveaxis(found.reshape(grid.shape), -1, 0)
+        return self._map.pull_grid([np.array(side, np.float64) for side in self._box])
 
     def region(self, source: Box, halo: int) -> Box:
         """Give the box of the source that its pixels are made of."""
@@ -122,7 +122,7 @@ class _Tile:
             "order": _ORDERS[how],
             "mode": "mirror",
         }
-        if self._map.is_affine:
+        if self._map.pull_grid is None:
             values = ndimage.affine_transform(
                 pixels,
                 self.matrix,

@@ -9,6 +9,7 @@ from dataclasses import astuple
 from fractal_tasks.storage.file_version import FileVersion
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.transforms.warp import FOLDER
 
 _ROOT_METADATA = (".zattrs", ".zgroup", "zarr.json")
 _TABLES = "tables"
@@ -48,7 +49,9 @@ def fingerprint_image(image: OpenImage, *, without_table: str) -> str:
     """
     files, location = files_of(image.url), image.url.location
     folders = files.list_folders(location)
-    names = [*_ROOT_METADATA, *(name for name in folders if name != _TABLES)]
+    # What tables name in there has names that tell its content.
+    apart = {_TABLES, FOLDER}
+    names = [*_ROOT_METADATA, *(name for name in folders if name not in apart)]
     versions = files.list_versions(location, names)
     if _TABLES in folders:
         folders = files.list_folders(location / _TABLES)

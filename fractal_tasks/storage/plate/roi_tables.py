@@ -7,9 +7,10 @@ together; what is in either is known one layer above.
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from fractal_tasks.model import USUAL_LENGTH_UNIT, LengthUnit
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import describe_cause, library_errors, reading
 from fractal_tasks.storage.pixels.stored import METADATA_FILES
+from fractal_tasks.storage.plate.displacements import write_displacements
 from fractal_tasks.storage.plate.given_unit import note_given_unit
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
@@ -46,7 +48,7 @@ from fractal_tasks.storage.upstream import (
     roi_table_meta,
 )
 from fractal_tasks.storage.urls import ImageUrl, Location
-from fractal_tasks.transforms import Vector
+from fractal_tasks.transforms import Displacements, Vector
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -185,6 +187,7 @@ def replace_roi_table(
     record: dict[str, Any],
     unit_um: Vector = MICROMETRES,
     missing_unit: LengthUnit = USUAL_LENGTH_UNIT,
+    displacements: Mapping[str, Displacements] = MappingProxyType({}),
 ) -> None:
     """Write a ROI table, replacing one of the same name in a single step.
 
@@ -197,6 +200,8 @@ def replace_roi_table(
         record: What produced the table; stored in its attributes.
         unit_um: How many micrometres one unit of the stored table is (z, y, x).
         missing_unit: Unit of metadata without one, to be noted for later steps.
+        displacements: Those that its rows name, by their path in the image; they
+            are there before it is.
 
     Raises:
         PublishError: The table could not be written; the old one is untouched.
@@ -206,6 +211,7 @@ def replace_roi_table(
     files = files_of(url)
     tables = url.location / "tables"
     zarr_format = open_group(url.location).metadata.zarr_format
+    write_displacements(url, displacements)
     files.make_own(tables, image=url)
     _make_folder(tables, zarr_format)
     backend = files.choose_table_backend(tables / name, meta.backend)

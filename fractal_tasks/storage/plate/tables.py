@@ -1,8 +1,12 @@
 """The tables of an image, of any type: what they are, whether they are whole."""
 
+import json
+import logging
+import re
 from collections.abc import Sequence
 
 from fractal_tasks.errors import InvalidDataError
+from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.ngio_tables import (
@@ -10,12 +14,19 @@ from fractal_tasks.storage.plate.ngio_tables import (
     finding_files,
     read_stored_type,
 )
-from fractal_tasks.storage.plate.open_image import OpenImage
+from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import (
     load_roi_table,
     own_columns_known,
     read_roi_table,
 )
+from fractal_tasks.storage.urls import ImageUrl
+from fractal_tasks.transforms.warp import FOLDER
+
+logger = logging.getLogger(__name__)
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+"""Names of folders that `displacements` makes."""
 
 
 def read_table_types(
@@ -43,6 +54,39 @@ def read_table_types(
             table_type = _guess_type(image, name)
         types[name] = table_type
     return types
+
+
+def remove_unused_displacements(url: ImageUrl) -> None:
+    """Remove displacements that no transform in an image names any more.
+
+    Where a table cannot be read, nothing is known of what it names, and all stay.
+
+    Args:
+        url: The image; the caller holds its lock.
+    """
+    folder = url.location / FOLDER
+    if not files_of(url).exists(folder):
+        return
+    image = open_image(url)
+    texts = [json.dumps(open_group(url.location).attrs.asdict())]
+    try:
+        for name, table_type in read_table_types(image).items():
+            if table_type.endswith("roi_table"):
+                table = load_roi_table(image, name)
+                texts.append(json.dumps(table.record))
+                for roi in table.rois.values():
+                    texts += map(str, (roi.model_extra or {}).values())
+    except InvalidDataError as error:
+        logger.warning(
+            "%s: displacements of transforms that may be gone are kept (%s)",
+            url.zarr_url,
+            error,
+        )
+        return
+    named = "".join(texts)
+    for name in files_of(url).list_folders(folder):
+        if _DIGEST.fullmatch(name) and name not in named:
+            files_of(url).remove_folder(folder / name)
 
 
 def open_tables(image: OpenImage, *, skip: str) -> None:

@@ -168,6 +168,20 @@ class RemoteFiles:
     def make_own(self, folder: Location, *, image: ImageUrl) -> None:
         """Do nothing: there are no links."""
 
+    @contextmanager
+    def replace_folder(
+        self, folder: Location, *, image: ImageUrl, validate: Callable[[Path], None]
+    ) -> Iterator[Path]:
+        """Build in a temporary folder, and write its files to the store at the end."""
+        with self.building_locally(folder) as build:
+            yield build
+            validate(build)
+
+    def remove_folder(self, folder: Location) -> None:
+        """Delete all objects below it."""
+        objects = ObjectFolder(folder)
+        objects.delete(objects.list_keys())
+
     def replace_table(
         self, image: ImageUrl, name: str, *, validate: Callable[[Path], None]
     ) -> AbstractContextManager[Path]:

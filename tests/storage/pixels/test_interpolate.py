@@ -22,7 +22,7 @@ def affine_map(seed: int = 0, ndim: int = 2, shift: float = 5.0) -> IndexMap:
     rng = np.random.default_rng(seed)
     matrix = np.eye(ndim) + rng.normal(0, 0.05, (ndim, ndim))
     offset = rng.uniform(-shift, shift, ndim)
-    return IndexMap(lambda places: places @ matrix.T + offset, is_affine=True)
+    return IndexMap(lambda places: places @ matrix.T + offset)
 
 
 def waves() -> IndexMap:
@@ -30,7 +30,11 @@ def waves() -> IndexMap:
         y, x = places.T
         return places + np.stack([3 * np.sin(x / 9), 2 * np.cos(y / 11)], axis=1)
 
-    return IndexMap(pull, is_affine=False)
+    def pull_grid(axes: Any) -> Any:
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        return np.moveaxis(pull(grid.reshape(-1, 2)).reshape(grid.shape), -1, 0)
+
+    return IndexMap(pull, pull_grid)
 
 
 def resample(
@@ -163,7 +167,7 @@ def test_what_is_known_of_a_later_box_wins_and_the_rest_of_an_earlier_one_stays(
     None
 ):
     source, pixels = fill_source((40, 40), (16, 16))
-    shift = IndexMap(lambda places: places - [0, 20], is_affine=True)
+    shift = IndexMap(lambda places: places - [0, 20])
     whole = box((0, 40), (0, 40))
     boxes = [BoxCopy(whole, whole), BoxPull(whole, whole, shift, "linear")]
     found = read_in_blocks(BoxSource(source, (40, 40), boxes), (40, 40), "uint16")
@@ -176,7 +180,7 @@ def test_fill_value_of_a_later_box_wins_where_it_is_known() -> None:
     source, pixels = fill_source((40, 80), (40, 40))
     source[:, 40:] = 0
     left, right = box((0, 40), (0, 40)), box((0, 40), (40, 80))
-    shift = IndexMap(lambda places: np.add(places, (0, 50)), is_affine=True)
+    shift = IndexMap(lambda places: np.add(places, (0, 50)))
     boxes = [BoxCopy(left, left), BoxPull(right, left, shift, "linear")]
     found = read_in_blocks(BoxSource(source, (40, 40), boxes), (40, 40), "uint16")
     assert not found[:, :30].any()

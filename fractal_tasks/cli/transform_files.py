@@ -1,0 +1,166 @@
+"""Files of transforms that the commands `transforms` read and write."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote, unquote
+
+from fractal_tasks.cli.exchange import write_new
+from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.steps.import_transforms import ImportedTransform
+from fractal_tasks.storage.displacement_group import (
+    displacements_to_files,
+    read_displacements,
+)
+from fractal_tasks.storage.files import open_group
+from fractal_tasks.storage.library_errors import reading
+from fractal_tasks.storage.urls import ImageUrl, Location, is_inner_path
+from fractal_tasks.transforms import (
+    Displacements,
+    PixelSizes,
+    Transform,
+    Vector,
+    Warp,
+)
+from fractal_tasks.transforms.exchange import FIELD, to_itk, to_matrix, to_store
+from fractal_tasks.transforms.foreign import CENTRED, read_transform
+
+Format: TypeAlias = Literal["rfc5", "itk", "matrix"]
+
+_WELL_PARTS = 3
+"""Row, column and image: what the url of an image in a plate ends with."""
+
+_STORE, _STORE_NAME = "zarr.json", ".ome.zarr"
+_GROUP = '{"zarr_format": 3, "node_type": "group", "attributes": {}}'
+
+
+def read_all(
+    source: Path, url: ImageUrl
+) -> ImportedTransform | dict[str, ImportedTransform]:
+    """Read a file, or those of a folder by the names of their ROIs.
+
+    Raises:
+        InvalidInputError: One cannot be read, or is of another image.
+    """
+    if source.is_file() or (source / _STORE).is_file():
+        return ImportedTransform(read_file(source, url)[0], source.name)
+    there = source.iterdir() if source.is_dir() else ()
+    # Hidden files are those of file managers.
+    paths = sorted(path for path in there if not path.name.startswith("."))
+    if not paths:
+        raise InvalidInputError(
+            f"{source}: found no file, and no folder with files; needed is a "
+            "transform, or a folder with one for each ROI."
+        )
+    names = list(map(_roi_of, paths))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputError(
+            f"{source}: found several files for the ROIs {twice}; needed is one for "
+            "each. Remove the others."
+        )
+    return {
+        name: ImportedTransform(read_file(path, url)[0], path.name)
+        for name, path in zip(names, paths, strict=True)
+    }
+
+
+def read_file(path: Path, url: ImageUrl | None = None) -> tuple[Transform, int]:
+    """Read the transform of a file, and for how many axes it was written.
+
+    Args:
+        path: The file; of OME-Zarr its folder.
+        url: The image that it must be of, if it says of which it is.
+
+    Raises:
+        InvalidInputError: It cannot be read, or is of another image.
+    """
+    file = path / _STORE if path.is_dir() else path
+    try:
+        text = file.read_text()
+        transform = read_transform(text, str(path), partial(_read_field, file.parent))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(
+            f"{path}: cannot be read as a transform ({error}). Needed is a file in one "
+            "of the formats RFC-5, ITK, elastix, or matrix."
+        ) from error
+    if url is not None and file.name == _STORE:
+        _check_image(json.loads(text), path, url)
+    return transform
+
+
+def _read_field(folder: Path, path: str) -> tuple[Displacements, Vector]:
+    """Read displacements that a transformation store names.
+
+    Raises:
+        InvalidInputError: They are missing or damaged.
+    """
+    found = f"{folder}: the displacements {path!r} are missing or damaged"
+    if not is_inner_path(path):
+        raise InvalidInputError(f"{found}: needed is a path below it. Export it again.")
+    with reading(found, "Export it again."):
+        return read_displacements(open_group(Location(str(folder / path))))
+
+
+def _check_image(document: dict[str, Any], path: Path, url: ImageUrl) -> None:
+    """Refuse a transform that says that it is of another image."""
+    given = document.get("attributes", {}).get("fractal_tasks", {}).get("image")
+    if given is None:
+        return
+    # Plates are moved and renamed; wells and images are not.
+    urls = url.zarr_url, str(given)
+    ours, theirs = (one.rstrip("/").split("/")[-_WELL_PARTS:] for one in urls)
+    if ours != theirs:
+        raise InvalidInputError(
+            f"{path}: found the transform of {given}; needed is one of {url.zarr_url}. "
+            "If it holds there, too, remove 'image' from it."
+        )
+
+
+def write_one(transform: Transform, ndim: int, kind: Format, output: Path) -> None:
+    """Write a transform between centres of first voxels."""
+    path = output / _STORE if kind == "rfc5" else output
+    write_new(to_files(transform, CENTRED, kind, ndim, path, {}))
+
+
+def name_file(roi: str, kind: Format) -> Path:
+    """Give where the file of a ROI lies; its name may hold anything."""
+    safe = quote(roi, safe=" ")
+    if kind == "rfc5":
+        return Path(f"{safe}{_STORE_NAME}") / _STORE
+    return Path(f"{safe}.tfm" if kind == "itk" else f"{safe}.txt")
+
+
+def _roi_of(path: Path) -> str:
+    """Give the ROI that a file is named after."""
+    is_store = path.name.endswith(_STORE_NAME)
+    return unquote(path.name.removesuffix(_STORE_NAME) if is_store else path.stem)
+
+
+def to_files(
+    transform: Transform,
+    pixels: PixelSizes,
+    kind: Format,
+    ndim: int,
+    path: Path,
+    provenance: dict[str, Any],
+) -> dict[Path, str | bytes]:
+    """Give the file of a transform, and what belongs to it."""
+    bent = pixels.to_centres(transform)
+    if kind == "itk":
+        return {path: to_itk(transform, pixels, ndim=ndim)}
+    if kind == "matrix":
+        if isinstance(bent, Warp):
+            raise InvalidInputError(
+                f"{path}: found a transform that bends, and a matrix cannot. Choose "
+                "the format 'rfc5' or 'itk'."
+            )
+        return {path: to_matrix(transform, pixels)}
+    files: dict[Path, str | bytes] = {path: to_store(transform, pixels, provenance)}
+    if isinstance(bent, Warp):
+        field = displacements_to_files(bent.whole, bent.nodes.first_um)
+        folder = path.parent / FIELD
+        files[folder.parent / _STORE] = _GROUP
+        files |= {folder / key: content for key, content in field.items()}
+    return files

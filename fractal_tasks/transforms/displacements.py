@@ -1,0 +1,128 @@
+"""Displacements of points at the nodes of a lattice, as RFC-5 stores them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+_DIGITS = 32
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Displacements:
+    """Vectors in um at nodes along z, y and x, linear in between.
+
+    Beyond the lattice they are those of its nearest point, so that nothing is torn at
+    its border. Points are counted from the first node.
+
+    Example:
+        >>> values = np.zeros((3, 1, 2, 2), np.float32)
+        >>> values[1, :, 1] = 3.0
+        >>> field = Displacements(values, (1.0, 10.0, 10.0))
+        >>> field.at([[0.0, 5.0, 0.0], [0.0, 40.0, 2.0]]).tolist()
+        [[0.0, 1.5, 0.0], [0.0, 3.0, 0.0]]
+    """
+
+    values_um: npt.NDArray[np.float32]
+    """Shape ``(3, z, y, x)``; components in the order z, y, x."""
+
+    step_um: tuple[float, float, float]
+    """Distance of the nodes along each axis."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no lattice, or no number.
+
+        Raises:
+            ValueError: The shape is another one, or a value is not finite.
+        """
+        shape = self.values_um.shape
+        if len(shape) != 4 or shape[0] != 3 or not self.values_um.size:
+            raise ValueError(f"found the shape {shape}; needed is (3, z, y, x)")
+        if not np.isfinite(self.values_um).all():
+            raise ValueError("a displacement is not finite")
+        if not (np.isfinite(self.step_um).all() and min(self.step_um) > 0):
+            raise ValueError(f"found nodes {self.step_um} um apart; needed is above 0")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of nodes along z, y, x."""
+        _, z, y, x = self.values_um.shape
+        return z, y, x
+
+    def at(self, points_um: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Give the displacements of points, both of shape ``(n, 3)``."""
+        # Most transforms have none.
+        from scipy import ndimage
+
+        points = np.asarray(points_um, dtype=np.float64)
+        used = [axis for axis, n in enumerate(self.shape) if n > 1]
+        nodes = (points[:, used] / np.array(self.step_um)[used]).T
+        found = np.empty(points.shape)
+        for component, values in enumerate(self.values_um):
+            if used and values.any():
+                ndimage.map_coordinates(
+                    values.squeeze(),
+                    nodes,
+                    output=found[:, component],
+                    order=1,
+                    mode="nearest",
+                )
+            else:
+                found[:, component] = values.flat[0]
+        return found
+
+    def on_grid(
+        self, axes_um: Sequence[npt.NDArray[np.float64]]
+    ) -> npt.NDArray[np.float64]:
+        """Give the displacements of points that lie on a grid, sooner than `at`.
+
+        Args:
+            axes_um: Where they lie along z, y and x.
+
+        Returns:
+            Shape ``(3, z, y, x)``.
+        """
+        found = np.asarray(self.values_um, dtype=np.float64)
+        for axis, (places, step_um) in enumerate(
+            zip(axes_um, self.step_um, strict=True), start=1
+        ):
+            last = found.shape[axis] - 1
+            nodes = np.clip(places / step_um, 0, last)
+            before = np.minimum(nodes.astype(np.intp), max(last - 1, 0))
+            after = np.minimum(before + 1, last)
+            shape = [1, 1, 1, 1]
+            shape[axis] = -1
+            share = (nodes - before).reshape(shape)
+            found = (
+                np.take(found, before, axis) * (1 - share)
+                + np.take(found, after, axis) * share
+            )
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """A text that differs where displacements do: 32 hexadecimal digits."""
+        head = json.dumps([self.values_um.shape, self.step_um]).encode()
+        values = np.ascontiguousarray(self.values_um, dtype="<f4")
+        return hashlib.sha256(head + values.tobytes()).hexdigest()[:_DIGITS]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all values."""
+        return isinstance(other, Displacements) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        """Give the same number for equal ones."""
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        """Name them, as they are many."""
+        return f"{type(self).__name__}({self.digest}, shape={self.shape})"
+
+
+ReadDisplacements: TypeAlias = Callable[[str], Displacements]
+"""Gives what is stored under a path that a JSON object names."""
