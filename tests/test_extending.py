@@ -199,6 +199,7 @@ def test_method_is_measured_judged_and_offered_to_the_user(
     assert "Pixels along y." in schema
 
 
+@pytest.mark.e2e
 def test_transform_is_stored_judged_and_applied(
     make_plate: MakePlate, package: Path
 ) -> None:

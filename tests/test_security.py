@@ -87,6 +87,7 @@ def refused(
 
 @pytest.mark.parametrize("task", WRITERS)
 @pytest.mark.parametrize("name", OUTSIDE_NAMES)
+@pytest.mark.sampled(3)
 def test_table_listed_outside_of_its_image_is_refused(
     tmp_path: Path, urls: list[str], task: Task, name: str
 ) -> None:
@@ -263,6 +264,7 @@ def test_no_image_is_replaced_through_a_link_out_of_the_plate(
 
 @pytest.mark.parametrize("task", [calculate, consensus])
 @pytest.mark.parametrize("inner", ["", TABLE, ".zattrs"])
+@pytest.mark.sampled(3)
 def test_no_table_is_written_through_a_link(
     tmp_path: Path, urls: list[str], inner: str, task: Task
 ) -> None:
@@ -287,6 +289,7 @@ def test_plate_that_is_a_link_is_the_plate_it_leads_to(
 
 
 @pytest.mark.parametrize("inner", ["1", "labels/nuclei", "tables/nuclei_features"])
+@pytest.mark.sampled(2)
 def test_replacing_an_image_deletes_nothing_behind_its_links(
     tmp_path: Path, urls: list[str], inner: str
 ) -> None:
@@ -376,6 +379,7 @@ def test_marker_that_no_task_wrote_proves_nothing(
 
 
 @pytest.mark.parametrize("keeps_input", [True, False])
+@pytest.mark.sampled(2)
 def test_hard_linked_copy_of_a_plate_stays_as_it_was(
     tmp_path: Path, plate: Path, keeps_input: bool
 ) -> None:

@@ -65,6 +65,7 @@ def test_image_without_any_table_or_channel_metadata_is_one_roi(plate: Path) -> 
     assert agree(plate / "A/1/0_registered", plate / "A/1/1_registered")
 
 
+@pytest.mark.e2e
 def test_one_image_per_field_is_paired_by_order_where_nothing_else_tells(
     plate: Path,
 ) -> None:

@@ -130,6 +130,7 @@ def test_images_are_kept_in_the_folder_if_they_are_to_be(
 
 
 @pytest.mark.parametrize("step", [1, 5], ids=["first counterpart", "image"])
+@pytest.mark.sampled(2)
 def test_run_that_was_killed_goes_on_with_the_same_command(
     pair: list[str], disk: Path, tmp_path: Path, step: int
 ) -> None:

@@ -115,6 +115,7 @@ def changes(draw: st.DrawFn, document: Any) -> Any:
 
 @pytest.mark.parametrize("task", TASKS)
 @given(data=st.data())
+@pytest.mark.sampled(2)
 def test_changed_metadata_end_in_a_result_or_in_an_error_of_ours(
     sandbox: Sandbox, task: Task, data: st.DataObject
 ) -> None:
@@ -300,6 +301,7 @@ def metadata_file(sandbox: Sandbox, path: str) -> str:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.sampled(3)
 def test_damage_is_named(sandbox: Sandbox, damage: str) -> None:
     """All of these came through as errors of libraries, or as wrong pixels."""
     path, edit, expected, tasks = DAMAGE[damage]
@@ -349,6 +351,7 @@ def test_label_that_is_listed_twice_is_registered_once(sandbox: Sandbox) -> None
 
 
 @pytest.mark.parametrize("axes", ["yx", "zyx", "tczyx"])
+@pytest.mark.sampled(2)
 def test_all_axes_give_a_registered_image(tmp_path: Path, axes: Any) -> None:
     """An image without channels has no wavelength, so its estimate is given."""
     plate = make_registered_plate(tmp_path / "plate.zarr", axes=axes)

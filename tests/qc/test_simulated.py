@@ -128,6 +128,7 @@ def simulate(
     ],
 )
 @pytest.mark.parametrize("fields", [1, 2, 4, 9, 36])
+@pytest.mark.sampled(3)
 def test_belief_is_right_and_what_is_not_believed_is_marked(
     fields: int, jitter_px: float
 ) -> None:

@@ -273,6 +273,7 @@ def test_roi_without_a_common_region_is_left_out_and_named(
     ids=["no common region", "excluded"],
 )
 @pytest.mark.parametrize("acquisitions", [2, 3])
+@pytest.mark.sampled(2)
 def test_acquisition_of_which_no_roi_is_left_is_not_registered(
     make_plate: MakePlate,
     acquisitions: int,

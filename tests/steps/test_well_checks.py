@@ -71,6 +71,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.sampled(3)
 def test_damage_of_one_image_stops_its_well_before_anything_is_written(
     plate: Path, damage: Callable[[Path], None], said: str
 ) -> None:

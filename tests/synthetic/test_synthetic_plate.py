@@ -53,6 +53,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("ngff_version", "shards"), [("0.4", False), ("0.5", False), ("0.5", True)]
 )
+@pytest.mark.sampled(3)
 def test_plate_opens_with_images_labels_and_tables(
     tmp_path: Path, ngff_version: str, shards: bool
 ) -> None:

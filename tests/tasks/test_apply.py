@@ -86,6 +86,7 @@ def moved_by_hand(pixels: np.ndarray, acquisition: int, size: int) -> np.ndarray
         pytest.param({"axes": "tczyx"}, id="tczyx"),
     ],
 )
+@pytest.mark.sampled(3)
 def test_every_field_moves_to_where_the_reference_has_it(
     make_plate: MakePlate, options: dict[str, object]
 ) -> None:
@@ -305,6 +306,7 @@ def test_masking_roi_table_is_made_anew_from_the_registered_label(
 
 
 @pytest.mark.parametrize("overwrite_input", [True, False], ids=["replace", "keep"])
+@pytest.mark.sampled(2)
 def test_second_run_does_nothing(make_plate: MakePlate, overwrite_input: bool) -> None:
     plate = make_plate(then=[prepare])
     urls = image_urls(plate)

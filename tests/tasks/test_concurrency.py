@@ -23,6 +23,7 @@ def concurrency(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Concurrenc
         pytest.param(22, id="without exchange, in place", marks=pytest.mark.e2e),
     ],
 )
+@pytest.mark.e2e
 def test_units_that_run_at_once_and_twice_lose_and_leave_nothing(
     concurrency: Concurrency, number: int
 ) -> None:

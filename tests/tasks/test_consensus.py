@@ -75,6 +75,7 @@ def test_second_run_writes_the_same(make_plate: MakePlate) -> None:
 
 
 @pytest.mark.parametrize("backend", ["anndata", "json", "csv", "parquet"])
+@pytest.mark.sampled(2)
 def test_table_backend_of_the_input_is_kept(
     make_plate: MakePlate, backend: str
 ) -> None:

@@ -131,6 +131,7 @@ OF_LABELS = ["labels", "labels/.zattrs", "labels/nuclei/0/0/0/0", "labels/nuclei
     "name",
     ["0/0/0/0/1", "0/0/0/0", "0/0", ".zattrs", f"tables/{TABLE}/.zattrs", *OF_LABELS],
 )
+@pytest.mark.sampled(4)
 def test_what_is_behind_a_link_to_nowhere_is_not_taken_as_lost(
     plate: Path, name: str, run: Run
 ) -> None:

@@ -64,6 +64,7 @@ def disk(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.e2e
 def test_a_disk_that_is_really_full_or_read_only(disk: Path) -> None:
     """Full at the first byte, among tables and labels, and in the pixels."""
     cases = {

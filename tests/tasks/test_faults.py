@@ -150,6 +150,7 @@ def hidden(folder: Path) -> list[str]:
         pytest.param(0.6, id="middle"),
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_full_disk_loses_nothing_and_a_rerun_succeeds(
     prepared: Path,
     tmp_path: Path,
@@ -176,6 +177,7 @@ def test_a_full_disk_loses_nothing_and_a_rerun_succeeds(
 @pytest.mark.parametrize(
     ("name", "published"), [("consensus", NEW_TABLE), ("apply keeping", NEW_IMAGE)]
 )
+@pytest.mark.sampled(2)
 def test_a_disk_that_is_full_when_the_new_is_to_be_listed_is_a_clear_error(
     prepared: Path, tmp_path: Path, faults: Faults, name: str, published: str
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_disk_that_is_full_when_the_new_is_to_be_listed_is_a_clear_error(
 
 
 @pytest.mark.parametrize("name", JOBS)
+@pytest.mark.sampled(2)
 def test_a_disk_that_turns_read_only_loses_nothing_and_a_rerun_succeeds(
     prepared: Path,
     tmp_path: Path,

@@ -121,6 +121,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("sides", [(0,), (1,), (0, 1)], ids=["fixed", "moving", "both"])
 @pytest.mark.parametrize(("dtype", "change"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.sampled(3)
 def test_a_broken_field_is_rejected_and_harms_no_other(
     make_plate: MakePlate,
     dtype: str,
@@ -181,6 +182,7 @@ def assert_no_silent_failure(plate: Path) -> None:
 
 @pytest.mark.parametrize("options", FLAWED.values(), ids=FLAWED)
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.sampled(3)
 def test_what_the_camera_shows_is_not_taken_for_the_sample(
     make_plate: MakePlate, options: dict[str, object], seed: int
 ) -> None:

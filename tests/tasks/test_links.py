@@ -47,6 +47,7 @@ def pixels_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("part", PARTS)
+@pytest.mark.sampled(2)
 def test_linked_parts_are_read_and_kept(tmp_path: Path, part: str) -> None:
     urls = linked_plate(tmp_path, part)
     before = pixels_of(tmp_path)

@@ -50,6 +50,7 @@ def draw_squares(urls: list[str], corners_px: list[tuple[int, int]]) -> None:
 
 @pytest.mark.parametrize("level_path", ["0", "1"])
 @pytest.mark.parametrize("fields", [1, 2, 3])
+@pytest.mark.sampled(2)
 def test_one_square_without_noise_is_certain(
     make_plate: MakePlate, fields: int, level_path: str
 ) -> None:

@@ -49,6 +49,7 @@ def register(urls: list[str], **arguments: Any) -> list[str]:
     ("planes", "height", "width"),
     [(3, 24, 28), (3, 40, 36), (3, 24, 40), (2, 32, 32), (5, 32, 32), (5, 20, 44)],
 )
+@pytest.mark.sampled(4)
 def test_acquisition_of_another_size_gets_the_grid_of_the_reference(
     tmp_path: Path, planes: int, height: int, width: int, overwrite: bool
 ) -> None:
@@ -160,6 +161,7 @@ def test_acquisition_with_larger_pixels_keeps_their_size(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "dtype", ["bool", "int8", "uint8", "int16", "uint32", "int64", "uint64", "float32"]
 )
+@pytest.mark.sampled(4)
 def test_labels_of_any_type_are_registered(tmp_path: Path, dtype: str) -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 100, (32, 32)).astype(dtype)
@@ -201,6 +203,7 @@ def blobs(planes: int) -> npt.NDArray[np.uint16]:
     ("fixed_planes", "moving_planes"),
     [(None, 6), (6, None), (1, 6), (6, 1), (None, 1), (6, 8), (8, 6)],
 )
+@pytest.mark.sampled(2)
 def test_movement_is_measured_whatever_the_number_of_planes(
     tmp_path: Path, fixed_planes: int | None, moving_planes: int | None
 ) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from ngio import open_ome_zarr_container
 from scipy import ndimage
 
@@ -47,6 +48,7 @@ def stretch(plate: Path) -> None:
     image.consolidate(mode="dask")
 
 
+@pytest.mark.e2e
 def test_stretched_fields_are_registered_pixel_by_pixel(make_plate: MakePlate) -> None:
     plate = make_plate(
         fields_y=2,

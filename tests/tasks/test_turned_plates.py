@@ -242,6 +242,7 @@ def test_run_beside_the_input_keeps_the_whole_reference(make_plate: MakePlate) -
     assert data_of(plate) == again
 
 
+@pytest.mark.e2e
 def test_field_without_a_sample_turns_as_the_others_do(make_plate: MakePlate) -> None:
     plate = make_plate(**TURNED, empty_fields=1, then=[calculate, judge])
     url = image_urls(plate, 2)[1]
@@ -261,6 +262,7 @@ def test_field_without_a_sample_turns_as_the_others_do(make_plate: MakePlate) ->
 
 
 @pytest.mark.parametrize("motion", ["rigid", "similarity"])
+@pytest.mark.sampled(2)
 def test_plate_that_only_moved_is_copied(make_plate: MakePlate, motion: str) -> None:
     straight = {**TURNED, "rotation_deg": 0.0, "scale_change": 0.0, "labels": False}
     plate = make_plate(**straight)

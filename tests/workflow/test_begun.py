@@ -64,6 +64,7 @@ def undisturbed(make_plate: MakePlate) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("ngff_version", "done"), CASES)
+@pytest.mark.sampled(2)
 def test_run_is_ended_whatever_images_of_a_well_were_replaced(
     make_plate: MakePlate, ngff_version: str, done: str
 ) -> None:
@@ -125,6 +126,7 @@ def test_consensus_lets_the_judgement_of_images_that_are_replaced_stand(
         ),
     ],
 )
+@pytest.mark.e2e
 def test_well_is_not_ended_in_another_way_than_it_was_begun(
     judged: Path, capsys: Capture, flag: str, value: str, found: str
 ) -> None:
@@ -330,6 +332,7 @@ def test_dry_run_and_inspect_say_what_becomes_of_an_image_that_is_set_aside(
     assert register(judged) == 0
 
 
+@pytest.mark.e2e
 def test_inspect_says_that_the_same_command_finishes_what_was_begun(
     judged: Path, capsys: Capture
 ) -> None:

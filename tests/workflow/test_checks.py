@@ -130,6 +130,7 @@ def test_label_that_is_only_listed_is_refused_before_any_work(
         ".zattrs",
     ],
 )
+@pytest.mark.sampled(4)
 def test_a_copy_takes_the_place_of_a_link_where_something_is_written(
     tmp_path: Path, capsys: Capture, linked: str, keep: bool
 ) -> None:

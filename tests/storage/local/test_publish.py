@@ -97,6 +97,7 @@ LINKED = [
         for case in cases
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_kill_at_any_point_leaves_old_or_new_and_healing_clears_the_rest(
     tmp_path: Path, tree: str, switch: str, before: str, seen: set[str]
 ) -> None:
@@ -146,6 +147,7 @@ def test_on_a_fuse_file_system_two_renames_are_struck_at_any_point(
 
 @pytest.mark.parametrize("fault", ["fail once", "fail from then on"])
 @pytest.mark.parametrize(("switch", "before", "seen"), SWITCHES + LINKED)
+@pytest.mark.sampled(3)
 def test_a_disk_that_fails_at_any_point_gives_an_error_unless_the_new_is_in_place(
     tmp_path: Path, fault: str, switch: str, before: str, seen: set[str]
 ) -> None:

@@ -133,6 +133,7 @@ def random_boxes(shape: tuple[int, ...], count: int, seed: int = 0) -> Iterator[
 @pytest.mark.parametrize("max_bytes", [UNLIMITED, 3000, 0])
 @pytest.mark.parametrize("roi", [(0, 0), (3, 2)], ids=["whole", "inside-chunks"])
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.sampled(3)
 def test_any_box_has_the_pixels_of_the_array(
     tmp_path: Path, layout: str, roi: tuple[int, int], max_bytes: int
 ) -> None:

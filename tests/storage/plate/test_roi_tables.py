@@ -249,6 +249,7 @@ def test_a_chunk_of_a_table_that_is_cut_anywhere_is_refused(
 @pytest.mark.filterwarnings("ignore:Object at table.* is not recognized")
 @pytest.mark.parametrize("backend", ["anndata", "json", "csv", "parquet"])
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.sampled(3)
 def test_a_table_that_lost_a_metadata_file_is_refused_or_has_the_same_rois(
     make_plate: MakePlate, version: str, backend: str
 ) -> None:

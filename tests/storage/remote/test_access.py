@@ -37,6 +37,7 @@ def calculate(urls: list[str], **arguments: object) -> None:
     )
 
 
+@pytest.mark.e2e
 def test_options_take_the_place_of_the_environment_and_are_seen_nowhere(
     plate_pair: PlatePair,
     s3: Server,
@@ -146,6 +147,7 @@ def test_missing_credentials_are_an_error_that_says_what_to_do(
         )
 
 
+@pytest.mark.e2e
 def test_refused_writing_leaves_the_table_and_says_what_to_do(
     plate_pair: PlatePair, s3: Server
 ) -> None:

@@ -52,6 +52,7 @@ def below(tree: dict[str, bytes], folder: str) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "plate_url", [pytest.param("0.4", marks=pytest.mark.e2e), "0.5"], indirect=True
 )
+@pytest.mark.e2e
 def test_interrupted_image_is_not_listed_and_made_again_by_the_next_run(
     plate_url: str,
 ) -> None:
@@ -112,6 +113,7 @@ def test_image_that_is_out_of_date_is_made_again(plate_url: str) -> None:
     ],
     ids=["object", "group", "marker of another image", "damaged marker"],
 )
+@pytest.mark.sampled(2)
 def test_what_others_have_put_there_is_left_untouched(
     plate_url: str, foreign: dict[str, bytes]
 ) -> None:
@@ -181,6 +183,7 @@ def test_command_finds_the_images_of_a_plate_and_fetches_each_chunk_once(
     assert set(chunks.values()) == {1}
 
 
+@pytest.mark.e2e
 def test_command_registers_a_well_and_says_what_it_would_do_again(
     plate_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

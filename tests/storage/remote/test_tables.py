@@ -60,6 +60,7 @@ def write_old_table(image: Path, backend: str) -> None:
 
 @pytest.mark.parametrize("ngff_version", ["0.4", "0.5"])
 @pytest.mark.parametrize("backend", ["anndata", "csv", "json", "parquet"])
+@pytest.mark.sampled(3)
 def test_interrupted_replacement_leaves_the_old_or_the_new_table(
     backend: str, ngff_version: str, make_plate: MakePlate
 ) -> None:
