@@ -62,7 +62,8 @@ class Seen:
         matrix = slopes.T
         offset = pulled.mean(axis=0) - matrix @ middle
         off = pulled - points @ slopes - offset
-        off[:, np.abs(off).max(axis=0) < _ROUNDING * np.ptp(region_um)] = 0
+        rounding_um = _ROUNDING * np.ptp(region_um, axis=0).max()
+        off[:, np.abs(off).max(axis=0) < rounding_um] = 0
         gaps = [np.diff(np.unique(axis)).max(initial=0) for axis in points.T]
         reach_um = float(np.linalg.norm(matrix, 2) * np.linalg.norm(gaps))
         start, stop = np.asarray(start_um, float), np.asarray(stop_um, float)

@@ -210,17 +210,14 @@ def _find_others(
     stage: StageFit | None,
 ) -> _Others:
     """Say what the ROIs that are believed tell of the others."""
-    used = [
-        measurements[key].candidates[decision.rank]
+    believed = [
+        (measurements[key], measurements[key].candidates[decision.rank])
         for key, decision in zip(order, decisions, strict=True)
         if decision.status in ("measured", "chosen")
     ]
-    left_px = [
-        found_px
-        for key, decision in zip(order, decisions, strict=True)
-        if decision.status in ("measured", "chosen")
-        and (found_px := _shown_px(measurements[key], decision)) is not None
-    ]
+    used = [candidate for _, candidate in believed]
+    shown_px = (_shown_px(*one) for one in believed)
+    left_px = [one for one in shown_px if one is not None]
     errors_um = [one.error_z_um for one in used if one.error_z_um is not None]
     error_z_um = None
     if errors_um and stage is not None:
@@ -239,13 +236,11 @@ def _find_others(
     return _Others(median_px if left_px else None, error_z_um, turn, matrix)
 
 
-def _shown_px(measurement: Measurement, decision: Decision) -> float | None:
+def _shown_px(measurement: Measurement, used: Candidate) -> float | None:
     """Give how far places of a ROI are off by a translation, as far as it is known."""
-    used = measurement.candidates[decision.rank]
     if not isinstance(used.transform, Warp):
         return used.left_px
-    bent_um = np.linalg.norm(used.transform.field.values_um[1:], axis=0)
-    return float(bent_um.max()) / measurement.pixel_um
+    return float(used.transform.field.lengths_um.max()) / measurement.pixel_um
 
 
 def _fit_believed(

@@ -49,6 +49,7 @@ from fractal_tasks.transforms import (
     Translation,
     Vector,
 )
+from fractal_tasks.transforms.base import collect_displacements, to_vector
 
 if TYPE_CHECKING:
     from ngio import Roi
@@ -106,8 +107,8 @@ class RoiRecord:
         return cls(
             key=RowKey(str(roi.name)),
             candidates=candidates,
-            centre_um=_to_vector(start_um + length_um / 2),
-            size_um=_to_vector(length_um),
+            centre_um=to_vector(start_um + length_um / 2),
+            size_um=to_vector(length_um),
             pixel_um=max(image.spacing_um[1:]),
             pixels=pixels,
             status=status,
@@ -200,12 +201,9 @@ class RoiRecord:
 
 def displacements_of_rows(records: Iterable[RoiRecord]) -> dict[str, Displacements]:
     """Give those that are to be stored before rows are, by their path in the image."""
-    return {
-        path: one
-        for record in records
-        for candidate in record.candidates
-        for path, one in candidate.transform.displacements.items()
-    }
+    return collect_displacements(
+        candidate.transform for record in records for candidate in record.candidates
+    )
 
 
 def without_record(roi: "Roi") -> "Roi":
@@ -217,11 +215,6 @@ def without_record(roi: "Roi") -> "Roi":
     }
     fields = {name: getattr(roi, name) for name in type(roi).model_fields}
     return type(roi)(**fields, **extra)
-
-
-def _to_vector(values: np.ndarray[Any, Any]) -> Vector:
-    z, y, x = values.tolist()
-    return z, y, x
 
 
 def _read_transform(

@@ -25,17 +25,13 @@ class Images:
     moving: ElastixImage
 
     seen: npt.NDArray[np.bool_]
-    """The pixels of `fixed` that both show, where registration starts."""
-
-    spacing_um: tuple[float, ...]
-    """Of `fixed` as a volume."""
-
-    shape: tuple[int, ...]
+    """The pixels of `fixed` that count: those that both show, where registration
+    starts; for what bends, without those that it is judged by."""
 
 
-def read_images(pair: VolumePair, start: Affine, *, finely: bool) -> Images | None:
+def read_images(pair: VolumePair, start: Affine, *, bends: bool) -> Images | None:
     """Read both images; None if they show too little to start with."""
-    ours, theirs = pair.read(finely=finely)
+    ours, theirs = pair.read(finely=bends)
     whole = tuple(slice(0, n) for n in ours.shape)
     fixed = ours.read(whole)
     shown = MappedPatch(theirs, start, ours.shape).read(whole)
@@ -44,13 +40,13 @@ def read_images(pair: VolumePair, start: Affine, *, finely: bool) -> Images | No
         return None
     if not (np.ptp(fixed[seen]) and np.ptp(shown[seen])):
         return None
+    if bends:
+        seen &= ~pair.hold_out(ours)
     ndim = 2 if ours.shape[0] == theirs.shape[0] == 1 else 3
     return Images(
         _to_image(ours, ndim),
         _to_image(theirs, ndim),
         seen.reshape(seen.shape[-ndim:]),
-        ours.spacing_um,
-        ours.shape,
     )
 
 

@@ -172,7 +172,7 @@ def _propose(
     """Fit transforms, one stage after the other, and judge each."""
     begin = linear = to_affine(start.transform)
     for stage in stages:
-        images = read_images(pair, linear, finely=stage.bends)
+        images = read_images(pair, linear, bends=stage.bends)
         if images is None:
             return
         found = _fit(images, linear if stage.bends else begin, stage, pair)
@@ -194,17 +194,13 @@ def _fit(
     Raises:
         InvalidInputError: It does not understand its parameters.
     """
-    seen = images.seen
-    if stage.bends:
-        held_out = pair.hold_out(images.spacing_um, images.shape)
-        seen = seen & ~held_out.reshape(seen.shape)
     try:
         maps = run_elastix(
             images.fixed,
             images.moving,
             stage.maps,
-            initial=write_elastix_map(start, ndim=seen.ndim),
-            mask=seen,
+            initial=write_elastix_map(start, ndim=images.seen.ndim),
+            mask=images.seen,
         )
     except ElastixError as error:
         if error.is_of_parameters:
@@ -233,9 +229,9 @@ def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate
 
 def _is_better(pair: VolumePair, candidate: Candidate, best: Candidate) -> bool:
     """Tell whether a transform that allows more earned it."""
-    # From there on none is lower than another one in any sense that matters.
     bends = isinstance(candidate.transform, Warp)
-    # What may be something else is not bent onto it.
+    # From there on none is lower than another one in any sense that matters; and what
+    # may be something else is not bent onto it.
     enough = CONVINCING if bends else min(best.confidence or 0.0, CONVINCING)
     if (candidate.confidence or 0.0) < enough:
         return False
@@ -254,7 +250,7 @@ def _as_translation(candidate: Candidate) -> Candidate:
 
 def _is_possible(transform: Transform) -> bool:
     """Tell whether a sample could have done it."""
-    if isinstance(transform, Warp) and transform.least_volume < _LEAST_VOLUME:
+    if isinstance(transform, Warp) and transform.field.least_volume < _LEAST_VOLUME:
         return False
     least, most = find_affine(transform).stretches
     return 1 / _MOST_STRETCH < least <= most < _MOST_STRETCH

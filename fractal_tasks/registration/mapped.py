@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from fractal_tasks.registration.patch import Box, Patch, Pixels
 from fractal_tasks.transforms import Affine, FloatArray, Transform
+from fractal_tasks.transforms.base import grid_points
 
 _ROUNDING_PX = 1e-6
 """Planes that are so near to whole ones are those."""
@@ -70,7 +71,7 @@ class MappedPatch:
         matrix, offset = self._pull(transform)
         first = np.array([axis.start for axis in box])
         size = np.array([axis.stop - axis.start for axis in box])
-        ends = np.stack(np.meshgrid(*((0, 1),) * 3, indexing="ij"), -1).reshape(-1, 3)
+        ends = grid_points([(0, 1)] * 3)
         origins = (first + ends * (size - 1)) @ matrix.T + offset
         start, stop = self._find_source(origins)
         mapped = np.full(tuple(size), np.nan, np.float32)

@@ -41,6 +41,7 @@ from fractal_tasks.registration.patch import (
 from fractal_tasks.registration.prepare import read_binned
 from fractal_tasks.registration.spectra import whiten
 from fractal_tasks.transforms import Affine, Transform, Warp, compose
+from fractal_tasks.transforms.base import grid_points
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -102,15 +103,10 @@ class VolumePair:
             moving=[ClippedPatch(patch, *theirs) for patch in self.moving],
         )
 
-    def hold_out(self, spacing_um: Sequence[float], shape: Sequence[int]) -> Mask:
-        """Give the pixels of `read` that are kept for the judgement of what bends.
-
-        Args:
-            spacing_um: Their size.
-            shape: Their number.
-        """
-        held_out = np.zeros(shape, dtype=bool)
-        ratio = np.divide(self.fixed[0].spacing_um, spacing_um)
+    def hold_out(self, fixed: ArrayPatch) -> Mask:
+        """Give the pixels of what was read that judge what bends, and do not fit it."""
+        held_out = np.zeros(fixed.shape, dtype=bool)
+        ratio = np.divide(self.fixed[0].spacing_um, fixed.spacing_um)
         for window in hold_out_windows(self.fixed[0].shape):
             first = np.floor([side.start for side in window] * ratio).astype(int)
             stop = np.ceil([side.stop for side in window] * ratio).astype(int)
@@ -232,8 +228,7 @@ class VolumePair:
     def _overlap(self, transform: Transform) -> float:
         """Give what both see, as a fraction of the smaller image, on a grid."""
         fixed, moving = self.fixed[0], self.moving[0]
-        steps = (np.arange(16) + 0.5) / 16
-        grid = np.stack(np.meshgrid(*(steps,) * 3, indexing="ij"), -1).reshape(-1, 3)
+        grid = grid_points([(np.arange(16) + 0.5) / 16] * 3)
         sizes = [np.multiply(one.shape, one.spacing_um) for one in (fixed, moving)]
         mapped = transform.map_points(grid * sizes[1])
         seen = np.all((mapped >= 0) & (mapped <= sizes[0]), axis=1).mean()

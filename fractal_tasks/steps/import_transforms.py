@@ -158,7 +158,7 @@ def _make_record(
 def _folds(warp: Warp) -> bool:
     """Whether a point has no way back, or a piece of space is turned inside out."""
     is_lost = np.isnan(warp.map_points(warp.pull_points(warp.nodes.points_um))).any()
-    return bool(is_lost) or warp.least_volume <= 0
+    return bool(is_lost) or warp.field.least_volume <= 0
 
 
 def _check(

@@ -18,7 +18,8 @@ from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import plain_meta, replace_roi_table
 from fractal_tasks.storage.plate.tables import remove_unused_displacements
-from fractal_tasks.transforms import Displacements, PixelSizes
+from fractal_tasks.transforms import PixelSizes
+from fractal_tasks.transforms.base import collect_displacements
 from fractal_tasks.transforms.boxes import AXES
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ class RegisteredAcquisition:
     rows: AcquisitionRows
     verdicts: Mapping[RowKey, Verdict]
     placements: Mapping[RowKey, Placement]
-
-    @property
-    def displacements(self) -> dict[str, Displacements]:
-        """Those that its transforms need, by their path in the image."""
-        return {
-            path: one
-            for verdict in self.verdicts.values()
-            for path, one in verdict.candidate.transform.displacements.items()
-        }
 
     def to_rois(self, pixels: PixelSizes) -> list["Roi"]:
         """Give the rows of the registered table: the kept regions, and the verdicts.
@@ -122,7 +114,9 @@ def write_registered_tables(
             record=plan.to_json(),
             unit_um=one.rows.table.unit_um,
             missing_unit=one.rows.image.missing_unit,
-            displacements=one.displacements,
+            displacements=collect_displacements(
+                verdict.candidate.transform for verdict in one.verdicts.values()
+            ),
         )
         remove_unused_displacements(one.rows.image.url)
     logger.info(

@@ -6,6 +6,7 @@ import numpy as np
 
 from fractal_tasks.storage.pixels.stored import stored_cells
 from fractal_tasks.transforms import Displacements, Vector
+from fractal_tasks.transforms.base import to_vector
 
 if TYPE_CHECKING:
     import zarr
@@ -65,15 +66,11 @@ def read_displacements(group: "zarr.Group") -> tuple[Displacements, Vector]:
     (dataset,) = attributes["ome"]["multiscales"][0]["datasets"]
     (placed,) = dataset["coordinateTransformations"]
     scale, *moves = placed.get("transformations", [placed])
-    _, z_um, y_um, x_um = scale["scale"]
-    _, *first = moves[0]["translation"] if moves else (0.0, 0.0, 0.0, 0.0)
+    _, *step_um = scale["scale"]
+    _, *first_um = moves[0]["translation"] if moves else (0.0, 0.0, 0.0, 0.0)
     array: Any = group[dataset["path"]]
     if not stored_cells(array):
         # zarr would give zeros, and the image would not be bent, without a word.
         raise ValueError("nothing of them is stored")
-    first_z_um, first_y_um, first_x_um = map(float, first)
     values = np.asarray(array[:], dtype=np.float32)
-    return (
-        Displacements(values, (float(z_um), float(y_um), float(x_um))),
-        (first_z_um, first_y_um, first_x_um),
-    )
+    return Displacements(values, to_vector(step_um)), to_vector(first_um)

@@ -7,7 +7,12 @@ from typing import Any, ClassVar, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fractal_tasks.transforms.base import FloatArray, Transform, Vector
+from fractal_tasks.transforms.base import (
+    FloatArray,
+    Transform,
+    Vector,
+    to_vector,
+)
 
 Matrix: TypeAlias = tuple[Vector, Vector, Vector]
 """Three rows of three numbers, in the order z, y, x."""
@@ -67,9 +72,9 @@ class Affine(Transform):
     def of(cls, matrix: npt.ArrayLike, offset_um: npt.ArrayLike) -> Self:
         """Give the map of a matrix, shape ``(3, 3)``, and an offset, shape ``(3,)``."""
         first, second, third = (
-            _to_vector(row) for row in np.asarray(matrix, dtype=np.float64)
+            to_vector(row) for row in np.asarray(matrix, dtype=np.float64)
         )
-        return cls((first, second, third), _to_vector(offset_um))
+        return cls((first, second, third), to_vector(offset_um))
 
     def map_points(self, points_um: npt.ArrayLike) -> FloatArray:
         """Map moving points, shape ``(n, 3)``, to fixed points."""
@@ -86,7 +91,7 @@ class Affine(Transform):
     def in_frames(self, moving_um: npt.ArrayLike, fixed_um: npt.ArrayLike) -> Self:
         """Give the same map for points that are counted from other origins."""
         origin = self.map_points(np.negative(moving_um)[None])[0] + fixed_um
-        return type(self)(self.matrix, _to_vector(origin))
+        return type(self)(self.matrix, to_vector(origin))
 
     def after(self, first: "Affine") -> "Affine":
         """Give the map of another one, and then this one."""
@@ -151,8 +156,3 @@ def plane_matrix(*, turn_rad: float, scale: float = 1.0) -> FloatArray:
     """
     cos, sin = scale * math.cos(turn_rad), scale * math.sin(turn_rad)
     return np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
-
-
-def _to_vector(values: npt.ArrayLike) -> Vector:
-    z_um, y_um, x_um = np.asarray(values, dtype=np.float64).tolist()
-    return z_um, y_um, x_um

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
@@ -83,9 +83,8 @@ class Transform(ABC):
         Returns:
             Shape ``(3, z, y, x)``: z, y and x of each point.
         """
-        grid = np.stack(np.meshgrid(*axes_um, indexing="ij"), axis=-1)
-        pulled = self.pull_points(grid.reshape(-1, 3)).reshape(grid.shape)
-        return np.moveaxis(pulled, -1, 0)
+        pulled = self.pull_points(grid_points(axes_um))
+        return pulled.T.reshape(3, *map(len, axes_um))
 
     def probe_points(self, box_um: FloatArray) -> FloatArray:
         """Give points between which it does nothing that they do not tell.
@@ -105,8 +104,7 @@ class Transform(ABC):
             point_um: Shape ``(3,)``, order z, y, x.
         """
         point = np.asarray(point_um, dtype=np.float64)
-        z_um, y_um, x_um = (self.map_points(point[None])[0] - point).tolist()
-        return z_um, y_um, x_um
+        return to_vector(self.map_points(point[None])[0] - point)
 
 
 def list_points(box_um: FloatArray) -> FloatArray:
@@ -115,8 +113,32 @@ def list_points(box_um: FloatArray) -> FloatArray:
     Args:
         box_um: Both corners, shape ``(2, 3)``.
     """
-    axes = [np.linspace(first, last, _PROBES) for first, last in box_um.T]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return grid_points([np.linspace(first, last, _PROBES) for first, last in box_um.T])
+
+
+def grid_points(axes: Sequence[npt.ArrayLike]) -> FloatArray:
+    """Give all points of a grid, shape ``(n, 3)``; those along x follow each other.
+
+    Args:
+        axes: Where they lie along z, y and x.
+    """
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    return grid.reshape(-1, 3).astype(np.float64)
+
+
+def to_vector(values: npt.ArrayLike) -> Vector:
+    """Give three numbers as plain ones."""
+    z, y, x = np.asarray(values, dtype=np.float64).tolist()
+    return z, y, x
+
+
+def collect_displacements(transforms: Iterable[Transform]) -> dict[str, Displacements]:
+    """Give those that JSON objects of transforms name, by their path in the image."""
+    return {
+        path: one
+        for transform in transforms
+        for path, one in transform.displacements.items()
+    }
 
 
 def read_vector(values: object) -> Vector:

@@ -10,7 +10,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from fractal_tasks.transforms.folding import smallest_volumes
+
 _DIGITS = 32
+
+_EXACT_UM = 1e-10
+_STEPS = 200
+"""Displacements that change by a half from point to point at most need 45 steps."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,6 +109,63 @@ class Displacements:
                 + np.take(found, after, axis) * share
             )
         return found
+
+    def undo(self, points_um: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Give the points that are displaced to others, both of shape ``(n, 3)``.
+
+        Each step is nearer by a factor. Where that does not lead to one point, since
+        space is folded, points are NaN.
+        """
+        points = np.asarray(points_um, dtype=np.float64)
+        found = points - self.at(points)
+        moving = np.arange(len(points))
+        for _ in range(_STEPS):
+            nearer = points[moving] - self.at(found[moving])
+            apart = np.abs(nearer - found[moving]).max(axis=1, initial=0)
+            found[moving] = nearer
+            # Of points that are far away the last digits are not that small.
+            exact_um = _EXACT_UM + 4 * np.spacing(np.abs(nearer).max(axis=1))
+            moving = moving[apart > exact_um]
+            if not moving.size:
+                return found
+        found[moving] = np.nan
+        return found
+
+    @cached_property
+    def back(self) -> "Displacements":
+        """Those that undo them, at the same nodes; between nodes about."""
+        nodes = np.moveaxis(self._nodes_um, 0, -1)
+        undone = self.undo(nodes.reshape(-1, 3)).reshape(nodes.shape) - nodes
+        values = np.moveaxis(undone, -1, 0).astype(np.float32)
+        return type(self)(values, self.step_um)
+
+    @property
+    def lengths_um(self) -> npt.NDArray[np.float32]:
+        """How long they are in y and x, shape ``(z, y, x)``."""
+        lengths: npt.NDArray[np.float32] = np.linalg.norm(self.values_um[1:], axis=0)
+        return lengths
+
+    @property
+    def least_volume(self) -> float:
+        """Least volume of a piece of space afterwards, over that before.
+
+        0 or less where space is folded.
+        """
+        placed = np.moveaxis(self._nodes_um + self.values_um, 0, -1)
+        for axis, (n, step_um) in enumerate(zip(self.shape, self.step_um, strict=True)):
+            if n == 1:
+                # Displacements are the same all along it.
+                beyond = placed + step_um * np.eye(3)[axis]
+                placed = np.concatenate([placed, beyond], axis=axis)
+        return float(smallest_volumes(placed).min() / np.prod(self.step_um))
+
+    @property
+    def _nodes_um(self) -> npt.NDArray[np.float64]:
+        """Where the nodes lie, shape ``(3, z, y, x)``."""
+        nodes: npt.NDArray[np.float64] = np.indices(self.shape) * np.reshape(
+            self.step_um, (3, 1, 1, 1)
+        )
+        return nodes
 
     @cached_property
     def digest(self) -> str:

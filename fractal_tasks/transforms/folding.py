@@ -1,11 +1,10 @@
 """Whether a map turns space inside out."""
 
 import numpy as np
+import numpy.typing as npt
 
-from fractal_tasks.transforms.base import FloatArray
 
-
-def smallest_volumes(points_um: FloatArray) -> FloatArray:
+def smallest_volumes(points_um: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Give the smallest volume at the corners of each box of a grid, in um3.
 
     Where a box keeps its orientation, the three edges that meet at each of its corners
@@ -35,5 +34,5 @@ def smallest_volumes(points_um: FloatArray) -> FloatArray:
         for y in sides
         for x in sides
     ]
-    smallest: FloatArray = np.min(volumes, axis=0)
+    smallest: npt.NDArray[np.float64] = np.min(volumes, axis=0)
     return smallest

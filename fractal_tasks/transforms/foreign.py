@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fractal_tasks.transforms.affine import Affine
-from fractal_tasks.transforms.base import Transform, Vector
+from fractal_tasks.transforms.base import Transform, Vector, to_vector
 from fractal_tasks.transforms.bspline import BSPLINES, BSpline, read_bent_maps
 from fractal_tasks.transforms.displacements import Displacements
 from fractal_tasks.transforms.elastix import read_elastix_maps
@@ -175,17 +175,13 @@ def _read_itk_field(given: Mapping[str, list[str]], ndim: int) -> Warp:
             f"found {values.size} displacements; needed are {ndim} for each of "
             f"{' x '.join(map(str, shape))} places"
         )
-    vectors = np.zeros((3, *(1,) * (3 - ndim), *shape), np.float32)
-    vectors[3 - ndim :] = np.moveaxis(values.reshape(*shape, ndim), -1, 0)[
-        ::-1
-    ].reshape(ndim, *vectors.shape[1:])
+    places = (*(1,) * (3 - ndim), *shape)
+    vectors = np.zeros((*places, 3), np.float32)
+    vectors[..., 3 - ndim :] = values.reshape(*places, ndim)[..., ::-1]
     first_um, step_um = np.zeros(3), np.ones(3)
     first_um[3 - ndim :], step_um[3 - ndim :] = origin, step
-    z_um, y_um, x_um = first_um.tolist()
-    dz_um, dy_um, dx_um = step_um.tolist()
-    return Warp(
-        _STILL, Displacements(vectors, (dz_um, dy_um, dx_um)), (z_um, y_um, x_um)
-    )
+    field = Displacements(np.moveaxis(vectors, -1, 0), to_vector(step_um))
+    return Warp(_STILL, field, to_vector(first_um))
 
 
 def _from_itk(given: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -18,10 +18,11 @@ from fractal_tasks.transforms.base import (
     Transform,
     Vector,
     read_vector,
+    to_vector,
 )
 from fractal_tasks.transforms.displacements import ReadDisplacements
 from fractal_tasks.transforms.translation import Translation
-from fractal_tasks.transforms.warp import Nodes, Warp
+from fractal_tasks.transforms.warp import Warp
 
 TRANSFORM_TYPES: dict[str, type[Transform]] = {
     transform_type.type: transform_type for transform_type in (Translation, Affine)
@@ -153,12 +154,12 @@ def _read_warp(
     if displacements is None or bent["type"] != "displacements":
         raise TypeError(f"no displacements are at hand for {bent!r}")
     start = Translation.from_dict(to_nodes)
-    z_um, y_um, x_um = np.negative(start.translation_um).tolist()
+    origin_um = to_vector(np.negative(start.translation_um))
     placed = Affine.from_dict(affine).inverse()
     return Warp(
-        placed.in_frames(np.zeros(3), (z_um, y_um, x_um)),
+        placed.in_frames(np.zeros(3), origin_um),
         displacements(str(bent["path"])),
-        (z_um, y_um, x_um),
+        origin_um,
     )
 
 
@@ -192,8 +193,7 @@ def compose(*transforms: Transform) -> Transform:
 def _after(first: Transform, second: Transform) -> Transform:
     if isinstance(second, Translation):
         if isinstance(first, Translation):
-            z_um, y_um, x_um = second.map_points([first.translation_um])[0].tolist()
-            return Translation((z_um, y_um, x_um))
+            return Translation(to_vector(second.map_points([first.translation_um])[0]))
         if isinstance(first, Warp):
             return first.in_frames(np.zeros(3), second.translation_um)
     affine = find_affine(second).after(find_affine(first))
@@ -201,8 +201,7 @@ def _after(first: Transform, second: Transform) -> Transform:
         return replace(second, affine=affine)
     nodes = second.nodes if isinstance(second, Warp) else None
     if isinstance(first, Warp) and nodes is None:
-        ends = second.map_points(first.nodes.corners_um)
-        nodes = Nodes.between(ends.min(axis=0), ends.max(axis=0), first.nodes.step_um)
+        nodes = first.nodes.around(second.map_points)
     if nodes is None:
         return affine
     return Warp.sampled(

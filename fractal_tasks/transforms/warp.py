@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from fractal_tasks.transforms.affine import Affine
-from fractal_tasks.transforms.base import FloatArray, Transform, Vector
+from fractal_tasks.transforms.base import (
+    FloatArray,
+    Transform,
+    Vector,
+    grid_points,
+    to_vector,
+)
 from fractal_tasks.transforms.displacements import Displacements
-from fractal_tasks.transforms.folding import smallest_volumes
 from fractal_tasks.transforms.translation import Translation
 
 FOLDER = "registration"
 """Of an image: what its transforms need besides their JSON objects lies there."""
-
-_EXACT_UM = 1e-10
-_STEPS = 200
-"""Displacements that change by a half from point to point at most need 45 steps."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,19 @@ class Warp(Transform):
             affine: Moving to fixed; the next one to it needs the least displacements.
             nodes: Where to ask.
         """
-        points = nodes.points_um
-        rest = affine.map_points(pull(points)) - points
-        values = rest.T.reshape(3, *nodes.shape).astype(np.float32)
-        return cls(affine, Displacements(values, nodes.step_um), nodes.first_um)
+        rest = nodes.displaced_by(lambda points: affine.map_points(pull(points)))
+        return cls(affine, rest, nodes.first_um)
 
     def map_points(self, points_um: npt.ArrayLike) -> FloatArray:
         """Map moving points, shape ``(n, 3)``, to fixed points."""
-        return self._before(self.affine.map_points(points_um))
+        placed = self.affine.map_points(points_um) - self.origin_um
+        return self.field.undo(placed) + self.origin_um
 
     def pull_points(self, points_um: npt.ArrayLike) -> FloatArray:
         """Map fixed points, shape ``(n, 3)``, back to moving points."""
         points = np.asarray(points_um, dtype=np.float64)
-        return self.affine.pull_points(points + self._at(points))
+        rest = self.field.at(points - self.origin_um)
+        return self.affine.pull_points(points + rest)
 
     def pull_grid(self, axes_um: Sequence[FloatArray]) -> FloatArray:
         """Map fixed points on a grid back to the moving points they show."""
@@ -96,18 +96,14 @@ class Warp(Transform):
 
     def in_frames(self, moving_um: npt.ArrayLike, fixed_um: npt.ArrayLike) -> Self:
         """Give the same map for points that are counted from other origins."""
-        z_um, y_um, x_um = np.add(self.origin_um, fixed_um).tolist()
         affine = self.affine.in_frames(moving_um, fixed_um)
-        return type(self)(affine, self.field, (z_um, y_um, x_um))
+        origin_um = to_vector(np.add(self.origin_um, fixed_um))
+        return type(self)(affine, self.field, origin_um)
 
     def inverse(self) -> Self:
         """Give the map back, which is exact at the nodes."""
-        nodes = self.nodes
-        corners = nodes.corners_um
-        ends = self.affine.pull_points(corners)
-        first, last = ends.min(axis=0), ends.max(axis=0)
-        back = Nodes.between(first, last, nodes.step_um)
-        return type(self).sampled(self.map_points, self.affine.inverse(), back)
+        nodes = self.nodes.around(self.affine.pull_points)
+        return type(self).sampled(self.map_points, self.affine.inverse(), nodes)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the RFC-5 object: both directions, of which `inverse` is the exact one.
@@ -116,11 +112,11 @@ class Warp(Transform):
         """
         forward, inverse = (
             {"type": "displacements", "path": path, "interpolation": "linear"}
-            for path in self.displacements
+            for path in self._paths
         )
         to_nodes, from_nodes = (
-            Translation((z_um, y_um, x_um)).to_dict()
-            for z_um, y_um, x_um in (np.negative(self.origin_um), self.origin_um)
+            Translation(to_vector(move)).to_dict()
+            for move in (np.negative(self.origin_um), self.origin_um)
         )
         placed = self.affine.in_frames(np.zeros(3), np.negative(self.origin_um))
         parts = {
@@ -143,12 +139,14 @@ class Warp(Transform):
 
     @property
     def displacements(self) -> Mapping[str, Displacements]:
-        """Those of both directions, forward first, by the path of each.
+        """Those of both directions, forward first, by the path of each."""
+        return dict(zip(self._paths, (self.field.back, self.field), strict=True))
 
-        The name of the folder is made of their content.
-        """
+    @property
+    def _paths(self) -> tuple[str, str]:
+        """Those of both directions; the name of their folder is made of the content."""
         folder = f"{FOLDER}/{self.field.digest}"
-        return {f"{folder}/forward": self._forward, f"{folder}/inverse": self.field}
+        return f"{folder}/forward", f"{folder}/inverse"
 
     def probe_points(self, box_um: FloatArray) -> FloatArray:
         """Give its nodes in a box, and where the box cuts what lies between them."""
@@ -157,7 +155,7 @@ class Warp(Transform):
             steps = np.arange(self.field.shape[axis]) * self.field.step_um[axis]
             inside = np.clip(steps + self.origin_um[axis], first_um, last_um)
             axes.append(np.unique([first_um, *inside, last_um]))
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        return grid_points(axes)
 
     @property
     def nodes(self) -> "Nodes":
@@ -167,59 +165,12 @@ class Warp(Transform):
     @property
     def whole(self) -> Displacements:
         """Displacements that do all of the way back, affine part included."""
-        points = self.nodes.points_um
-        moved = self.pull_points(points) - points
-        values = moved.T.reshape(self.field.values_um.shape).astype(np.float32)
-        return Displacements(values, self.field.step_um)
+        return self.nodes.displaced_by(self.pull_points)
 
     @property
     def bend_um(self) -> float:
         """Displacement in y and x beside the affine part, in the mean of its nodes."""
-        return float(np.linalg.norm(self.field.values_um[1:], axis=0).mean())
-
-    @property
-    def least_volume(self) -> float:
-        """Least volume of a piece of space after the way back, over that before it.
-
-        Of the affine part nothing is counted. 0 or less where space is folded.
-        """
-        points = self.nodes.points_um
-        placed = (points + self._at(points)).reshape(*self.field.shape, 3)
-        for axis, (n, step_um) in enumerate(
-            zip(self.field.shape, self.field.step_um, strict=True)
-        ):
-            if n == 1:
-                # Displacements are the same all along it.
-                beyond = placed + step_um * np.eye(3)[axis]
-                placed = np.concatenate([placed, beyond], axis=axis)
-        return float(smallest_volumes(placed).min() / np.prod(self.field.step_um))
-
-    @cached_property
-    def _forward(self) -> Displacements:
-        """What leads from points after the affine part to fixed points."""
-        points = self.nodes.points_um
-        rest = self._before(points) - points
-        values = rest.T.reshape(self.field.values_um.shape).astype(np.float32)
-        return Displacements(values, self.field.step_um)
-
-    def _at(self, points: FloatArray) -> FloatArray:
-        return self.field.at(points - self.origin_um)
-
-    def _before(self, points: FloatArray) -> FloatArray:
-        """Find ``x`` with ``x + d(x)`` at points: each step is nearer by a factor."""
-        found = points - self._at(points)
-        moving = np.arange(len(points))
-        for _ in range(_STEPS):
-            nearer = points[moving] - self._at(found[moving])
-            apart = np.abs(nearer - found[moving]).max(axis=1, initial=0)
-            found[moving] = nearer
-            # Of points that are far away the last digits are not that small.
-            exact_um = _EXACT_UM + 4 * np.spacing(np.abs(nearer).max(axis=1))
-            moving = moving[apart > exact_um]
-            if not moving.size:
-                return found
-        found[moving] = np.nan
-        return found
+        return float(self.field.lengths_um.mean())
 
 
 @dataclass(frozen=True)
@@ -247,8 +198,19 @@ class Nodes:
         gaps = np.ceil(extent / step_um - 1e-9).astype(int)
         step = np.where(gaps > 0, extent / np.maximum(gaps, 1), step_um)
         z, y, x = (gaps + 1).tolist()
-        (z_um, y_um, x_um), (dz_um, dy_um, dx_um) = first.tolist(), step.tolist()
-        return cls((z_um, y_um, x_um), (dz_um, dy_um, dx_um), (z, y, x))
+        return cls(to_vector(first), to_vector(step), (z, y, x))
+
+    def around(self, move: Callable[[FloatArray], FloatArray]) -> "Nodes":
+        """Give nodes in the box around those that are moved by a linear map."""
+        ends = move(self.corners_um)
+        return Nodes.between(ends.min(axis=0), ends.max(axis=0), self.step_um)
+
+    def displaced_by(self, move: Callable[[FloatArray], FloatArray]) -> Displacements:
+        """Give the displacements by a map of points, shape ``(n, 3)``."""
+        points = self.points_um
+        vectors = move(points) - points
+        values = vectors.T.reshape(3, *self.shape).astype(np.float32)
+        return Displacements(values, self.step_um)
 
     @property
     def points_um(self) -> FloatArray:
@@ -266,6 +228,5 @@ class Nodes:
         return self._grid(np.arange(max(n - 1, 1)) + (n > 1) / 2 for n in self.shape)
 
     def _grid(self, axes: Any) -> FloatArray:  # noqa: ANN401 - of indices, per axis
-        indices = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        points: FloatArray = indices * np.array(self.step_um) + self.first_um
+        points: FloatArray = grid_points([*axes]) * self.step_um + self.first_um
         return points

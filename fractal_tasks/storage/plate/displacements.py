@@ -18,11 +18,12 @@ from fractal_tasks.storage.displacement_group import (
 )
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import reading
-from fractal_tasks.storage.urls import ImageUrl, Location
+from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Displacements, ReadDisplacements
 from fractal_tasks.transforms.warp import FOLDER
 
-_PATH = re.compile(rf"{FOLDER}/([0-9a-f]{{32}})/(forward|inverse)")
+_DIRECTIONS = ("forward", "inverse")
+_PATH = re.compile(rf"{FOLDER}/([0-9a-f]{{32}})/({'|'.join(_DIRECTIONS)})")
 _DIGESTS = "displacements"
 """Attribute that says what both directions of a folder hold."""
 
@@ -38,38 +39,54 @@ def displacements_of(image: ImageUrl) -> ReadDisplacements:
 
 
 def _read(image: ImageUrl, path: str) -> Displacements:
-    """Read displacements, and check that both directions are as they were written.
+    """Read displacements.
+
+    Raises:
+        DisplacementsError: They are missing, cut, or others.
+    """
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise DisplacementsError(
+            f"{_where(image, path)} are named in no way of this package; needed is "
+            f"'{FOLDER}/(32 hexadecimal digits)/inverse'. {_AGAIN}"
+        )
+    return _read_folder(image, match[1], path)[match[2]]
+
+
+def _read_folder(image: ImageUrl, name: str, path: str) -> dict[str, Displacements]:
+    """Read both directions, and check that they are as they were written.
+
+    Args:
+        image: Where.
+        name: Of the folder.
+        path: What errors say of which they are.
 
     Raises:
         DisplacementsError: One of them is missing, cut, or another one.
     """
-    where = f"{image.zarr_url}: the displacements {path!r} of a transform"
-    match = _PATH.fullmatch(path)
-    if match is None:
-        raise DisplacementsError(
-            f"{where} are named in no way of this package; needed is "
-            f"'{FOLDER}/(32 hexadecimal digits)/inverse'. {_AGAIN}"
-        )
-    folder = image.location / FOLDER / match[1]
+    folder = image.location / FOLDER / name
+    where = _where(image, path)
     try:
         with reading(f"{where} are missing or damaged", _AGAIN):
             stored: Any = open_group(folder).attrs[_DIGESTS]
-            found = {name: _read_one(folder / name) for name in stored}
-            asked = found[match[2]]
+            found = {
+                one: read_displacements(open_group(folder / one))[0]
+                for one in _DIRECTIONS
+            }
     except InvalidDataError as error:
         raise DisplacementsError(str(error)) from error
-    needed = {**stored, "inverse": match[1]}
-    digests = {name: one.digest for name, one in found.items()}
+    needed = {**stored, "inverse": name}
+    digests = {one: found[one].digest for one in found}
     if digests != needed:
         raise DisplacementsError(
             f"{where} are not those that were written: found {digests}, needed are "
             f"{needed}. {_AGAIN}"
         )
-    return asked
+    return found
 
 
-def _read_one(folder: Location) -> Displacements:
-    return read_displacements(open_group(folder))[0]
+def _where(image: ImageUrl, path: str) -> str:
+    return f"{image.zarr_url}: the displacements {path!r} of a transform"
 
 
 def write_displacements(
@@ -104,10 +121,9 @@ def _is_whole(
     image: ImageUrl, folder: str, content: Mapping[str, Displacements]
 ) -> bool:
     try:
-        found = {name: _read(image, f"{folder}/{name}") for name in content}
-    except InvalidDataError:
+        return _read_folder(image, folder.rpartition("/")[2], folder) == content
+    except DisplacementsError:
         return False
-    return found == content
 
 
 def _write(build: Path, content: Mapping[str, Displacements]) -> None:
