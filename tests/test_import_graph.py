@@ -99,7 +99,7 @@ def test_modules_import_each_other_without_circles() -> None:
 
 
 def test_no_module_is_longer_than_one_can_keep_in_mind() -> None:
-    longest = {"tasks": 120}
+    longest = {"tasks": 140}
     reasons = {
         # One mechanism, told in one piece.
         "storage/local/publish.py",

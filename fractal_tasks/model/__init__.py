@@ -31,6 +31,8 @@ from fractal_tasks.model.row_key import RowKey
 from fractal_tasks.model.settings import (
     DEFAULT_LEVEL_PATH,
     DEFAULT_ROI_TABLE,
+    NO_MASK,
+    OTSU,
     USUAL_LENGTH_UNIT,
     ApplySettings,
     CalculateSettings,
@@ -48,6 +50,8 @@ __all__ = [
     "DEFAULT_LEVEL_PATH",
     "DEFAULT_MIN_CONFIDENCE",
     "DEFAULT_ROI_TABLE",
+    "NO_MASK",
+    "OTSU",
     "OUTCOME_ATTRIBUTE",
     "USUAL_LENGTH_UNIT",
     "ApplySettings",

@@ -33,6 +33,9 @@ LengthUnit: TypeAlias = Literal[
 USUAL_LENGTH_UNIT: LengthUnit = "micrometer"
 """What is meant where nothing is said: nearly all microscopes measure in it."""
 
+NO_MASK, OTSU = "none", "otsu"
+"""Masks that are no label or table: all pixels, and those that are bright."""
+
 DEFAULT_LEVEL_PATH = "2"
 """Level at which whole ROIs are searched, if not told otherwise."""
 
@@ -63,6 +66,7 @@ class CalculateSettings(_Settings):
     """How the ROIs of an acquisition are measured."""
 
     wavelength_id: str
+    more_wavelength_ids: tuple[str, ...]
     method: dict[str, Any]
     """Its type and parameters."""
 
@@ -73,6 +77,9 @@ class CalculateSettings(_Settings):
     dimensions: Dimensions
     planes: Planes
     normalize: Normalize
+    mask: str
+    """Name of a label or masking ROI table, or `NO_MASK` or `OTSU`."""
+
     missing_length_unit: LengthUnit
     """Unit of lengths where the metadata of an image do not say it."""
 

@@ -33,14 +33,19 @@ def saturate(image: Pixels) -> Pixels:
     neighbours (saturated, masked, rounded) say nothing about noise.
     """
     contrast = image - np.float32(_background(image))
-    rows = max(1, math.ceil(contrast.size / _SAMPLE_PX))
-    steps = np.abs(np.diff(contrast.reshape(-1, contrast.shape[-1])[::rows]))
-    steps = steps[steps > 0]
-    if steps.size == 0:
+    limit = np.float32(_CLEAR_TIMES * usual_step(contrast))
+    if limit == 0:
         return contrast
-    limit = np.float32(_CLEAR_TIMES * np.median(steps))
     saturated: Pixels = contrast * (limit / (limit + np.abs(contrast)))
     return saturated
+
+
+def usual_step(image: Pixels) -> float:
+    """Give the median difference of neighbours in x that differ: about the noise."""
+    rows = max(1, math.ceil(image.size / _SAMPLE_PX))
+    steps = np.abs(np.diff(image.reshape(-1, image.shape[-1])[::rows]))
+    steps = steps[steps > 0]
+    return float(np.median(steps)) if steps.size else 0.0
 
 
 def limit_to_common(

@@ -25,7 +25,8 @@ from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pa
 from fractal_tasks.steps.channel_choice import choose_channels
 from fractal_tasks.steps.estimate_log import log_estimate, log_summary
 from fractal_tasks.steps.prepared_pairs import prepare_pair
-from fractal_tasks.steps.roi_pairs import RoiPair, Side, open_pairs, open_sides
+from fractal_tasks.steps.roi_pairs import RoiPair, open_pairs
+from fractal_tasks.steps.sides import Side, open_sides
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.fingerprint import fingerprint_pixels
 from fractal_tasks.storage.plate.roi_tables import (
@@ -155,13 +156,22 @@ def _find_imported(side: Side) -> dict[RowKey, RoiRecord]:
 def _inputs(fixed: Side, moving: Side) -> dict[str, str]:
     return {
         "reference_image": fixed.image.url.seen_from(moving.image.url),
-        "reference_channel": str(fixed.channel),
-        "channel": str(moving.channel),
+        "reference_channel": _list(fixed.channels),
+        "channel": _list(moving.channels),
         "reference_pixels": fingerprint_pixels(fixed.image),
         "reference_rois": fingerprint_rois(fixed.table),
         "pixels": fingerprint_pixels(moving.image),
         "rois": fingerprint_rois(moving.table),
+        **{
+            name: side.mask.fingerprint
+            for name, side in (("reference_mask", fixed), ("mask", moving))
+            if side.mask is not None
+        },
     }
+
+
+def _list(channels: Sequence[int]) -> str:
+    return ",".join(map(str, channels))
 
 
 def _is_measured(side: Side, pairs: Sequence[RoiPair], record: Record) -> bool:

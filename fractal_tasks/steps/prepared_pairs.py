@@ -1,11 +1,13 @@
 """What a method gets to see of a pair of ROIs."""
 
+import logging
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from fractal_tasks.model import CalculateSettings
+from fractal_tasks.model import OTSU, CalculateSettings
+from fractal_tasks.registration.combined import combine
 from fractal_tasks.registration.fixed_pattern import FixedPattern, MaskedPatch
 from fractal_tasks.registration.local_brightness import Brightness, EvenPatch
 from fractal_tasks.registration.patch import (
@@ -15,7 +17,11 @@ from fractal_tasks.registration.patch import (
     ResampledPatch,
     intensity_limits,
 )
-from fractal_tasks.steps.roi_pairs import RoiPair, SideRoi
+from fractal_tasks.registration.region import Region, RegionPatch
+from fractal_tasks.steps.roi_pairs import RoiPair
+from fractal_tasks.steps.sides import SideRoi
+
+logger = logging.getLogger(__name__)
 
 _MAX_SAMPLED_PX = 2**28
 """Of a ROI of more pixels at the level of the search, a coarser one is sampled."""
@@ -39,21 +45,64 @@ def _prepare(
     is_2d: bool,
 ) -> list[Patch]:
     """Project, clip and mask the patches of a ROI, as far as asked for."""
-    patches: list[Patch] = list(roi.patches)
+    channels = [_prepare_channel(one, roi, settings, is_2d) for one in roi.channels]
+    region = _find_region(roi, channels[0], settings)
+    if region is not None:
+        channels = [
+            [RegionPatch(one, region) for one in patches] for patches in channels
+        ]
+    quantiles = settings.lower_rescale_quantile, settings.upper_rescale_quantile
+    if quantiles != (0.0, 1.0):
+        channels = [_clip(patches, roi.start_level, quantiles) for patches in channels]
+    patches = combine(channels, roi.start_level)
+    if pattern is not None and pattern.mask.any():
+        patches = [MaskedPatch(patch, pattern) for patch in patches]
+    return patches
+
+
+def _prepare_channel(
+    read: Sequence[Patch], roi: SideRoi, settings: CalculateSettings, is_2d: bool
+) -> list[Patch]:
+    """Project a channel, and divide it by its brightness."""
+    patches = list(read)
     if is_2d and len(patches[0].shape) == 3:
         patches = [MaxProjectionPatch(patch) for patch in patches]
     if settings.normalize == "local":
         brightness = Brightness.of(patches[roi.start_level])
         patches = [EvenPatch(patch, brightness) for patch in patches]
-    quantiles = settings.lower_rescale_quantile, settings.upper_rescale_quantile
-    if quantiles != (0.0, 1.0):
-        coarser = patches[roi.start_level :]
-        small = (one for one in coarser if math.prod(one.shape) <= _MAX_SAMPLED_PX)
-        limits = intensity_limits(next(small, coarser[-1]), *quantiles)
-        patches = [ClippedPatch(patch, *limits) for patch in patches]
-    if pattern is not None and pattern.mask.any():
-        patches = [MaskedPatch(patch, pattern) for patch in patches]
     return patches
+
+
+def _find_region(
+    roi: SideRoi, patches: Sequence[Patch], settings: CalculateSettings
+) -> Region | None:
+    """Find what is compared; None if that is all."""
+    start_patch = patches[roi.start_level]
+    if settings.mask == OTSU:
+        return Region.of_bright(start_patch)
+    if roi.side.mask is None:
+        return None
+    objects, spacing_um = roi.side.mask.read(roi.box, start_patch.spacing_um)
+    if not objects.any():
+        logger.warning(
+            "%s: the mask %r holds nothing of it, so there is nothing to compare",
+            roi.where,
+            settings.mask,
+        )
+    ndim = len(start_patch.shape)
+    if ndim == 2:
+        objects = np.any(objects, axis=0)
+    return Region.around(objects, spacing_um[-ndim:])
+
+
+def _clip(
+    patches: Sequence[Patch], start_level: int, quantiles: tuple[float, float]
+) -> list[Patch]:
+    """Limit intensities to what is between two quantiles."""
+    coarser = patches[start_level:]
+    small = (one for one in coarser if math.prod(one.shape) <= _MAX_SAMPLED_PX)
+    limits = intensity_limits(next(small, coarser[-1]), *quantiles)
+    return [ClippedPatch(patch, *limits) for patch in patches]
 
 
 def _on_spacing(candidates: Sequence[Patch], fixed: Patch) -> Patch:

@@ -10,6 +10,7 @@ from fractal_tasks.model import (
     ALL_PLANES,
     DEFAULT_LEVEL_PATH,
     DEFAULT_ROI_TABLE,
+    NO_MASK,
     USUAL_LENGTH_UNIT,
     CalculateSettings,
     Dimensions,
@@ -38,6 +39,7 @@ def calculate_registration(
     zarr_url: str,
     init_args: InitArgsRegistration,
     wavelength_id: str,
+    more_wavelength_ids: list[str] = [],  # noqa: B006 (never changed)
     acquisition_wavelength_ids: dict[str, str] = {},  # noqa: B006 (never changed)
     method: Method = PhaseCrossCorrelation(),  # noqa: B008 (frozen)
     lower_rescale_quantile: Quantile = 0.0,
@@ -47,6 +49,7 @@ def calculate_registration(
     dimensions: Dimensions = "auto",
     planes: Planes = ALL_PLANES,
     normalize: Normalize = "none",
+    mask: str = NO_MASK,
     missing_length_unit: LengthUnit = USUAL_LENGTH_UNIT,
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
@@ -63,6 +66,8 @@ def calculate_registration(
             Fractal server).
         wavelength_id: Channel to compare, by wavelength id, e.g. `A01_C01`, label, e.g.
             `DAPI`, or index. Choose a stain of all acquisitions, such as the nuclei's.
+        more_wavelength_ids: Further channels, named likewise, that are compared
+            together with it, in all acquisitions. Give some if one shows too little.
         acquisition_wavelength_ids: Channel of acquisitions in which it is another one,
             by number, e.g. `{"1": "A02_C02"}`, or by the name of an image in no plate.
         method: How the images are compared. `phase_cross_correlation` suits most;
@@ -82,6 +87,9 @@ def calculate_registration(
             `5`, or the first to the last, e.g. `2-9`, from 0. All of them are moved.
         normalize: `local` divides by the brightness around each place before images
             are compared. Choose it if illumination or background mislead.
+        mask: What is compared, with what is within 5 um: `none` for all; a label or a
+            masking ROI table, by name, for its objects (in the images that have it);
+            `otsu` for what is bright.
         missing_length_unit: Unit of lengths in images whose metadata do not say it,
             e.g. `nanometer`.
         rerun: Whether to do again what was done in the same way already.
@@ -98,6 +106,7 @@ def calculate_registration(
     reference = parse_image_url(init_args.reference_zarr_url, options)
     settings = CalculateSettings.of(
         wavelength_id=wavelength_id,
+        more_wavelength_ids=tuple(more_wavelength_ids),
         method=method,
         lower_rescale_quantile=lower_rescale_quantile,
         upper_rescale_quantile=upper_rescale_quantile,
@@ -106,6 +115,7 @@ def calculate_registration(
         dimensions=dimensions,
         planes=planes,
         normalize=normalize,
+        mask=mask,
         missing_length_unit=missing_length_unit,
     )
     logger.info("calculate_registration: %s, %s, %s", zarr_url, init_args, settings)

@@ -18,7 +18,8 @@ from fractal_tasks.steps.channel_choice import (
     choose_channel,
     choose_channels,
 )
-from fractal_tasks.steps.roi_pairs import open_pairs, open_sides
+from fractal_tasks.steps.roi_pairs import open_pairs
+from fractal_tasks.steps.sides import open_sides
 from fractal_tasks.steps.unknown_files import list_rewritten
 from fractal_tasks.steps.well_checks import check_not_foreign
 from fractal_tasks.storage.files import files_of
@@ -187,7 +188,10 @@ def _open_reference(
     image = open_image(url, settings.calculate.missing_length_unit)
     check_single_timepoint(image)
     own = settings.values["acquisition_wavelength_ids"]
-    find_channel(image, choose_channel(url, own, settings.calculate.wavelength_id))
+    wanted = settings.calculate
+    first = choose_channel(url, own, wanted.wavelength_id)
+    for channel in (first, *wanted.more_wavelength_ids):
+        find_channel(image, channel)
     find_level(image, settings.calculate.level_path)
     return image, find_roi_table(image, settings.calculate.input_roi_table)
 

@@ -11,6 +11,7 @@ from fractal_tasks.model import ApplySettings, CalculateSettings, ConsensusSetti
 EXAMPLES: list[BaseModel] = [
     CalculateSettings(
         wavelength_id="A01_C01",
+        more_wavelength_ids=("A02_C02",),
         method={"type": "phase_cross_correlation", "max_shift_um": 50.0},
         lower_rescale_quantile=0.0,
         upper_rescale_quantile=0.99,
@@ -19,6 +20,7 @@ EXAMPLES: list[BaseModel] = [
         dimensions="auto",
         planes="2-9",
         normalize="local",
+        mask="nuclei",
         missing_length_unit="nanometer",
     ),
     ConsensusSettings(

@@ -74,6 +74,7 @@ class Turns(RegistrationMethod):
 def settings_for(method: RegistrationMethod, **changes: object) -> CalculateSettings:
     settings = CalculateSettings(
         wavelength_id="A01_C01",
+        more_wavelength_ids=(),
         method=method.model_dump(mode="json"),
         lower_rescale_quantile=0.0,
         upper_rescale_quantile=1.0,
@@ -82,6 +83,7 @@ def settings_for(method: RegistrationMethod, **changes: object) -> CalculateSett
         dimensions="auto",
         planes="all",
         normalize="none",
+        mask="none",
         missing_length_unit="micrometer",
     )
     return settings.model_copy(update=changes)

@@ -10,12 +10,8 @@ from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.model import RowKey
 from fractal_tasks.steps import roi_pairs
 from fractal_tasks.steps.prepared_pairs import prepare_pair
-from fractal_tasks.steps.roi_pairs import (
-    RoiPair,
-    Side,
-    open_pairs,
-    open_sides,
-)
+from fractal_tasks.steps.roi_pairs import RoiPair, open_pairs
+from fractal_tasks.steps.sides import Side, open_sides
 from fractal_tasks.transforms.boxes import PixelBox
 from tests.conftest import MakePlate
 from tests.records.plates import (

@@ -30,7 +30,19 @@ def fingerprint_pixels(image: OpenImage) -> str:
     Returns:
         16 hexadecimal digits.
     """
-    names = [*image.container.level_paths, *_ROOT_METADATA]
+    return fingerprint_parts(image, [*image.container.level_paths, *_ROOT_METADATA])
+
+
+def fingerprint_parts(image: OpenImage, names: Sequence[str]) -> str:
+    """Give a text that changes as files or folders in an image do.
+
+    Args:
+        image: The image.
+        names: Their paths in it.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     return _fingerprint(files_of(image.url).list_versions(image.url.location, names))
 
 
