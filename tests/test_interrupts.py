@@ -66,6 +66,7 @@ def are_untouched(images: list[Path]) -> bool:
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["process", "group"])
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(("number", "code"), GENTLE)
+@pytest.mark.sampled(3)
 def test_signal_ends_all_processes_and_leaves_nothing(
     images: list[Path],
     workers: int,

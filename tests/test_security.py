@@ -139,6 +139,7 @@ def test_level_outside_of_its_label_is_refused(
 
 @pytest.mark.parametrize("task", WRITERS)
 @pytest.mark.parametrize("name", [*OUTSIDE_NAMES, "a/b"])
+@pytest.mark.sampled(5)
 def test_image_outside_of_its_well_is_refused(
     tmp_path: Path, plate: Path, urls: list[str], task: Task, name: str
 ) -> None:

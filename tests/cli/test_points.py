@@ -109,7 +109,7 @@ def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
         ("a.geojson", None, "cannot be read as GeoJSON"),
     ],
 )
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_file_that_holds_no_points_is_an_error(
     image: str,
     tmp_path: Path,

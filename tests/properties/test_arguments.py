@@ -123,6 +123,7 @@ def test_any_url_is_an_image_or_an_error_of_ours(sandbox: Sandbox, url: str) -> 
 
 @pytest.mark.parametrize("task", TASKS)
 @given(url=URLS, both=st.booleans())
+@pytest.mark.sampled(3)
 def test_tasks_refuse_any_url_that_is_no_image(
     sandbox: Sandbox, task: Callable[..., object], url: str, both: bool
 ) -> None:

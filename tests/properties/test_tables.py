@@ -248,6 +248,7 @@ def test_table_without_a_needed_column_is_refused(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.sampled(3)
 def test_further_columns_of_any_name_are_kept(sandbox: Sandbox, backend: str) -> None:
     """Names that are no Python names came back empty from the table's reader."""
     columns = {"plain": 1.5, "two words": "a", "class": 2.5, "_hidden": 3.5, "1st": "b"}

@@ -467,6 +467,7 @@ def test_rois_at_the_same_place_are_judged() -> None:
     assert list(judge(well).rejected) == [RowKey("nucleus_3")]
 
 
+@pytest.mark.e2e
 def test_order_of_the_rois_makes_no_difference() -> None:
     rng = np.random.default_rng(7)
     for _ in range(10):

@@ -154,6 +154,7 @@ def test_belief_is_right_and_what_is_not_believed_is_marked(
 
 
 @pytest.mark.parametrize("confidence", [0.4, 0.6])
+@pytest.mark.sampled(2)
 def test_weak_fields_are_certain_together(confidence: float) -> None:
     """Candidates are right in 0.25 (1 - c) of the ways each; the rest has none."""
     count = simulate(1, 4, 1.0, wells=30, confidence=confidence)

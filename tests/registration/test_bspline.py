@@ -69,6 +69,7 @@ def test_what_bent_is_found_everywhere(seed: int) -> None:
     assert np.median(linear) > 3 * np.median(off)
 
 
+@pytest.mark.e2e
 def test_same_images_give_the_same_transform() -> None:
     first, second = (register(BSPLINE, *draw_bent(1)) for _ in range(2))
     assert first == second

@@ -130,6 +130,7 @@ def test_blurred_debris_in_one_image_does_not_decide(
 @each_method
 @each_kind
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.sampled(4)
 def test_debris_in_both_images_does_not_decide(
     method: RegistrationMethod, draw: Draw, seed: int
 ) -> None:

@@ -132,6 +132,7 @@ def test_tilted_stack_is_found(transform: str) -> None:
 @pytest.mark.parametrize(
     "transform", ["auto", "translation", "rigid", "similarity", "affine"]
 )
+@pytest.mark.sampled(2)
 def test_sample_that_only_moved_stays_a_shift(transform: str) -> None:
     fixed, moving = draw_pair(2, (12.3, -7.6))
     found = register(Elastix(transform=transform), fixed, moving)

@@ -44,6 +44,7 @@ def test_files_run_one_after_the_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["BSplineTransform", "RecursiveBSplineTransform"])
+@pytest.mark.sampled(2)
 def test_last_file_may_bend(name: str) -> None:
     bend = RIGID.replace("EulerTransform", name) + (
         "(FinalGridSpacingInPhysicalUnits 25)\n"

@@ -177,6 +177,7 @@ def test_inverted_contrast_is_registered(method: RegistrationMethod, seed: int) 
 
 @each_method
 @pytest.mark.parametrize("seed", [3, 4, 5, 6])
+@pytest.mark.sampled(4)
 def test_unrelated_images_with_inverted_contrast_are_rejected(
     method: RegistrationMethod, seed: int
 ) -> None:
@@ -269,6 +270,7 @@ class DrawnPatch:
 
 
 @pytest.mark.parametrize("shift", [(-31.62, 480.27), (1700.4, -800.3)])
+@pytest.mark.sampled(2)
 def test_a_field_of_4096_px_is_exact(shift: tuple[float, float]) -> None:
     fixed = [DrawnPatch(level, (0.0, 0.0), 1) for level in range(4)]
     # x_fixed = x_moving + shift: the pixel of moving shows what lies `shift` further.
@@ -294,6 +296,7 @@ def register_stacks(
 
 
 @pytest.mark.parametrize("shift_z", [0.0, 1.0, -2.0])
+@pytest.mark.sampled(3)
 def test_a_strongly_anisotropic_stack_is_registered(shift_z: float) -> None:
     """15 pixels per plane: planes of 5 um, pixels of 0.325 um.
 
@@ -313,6 +316,7 @@ def assert_right_in_z_or_unsure(
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 5])
+@pytest.mark.sampled(2)
 def test_a_thin_stack_is_right_in_z_or_unsure(depth: int) -> None:
     """Planes that differ: 2 um and more, cells of 1.8 to 3.3 um (sigma)."""
     for seed, shift_z in enumerate((0.0, 0.5, 1.0, depth - 1.0)):
@@ -331,6 +335,7 @@ def test_alike_planes_are_told_apart_or_the_stack_is_unsure() -> None:
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 3])
+@pytest.mark.sampled(3)
 def test_a_stack_that_moved_by_its_depth_is_right_or_unsure(beyond: int) -> None:
     """No plane of one is in the other: only the blur in z is seen by both."""
     for seed in range(3):

@@ -162,6 +162,7 @@ def test_a_known_shift_is_found(
 
 
 @each_dimension
+@pytest.mark.sampled(3)
 def test_the_search_level_does_not_change_the_accuracy(
     method: RegistrationMethod, ndim: int
 ) -> None:
@@ -238,7 +239,7 @@ def add_camera_defects(*images: Image) -> None:
 
 @each_dimension
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_unrelated_images_are_rejected(
     method: RegistrationMethod, ndim: int, seed: int
 ) -> None:
@@ -273,6 +274,7 @@ def test_an_image_without_signal_is_rejected(
 
 @each_method
 @pytest.mark.parametrize("apart_px", [10.0, 30.0])
+@pytest.mark.sampled(2)
 def test_halves_that_moved_apart_are_rejected_or_said_to_be_inexact(
     method: RegistrationMethod, apart_px: float
 ) -> None:
@@ -400,6 +402,7 @@ class CountingPatch:
 
 @each_method
 @pytest.mark.parametrize("levels", [1, 3])
+@pytest.mark.sampled(2)
 def test_a_large_roi_is_read_in_bounded_pieces(
     method: RegistrationMethod, levels: int
 ) -> None:

@@ -36,6 +36,7 @@ CENTRES_PX = np.array([(y, x) for y in GRID_PX for x in GRID_PX])
     ids=["0.3 degrees", "1 degree", "0.5 %", "both and far"],
 )
 @pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.sampled(4)
 def test_the_translation_is_that_of_the_centre(
     rotation_deg: float, scaling: float, shift: tuple[float, float], seed: int
 ) -> None:
@@ -55,6 +56,7 @@ def test_the_translation_is_that_of_the_centre(
     [(0.1, 0.0), (-0.5, 0.0), (2.0, 0.0), (0.0, 0.002), (0.0, -0.015), (1.0, 0.01)],
     ids=str,
 )
+@pytest.mark.sampled(3)
 def test_what_the_translation_leaves_off_is_told(
     rotation_deg: float, scaling: float
 ) -> None:

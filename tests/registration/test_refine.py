@@ -70,6 +70,7 @@ def test_planes_that_look_alike_are_not_moved_by_noise(seed: int) -> None:
     ],
     ids=str,
 )
+@pytest.mark.sampled(3)
 def test_thin_and_coarse_stacks_are_right_within_half_a_plane(
     planes: int, depth_um: float, z_planes: float
 ) -> None:

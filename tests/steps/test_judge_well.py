@@ -202,6 +202,7 @@ def test_rerun_judges_again_and_writes_the_same(measured: Path) -> None:
     [(0, {"a": "b"}), (1, {"a": "b"}), (1, {"translation_y": 3 * PIXEL_UM})],
     ids=["reference", "acquisition", "estimate"],
 )
+@pytest.mark.sampled(3)
 def test_other_rows_are_judged(
     measured: Path, acquisition: int, columns: dict[str, Any]
 ) -> None:

@@ -205,6 +205,7 @@ def test_turn_of_each_roi_is_stored_about_its_own_centre(
     ],
     ids=lambda damage: next(iter(damage)),
 )
+@pytest.mark.sampled(2)
 def test_damaged_rows_are_measured(plate: Path, damage: dict[str, object]) -> None:
     """Whoever reads them says: run *calculate* again. So that has to help."""
     measure(plate, Moves())

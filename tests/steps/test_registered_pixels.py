@@ -122,6 +122,7 @@ def brute_force(
 
 
 @pytest.mark.parametrize("pixel_px", [0.5, 1.0, 2.0, 3.0, 1.6])
+@pytest.mark.sampled(2)
 def test_label_moves_with_the_pixels_under_it(plate: Path, pixel_px: float) -> None:
     image = open_acquisition(plate, 1)
     writable = replace(image, container=_for_writing(image))

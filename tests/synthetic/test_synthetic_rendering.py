@@ -62,6 +62,7 @@ def centroid_px(image: np.ndarray) -> np.ndarray:
     ],
     ids=["2D whole", "2D half", "2D odd", "3D plane", "3D axial", "3D all"],
 )
+@pytest.mark.sampled(4)
 def test_a_nucleus_is_seen_at_its_place_minus_the_translation(
     planes: int, translation_px: tuple[float, float, float], channels: int
 ) -> None:

@@ -103,6 +103,7 @@ def test_every_field_moves_to_where_the_reference_has_it(
 
 
 @pytest.mark.parametrize("ngff_version", ["0.4", "0.5"])
+@pytest.mark.sampled(2)
 def test_pyramid_is_that_of_ngio(make_plate: MakePlate, ngff_version: str) -> None:
     plate = make_plate(ngff_version=ngff_version, then=[prepare])
     urls = image_urls(plate)
@@ -268,6 +269,7 @@ def test_tables_of_the_registered_image(make_plate: MakePlate) -> None:
     ]
 
 
+@pytest.mark.e2e
 def test_own_table_with_the_name_of_the_reference_is_kept_beside_it(
     make_plate: MakePlate,
 ) -> None:

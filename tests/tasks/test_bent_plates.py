@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from ngio import open_ome_zarr_container
 from scipy import ndimage
 
@@ -93,6 +94,7 @@ def off_px(plate: Path, name: str, index: int, warp: Warp) -> FloatArray:
     return found
 
 
+@pytest.mark.e2e
 def test_bent_fields_are_registered_pixel_by_pixel(make_plate: MakePlate) -> None:
     plate = make_plate(**BENT, then=[bend, calculate, judge])
     urls = image_urls(plate, 2)

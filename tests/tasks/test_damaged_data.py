@@ -148,6 +148,7 @@ def test_what_is_behind_a_link_to_nowhere_is_not_taken_as_lost(
 
 @pytest.mark.parametrize("run", [run_consensus, apply])
 @pytest.mark.parametrize("name", [TABLE, "nuclei_features"])
+@pytest.mark.sampled(2)
 def test_a_csv_table_that_may_be_cut_is_not_read(
     make_plate: MakePlate, name: str, run: Run
 ) -> None:
@@ -173,6 +174,7 @@ def of_table(url: str, backend: str, name: str) -> Path:
 
 
 @pytest.mark.parametrize("backend", ["anndata", "json", "csv", "parquet"])
+@pytest.mark.sampled(2)
 def test_a_damaged_table_is_named_by_each_task_that_reads_it(
     make_plate: MakePlate, backend: str
 ) -> None:
@@ -200,6 +202,7 @@ def test_a_table_whose_numbers_are_lost_moves_no_pixels(plate: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["anndata", "csv"])
+@pytest.mark.sampled(2)
 def test_init_consensus_learns_nothing_from_a_damaged_table_and_goes_on(
     make_plate: MakePlate, caplog: pytest.LogCaptureFixture, backend: str
 ) -> None:

@@ -101,6 +101,7 @@ def folder_of_nobody(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.e2e
 def test_files_and_folders_that_are_closed_to_the_user_or_limited_in_size(
     folder_of_nobody: Path,
 ) -> None:

@@ -219,6 +219,7 @@ def test_excluding_every_roi_is_an_error(plate: Path) -> None:
 
 
 @pytest.mark.parametrize("reference_acquisition", [0, 1])
+@pytest.mark.sampled(2)
 def test_rotated_plate_has_no_outliers_and_is_imputed_exactly(
     make_plate: MakePlate, reference_acquisition: int
 ) -> None:
@@ -315,6 +316,7 @@ def all_urls(wells: dict[str, list[str]]) -> list[str]:
     return [url for urls in wells.values() for url in urls]
 
 
+@pytest.mark.e2e
 def test_well_in_which_nothing_is_believed_is_imputed_from_its_plate(
     wells: dict[str, list[str]],
 ) -> None:
@@ -330,6 +332,7 @@ def test_well_in_which_nothing_is_believed_is_imputed_from_its_plate(
     assert found_in(wells["B/02"][1], "FOV_1")["registration_status"] == "measured"
 
 
+@pytest.mark.e2e
 def test_acquisition_in_which_no_well_is_believed_is_unresolved(
     wells: dict[str, list[str]],
 ) -> None:

@@ -101,6 +101,7 @@ def judged(plate: Path, reference_acquisition: int = 0) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.sampled(2)
 def test_dust_that_stays_with_the_camera_registers_no_empty_well(
     make_plate: MakePlate, seed: int
 ) -> None:

@@ -67,7 +67,7 @@ def register(
         (REFERENCE, CENTRES),
     ],
 )
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_every_level_has_the_place_of_the_reference(
     tmp_path: Path, of_reference: Origins, of_acquisition: Origins, zarr_format: int
 ) -> None:

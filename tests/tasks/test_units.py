@@ -150,6 +150,7 @@ def units_of(image: str) -> list[object]:
 
 @pytest.mark.parametrize("of_reference", [None, "micrometer"])
 @pytest.mark.parametrize("of_acquisition", [None, "nanometer"])
+@pytest.mark.sampled(2)
 def test_missing_unit_is_given_once_and_known_to_all_steps(
     tmp_path: Path, of_reference: str | None, of_acquisition: str | None
 ) -> None:

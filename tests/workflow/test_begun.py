@@ -64,7 +64,7 @@ def undisturbed(make_plate: MakePlate) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("ngff_version", "done"), CASES)
-@pytest.mark.sampled(2)
+@pytest.mark.e2e
 def test_run_is_ended_whatever_images_of_a_well_were_replaced(
     make_plate: MakePlate, ngff_version: str, done: str
 ) -> None:

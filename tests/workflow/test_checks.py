@@ -203,6 +203,7 @@ def test_dry_run_names_links_that_copies_would_replace(
     assert "  link" not in capsys.readouterr().out
 
 
+@pytest.mark.e2e
 def test_other_wells_are_registered(make_plate: MakePlate, capsys: Capture) -> None:
     plate = make_plate(
         columns=2, acquisitions=2, channels=1, levels=3, field_size_px=64, fields_x=1

@@ -29,6 +29,7 @@ def recordings(
 
 
 @pytest.mark.parametrize(("job", "limit"), list(zip(JOBS, (32, 32, 1), strict=True)))
+@pytest.mark.sampled(3)
 def test_a_power_loss_at_any_step_leaves_old_or_new_and_at_the_end_the_new(
     recordings: dict[tuple[str, bool], Recording],
     tmp_path: Path,

@@ -165,6 +165,7 @@ def stretch(folder: Path) -> None:
     ids=lambda one: one.__name__,
 )
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.sampled(4)
 def test_damage_is_named_and_mended_by_the_next_estimate(
     url: ImageUrl, damage: Any, direction: str
 ) -> None:
@@ -179,6 +180,7 @@ def test_damage_is_named_and_mended_by_the_next_estimate(
 
 
 @pytest.mark.parametrize("path", ["../../0", "registration/x/inverse", "/etc", ""])
+@pytest.mark.sampled(2)
 def test_a_path_leads_nowhere_else(url: ImageUrl, path: str) -> None:
     with pytest.raises(DisplacementsError, match="named in no way"):
         displacements_of(url)(path)
