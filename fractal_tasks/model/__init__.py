@@ -8,6 +8,7 @@ Pure: no IO, and nothing of how something is measured, judged or stored.
     Verdict       the candidate that is used, its status and why
     Outcome       what became of an image, in one word
     Grid          the pixels of an image, and where they lie
+    Canvas        the pixels that the registered images of a well get
     View          how an acquisition sees a ROI
     Placement     which pixels are kept, and where they go
     Pairing       which ROIs or images of two acquisitions show the same place
@@ -15,6 +16,7 @@ Pure: no IO, and nothing of how something is measured, judged or stored.
 """
 
 from fractal_tasks.model.candidate import Candidate
+from fractal_tasks.model.canvas import Canvas
 from fractal_tasks.model.grid import Grid
 from fractal_tasks.model.measurement import Measurement
 from fractal_tasks.model.outcome import (
@@ -24,7 +26,7 @@ from fractal_tasks.model.outcome import (
     find_outcomes,
 )
 from fractal_tasks.model.pairing import Item, PairedBy, Pairing, pair_items
-from fractal_tasks.model.placement import Placement, View, place_views
+from fractal_tasks.model.placement import Placement, find_canvas, place_views
 from fractal_tasks.model.planes import ALL_PLANES, Planes
 from fractal_tasks.model.plate_evidence import PlateEvidence, WellMovement
 from fractal_tasks.model.row_key import RowKey
@@ -33,6 +35,7 @@ from fractal_tasks.model.settings import (
     DEFAULT_ROI_TABLE,
     NO_MASK,
     OTSU,
+    OWN_GRID,
     USUAL_LENGTH_UNIT,
     ApplySettings,
     CalculateSettings,
@@ -41,9 +44,11 @@ from fractal_tasks.model.settings import (
     Keep,
     LengthUnit,
     Normalize,
+    OutputGrid,
     Rejected,
 )
 from fractal_tasks.model.verdict import DEFAULT_MIN_CONFIDENCE, Status, Verdict
+from fractal_tasks.model.view import View
 
 __all__ = [
     "ALL_PLANES",
@@ -53,10 +58,12 @@ __all__ = [
     "NO_MASK",
     "OTSU",
     "OUTCOME_ATTRIBUTE",
+    "OWN_GRID",
     "USUAL_LENGTH_UNIT",
     "ApplySettings",
     "CalculateSettings",
     "Candidate",
+    "Canvas",
     "ConsensusSettings",
     "Dimensions",
     "Grid",
@@ -66,6 +73,7 @@ __all__ = [
     "Measurement",
     "Normalize",
     "Outcome",
+    "OutputGrid",
     "PairedBy",
     "Pairing",
     "Placement",
@@ -77,6 +85,7 @@ __all__ = [
     "Verdict",
     "View",
     "WellMovement",
+    "find_canvas",
     "find_outcome",
     "find_outcomes",
     "pair_items",

@@ -5,7 +5,7 @@ at its own pixel size. An image of a single plane has no z to compare: beside it
 acquisition keeps its planes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,16 +41,34 @@ class Grid:
         z, y, x = np.add(self.origin_um, np.multiply(self.origin_px, grown_um)).tolist()
         return z, y, x
 
-    def registered_to(self, reference: "Grid") -> "Grid":
-        """Give the grid that this one has after registration to a reference."""
-        shape = box_on_grid(PixelBox((0, 0, 0), reference.shape), reference, self).stop
-        origin_um = reference.origin_of(self.spacing_um)
+    def registered_to(self, reference: "Grid", *, keeps_size: bool = True) -> "Grid":
+        """Give the grid that this one has after registration to a reference.
+
+        Args:
+            reference: Where it then lies.
+            keeps_size: Whether its pixels keep their size, and do not get that of the
+                reference.
+        """
+        keeps_planes = self.is_flat or reference.is_flat
+        z_um, y_um, x_um = (self if keeps_size else reference).spacing_um
+        spacing_um = self.spacing_um[0] if keeps_planes else z_um, y_um, x_um
+        whole = PixelBox((0, 0, 0), reference.shape)
+        shape = box_on_grid(whole, reference, replace(self, spacing_um=spacing_um)).stop
+        origin_um = reference.origin_of(spacing_um)
         origin_px = reference.origin_px
-        if self.is_flat or reference.is_flat:
+        if keeps_planes:
             origin_um = (self.origin_um[0], *origin_um[1:])
             origin_px = (self.origin_px[0], *origin_px[1:])
         z, y, x = np.maximum(shape, 1).tolist()
-        return Grid((z, y, x), self.spacing_um, origin_um, origin_px)
+        return Grid((z, y, x), spacing_um, origin_um, origin_px)
+
+    def on_spacing(self, spacing_um: Vector) -> "Grid":
+        """Give the whole pixels of another size that lie in it."""
+        other = replace(self, spacing_um=spacing_um)
+        shape = box_on_grid(PixelBox((0, 0, 0), self.shape), self, other).stop
+        z, y, x = np.maximum(shape, 1).tolist()
+        origin_um = self.origin_of(spacing_um)
+        return Grid((z, y, x), spacing_um, origin_um, self.origin_px)
 
 
 def box_on_grid(box: PixelBox, grid: Grid, other: Grid) -> PixelBox:

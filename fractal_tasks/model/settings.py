@@ -4,9 +4,9 @@ Equal settings, equal inputs and an equal version of the package mean that a ste
 nothing to do.
 """
 
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.planes import Planes
@@ -45,8 +45,16 @@ DEFAULT_ROI_TABLE = "FOV_ROI_table"
 DEFAULT_REGISTERED_TABLE = f"{DEFAULT_ROI_TABLE}_registered"
 """And where *consensus* then puts its verdicts."""
 
-Keep: TypeAlias = Literal["intersection", "reference"]
-"""Crop to what all acquisitions see, or keep the whole ROI of the reference."""
+Keep: TypeAlias = Literal["intersection", "reference", "union"]
+"""Crop to what all acquisitions see, keep the whole ROI of the reference, or all that
+any acquisition sees."""
+
+OWN_GRID, REFERENCE_GRID = "own", "reference"
+
+OutputGrid: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^(own|reference|[0-9]*\.?[0-9]*[1-9][0-9]*)$")
+]
+"""Each image keeps its pixel size, all get that of the reference, or one in um."""
 
 Interpolation: TypeAlias = Literal["nearest", "linear", "cubic"]
 """How values are found between pixels."""
@@ -117,6 +125,7 @@ class ConsensusSettings(_Settings):
     input_roi_table: str
     registered_roi_table: str
     keep: Keep
+    output_grid: OutputGrid
     fill_value: float
     subpixel: bool
     min_confidence: float
@@ -131,3 +140,5 @@ class ApplySettings(_Settings):
     """The labels that are registered along."""
 
     interpolation: InterpolationChoice
+    seen_label: str | None
+    """Name of the label that says which pixels were seen."""

@@ -46,7 +46,10 @@ class RegistrationPlan:
     url."""
 
     reference_grid: Grid
-    """The pixels of the reference, which those of the registered image follow."""
+    """The pixels of the registered reference."""
+
+    registered_grid: Grid
+    """The pixels of the registered image."""
 
     placements: Mapping[RowKey, Placement]
     """None: the image is not registered to anything, and stays as it is."""
@@ -69,8 +72,8 @@ class RegistrationPlan:
             name: StoredTable.of(table).model_dump(mode="json")
             for name, table in self.reference_tables.items()
         }
-        grid = astuple(self.reference_grid)
-        return fingerprint([grid, placements, tables, self.fill_value])
+        grids = astuple(self.reference_grid), astuple(self.registered_grid)
+        return fingerprint([grids, placements, tables, self.fill_value])
 
 
 def _plan_from_record(
@@ -83,11 +86,12 @@ def _plan_from_record(
     """
     try:
         record = ConsensusRecord.model_validate(stored)
-        keeps_reference = record.settings["keep"] == "reference"
+        is_filled = record.settings["keep"] != "intersection"
         return RegistrationPlan(
             registered_roi_table=str(record.settings["registered_roi_table"]),
             reference_image=record.reference_image,
             reference_grid=record.reference_grid,
+            registered_grid=record.registered_grid,
             placements={
                 one.key: one.to_placement(displacements) for one in record.placements
             },
@@ -95,9 +99,7 @@ def _plan_from_record(
                 name: table.to_table(name)
                 for name, table in record.reference_tables.items()
             },
-            fill_value=float(str(record.settings["fill_value"]))
-            if keeps_reference
-            else 0.0,
+            fill_value=float(str(record.settings["fill_value"])) if is_filled else 0.0,
             consensus=record.provenance,
         )
     except DisplacementsError:
@@ -168,7 +170,9 @@ def _agrees(plan: RegistrationPlan, table: RoiTableData, image: OpenImage) -> bo
     axes = slice(None) if "z" in image.level.axes else slice(1, None)
     for key, placement in plan.placements.items():
         box = box_from_um(*roi_extent_um(table.rois[key.roi], image), image.spacing_um)
-        expected = placement.region_source(image.spacing_um)
+        expected = placement.region_source(
+            plan.registered_grid.spacing_um, image.spacing_um
+        )
         if (
             box.start[axes] != expected.start[axes]
             or box.stop[axes] != expected.stop[axes]
@@ -223,13 +227,12 @@ def check_placements(plan: RegistrationPlan, image: OpenImage) -> None:
     Raises:
         InvalidDataError: Names the ROI.
     """
-    registered = image.grid.registered_to(plan.reference_grid)
     for key, placement in plan.placements.items():
         source, destination = placement.source, placement.destination
         where = f"{image.zarr_url}: table {plan.registered_roi_table!r}, {key}"
         for what, box, shape in (
             ("source", source, image.shape),
-            ("destination", destination, registered.shape),
+            ("destination", destination, plan.registered_grid.shape),
         ):
             if (
                 box.is_empty

@@ -84,6 +84,7 @@ def plan_from_reference(
         registered_roi_table=table.name,
         reference_image=reference.url.image_path,
         reference_grid=reference.grid,
+        registered_grid=image.grid.registered_to(reference.grid),
         placements={
             RowKey(name): _place_between(
                 roi, reference_table.rois[name], image, reference

@@ -39,6 +39,9 @@ class StoredPlacement(BaseModel):
     is_copied: bool
     """Whether whole pixels are moved; if not, they are interpolated."""
 
+    core: PixelBox | None = None
+    """The part of the region where this ROI goes before others; None: all of it."""
+
     @classmethod
     def of(cls, key: RowKey, placement: Placement, pixels: PixelSizes) -> Self:
         """Make the stored form; `pixels` are those of the two images."""
@@ -58,7 +61,12 @@ class StoredPlacement(BaseModel):
         """
         transform = self.pixel_sizes.from_fields(self.transform, displacements)
         return Placement(
-            self.source, self.destination, self.region, transform, self.is_copied
+            self.source,
+            self.destination,
+            self.region,
+            transform,
+            self.is_copied,
+            self.core,
         )
 
 
@@ -100,7 +108,10 @@ class ConsensusRecord(Record):
     """Path of the reference image in the well, e.g. ``'0'``."""
 
     reference_grid: Grid
-    """Its pixels before registration, which the registered images get."""
+    """The pixels of the registered reference."""
+
+    registered_grid: Grid
+    """The pixels of the registered image."""
 
     placements: tuple[StoredPlacement, ...]
     reference_tables: dict[str, StoredTable]

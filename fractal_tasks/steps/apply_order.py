@@ -10,7 +10,7 @@ from typing import Self
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.settings import InterpolationChoice
-from fractal_tasks.records.applied import check_free
+from fractal_tasks.records.applied import check_free, read_applied_record
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_labels, open_labels
 from fractal_tasks.storage.plate.open_image import OpenImage
@@ -33,6 +33,9 @@ class ApplyOrder:
     """Whether labels that are not registered may be deleted with the image."""
 
     interpolation: InterpolationChoice
+    seen_label: str | None
+    """Name of the label that says which pixels were seen; None: it is not written."""
+
     rerun: bool
     """Whether to make again what was made in the same way already."""
 
@@ -48,6 +51,7 @@ class ApplyOrder:
         register_labels: bool,
         discard_labels: bool,
         interpolation: InterpolationChoice,
+        seen_label: str | None,
         rerun: bool,
     ) -> Self:
         """Make the order of the arguments of the task.
@@ -62,6 +66,11 @@ class ApplyOrder:
                 "overwrite_input=False: the registered image is written beside the "
                 "input."
             )
+        if seen_label is not None and not is_name(seen_label):
+            raise InvalidInputError(
+                f"seen_label={seen_label!r}: needed is a name for a folder, e.g. "
+                "'seen'."
+            )
         return cls(
             url=url,
             target=url if overwrite_input else _output_of(url, output_image_suffix),
@@ -70,6 +79,7 @@ class ApplyOrder:
             register_labels=register_labels,
             discard_labels=discard_labels,
             interpolation=interpolation,
+            seen_label=seen_label,
             rerun=rerun,
         )
 
@@ -77,6 +87,27 @@ class ApplyOrder:
     def replaces_input(self) -> bool:
         """Whether the registered image takes the place of the input."""
         return self.target == self.url
+
+
+def labels_of(order: ApplyOrder, image: OpenImage) -> list[str]:
+    """List the labels of an image that are its own.
+
+    One that said which pixels were seen, when the image was registered before, is made
+    anew, or goes with what it was about.
+
+    Raises:
+        InvalidInputError: One of them has the name of the label that is to say so.
+    """
+    before = read_applied_record(image.url)
+    made = None if before is None else before.settings.get("seen_label")
+    labels = [name for name in list_labels(image) if name != made]
+    if order.seen_label in labels:
+        raise InvalidInputError(
+            f"{image.zarr_url}: seen_label={order.seen_label!r}, but the image has a "
+            f"label of this name, which would be lost; its labels are {labels}. Choose "
+            "another name."
+        )
+    return labels
 
 
 def check_place(order: ApplyOrder) -> None:
@@ -103,7 +134,7 @@ def check_content(order: ApplyOrder, image: OpenImage) -> None:
         InvalidDataError: Files, labels or tables are not as needed.
     """
     files_of(image.url).check_readable(image.url.location)
-    labels = list_labels(image)
+    labels = labels_of(order, image)
     if order.register_labels:
         open_labels(image, labels)
     elif order.replaces_input and not order.discard_labels:

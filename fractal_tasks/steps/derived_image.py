@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.model import USUAL_LENGTH_UNIT
+from fractal_tasks.model import USUAL_LENGTH_UNIT, Grid
 from fractal_tasks.steps.unknown_files import carry_over_unknown
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import reading
@@ -25,13 +28,17 @@ if TYPE_CHECKING:
     from ngio import Image, Label, OmeZarrContainer
 
 
+_MASK_TYPE = "uint8"
+
+
 def write_derived_image(
     source: OpenImage,
     target: ImageUrl,
     *,
     pixels: BlockSource,
     labels: Mapping[str, BlockSource],
-    origin_of: Callable[[Vector], Vector] | None = None,
+    masks: Mapping[str, BlockSource] = MappingProxyType({}),
+    grid: Grid | None = None,
     write_tables: Callable[[Location], None],
     record: Mapping[str, Any],
 ) -> None:
@@ -48,9 +55,10 @@ def write_derived_image(
         labels: Level 0 of each label of it, by name of the label in `source` that
             gives its levels and metadata, and can be opened. Labels that are left out
             are not written.
-        origin_of: Gives where the first pixel of a level lies, by its pixel size, both
-            in um: the translation in the metadata of the image and its labels. Left
-            out, it is that of the source.
+        masks: Level 0 of further labels, by names that no label of `source` has, of the
+            pixels of the new image: 8-bit integers.
+        grid: Where the pixels of the new image lie, and how large they are. Left out,
+            they are those of the source.
         write_tables: Gets the location of the build with pixels and labels, and
             writes its tables.
         record: What is stored in the attributes of the new image.
@@ -64,18 +72,20 @@ def write_derived_image(
         files_of(target).replace_image(
             target,
             input_image=source.url.image_path,
-            validate=lambda build: _validate(source, pixels, labels, build),
+            validate=lambda build: _validate(source, pixels, labels, masks, build),
         ) as location,
         finished_writes(),
     ):
-        build = _create_like(source, location, pixels, origin_of, record)
+        build = _create_like(source, location, pixels, grid, record)
         levels = [
             build.container.get_image(path=path).zarr_array
             for path in source.container.level_paths
         ]
         write_pyramid(levels, pixels, downsampling="mean")
         for name, label in labels.items():
-            _write_label(source, build, name, label, origin_of)
+            _write_label(source, build, name, label, grid)
+        for name, mask in masks.items():
+            _write_mask(source, build, name, mask, grid)
         write_tables(location)
         carry_over_unknown(source, location, list(labels))
 
@@ -85,6 +95,7 @@ def is_whole(
     target: ImageUrl,
     pixels: BlockSource,
     labels: Mapping[str, BlockSource],
+    masks: Mapping[str, BlockSource],
 ) -> bool:
     """Whether a derived image still has its levels, labels and tables.
 
@@ -92,7 +103,7 @@ def is_whole(
     """
     try:
         with reading(f"{target.zarr_url}: cannot be read", "Make it again."):
-            _validate(source, pixels, labels, target.location)
+            _validate(source, pixels, labels, masks, target.location)
     except InvalidDataError:
         return False
     return True
@@ -111,7 +122,7 @@ def _create_like(
     source: OpenImage,
     build: Location,
     pixels: BlockSource,
-    origin_of: Callable[[Vector], Vector] | None,
+    grid: Grid | None,
     record: Mapping[str, Any],
 ) -> _Build:
     """Create empty levels with the metadata of the source."""
@@ -125,13 +136,28 @@ def _create_like(
     source.container.derive_image(group, shape=shape)
     # With all attributes, also those ngio does not know: they hold for both.
     attributes = {**old.attrs.asdict(), RECORD_KEY: dict(record)}
-    if origin_of is not None:
-        attributes = with_origins(attributes, origin_of, source.unit_um)
+    if grid is not None:
+        attributes = _on_grid(attributes, grid, source, source.unit_um)
     if _has_given_unit(source):
         attributes = with_unit(attributes, source.missing_unit)
     group.attrs.put(attributes)
     container = open_container(group, "r+")
     return _Build(build, group, container)
+
+
+def _on_grid(
+    attributes: Mapping[str, Any], grid: Grid, source: OpenImage, unit_um: Vector
+) -> dict[str, Any]:
+    """Give the attributes of the image, or of a label, with the pixels of a grid.
+
+    Args:
+        attributes: As they are in the source.
+        grid: The pixels of the new image.
+        source: The image that it is made from.
+        unit_um: How many micrometres one unit in the attributes is.
+    """
+    z, y, x = np.divide(grid.spacing_um, source.spacing_um).tolist()
+    return with_origins(attributes, grid.origin_of, unit_um, (z, y, x))
 
 
 def _has_given_unit(source: OpenImage) -> bool:
@@ -152,7 +178,7 @@ def _write_label(
     build: _Build,
     name: str,
     pixels: BlockSource,
-    origin_of: Callable[[Vector], Vector] | None,
+    grid: Grid | None,
 ) -> None:
     import zarr
 
@@ -165,9 +191,8 @@ def _write_label(
         dtype=str(old.zarr_array.dtype),
     )
     attributes = open_group(source.url.location / "labels" / name).attrs.asdict()
-    if origin_of is not None:
-        unit_um = source.label_unit_um(old)
-        attributes = with_origins(attributes, origin_of, unit_um)
+    if grid is not None:
+        attributes = _on_grid(attributes, grid, source, source.label_unit_um(old))
     if _has_given_unit(source):
         attributes = with_unit(attributes, source.missing_unit)
     group = zarr.open_group(build.group.store, path=f"labels/{name}", mode="r+")
@@ -176,10 +201,32 @@ def _write_label(
     write_pyramid(levels, pixels, downsampling="nearest")
 
 
+def _write_mask(
+    source: OpenImage,
+    build: _Build,
+    name: str,
+    pixels: BlockSource,
+    grid: Grid | None,
+) -> None:
+    import zarr
+
+    label = build.container.derive_label(name, shape=pixels.shape, dtype=_MASK_TYPE)
+    group = zarr.open_group(build.group.store, path=f"labels/{name}", mode="r+")
+    if grid is not None:
+        # Its pixels have the size of the image's already.
+        moved = with_origins(group.attrs.asdict(), grid.origin_of, source.unit_um)
+        group.attrs.put(moved)
+    levels = [
+        get_label(build.container, name, path).zarr_array for path in label.meta.paths
+    ]
+    write_pyramid(levels, pixels, downsampling="nearest")
+
+
 def _validate(
     source: OpenImage,
     pixels: BlockSource,
     labels: Mapping[str, BlockSource],
+    masks: Mapping[str, BlockSource],
     build: Location,
 ) -> None:
     """Reopen a derived image and compare it with what it was made from.
@@ -195,6 +242,9 @@ def _validate(
     }
     for name, shape in shapes.items():
         needed[name] = (shape, needed[name][1])
+    paths = source.container.level_paths
+    for name, mask in masks.items():
+        needed[f"label {name!r}"] = (mask.shape, dict.fromkeys(paths, _MASK_TYPE))
     if found != needed:
         raise InvalidDataError(
             f"{source.zarr_url}: the image made from it in {build.url} has {found}; "

@@ -26,6 +26,7 @@ from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tabl
 from fractal_tasks.records.well_rows import WellRows, read_well_rows
 from fractal_tasks.steps.registered_tables import (
     RegisteredAcquisition,
+    RegisteredWell,
     write_registered_tables,
     write_unregistered_table,
 )
@@ -104,30 +105,32 @@ def judge_well(
             images = [rows.image for rows in well.written]
             return _read_outcomes(images, settings.registered_roi_table)
         sure = leave_out_unsure(well, unsure, settings.min_confidence)
-        registered = _judge(sure, plate, settings) if sure.others else []
-        write_registered_tables(well, registered, reference_tables, record)
+        placed = _judge(sure, plate, settings) if sure.others else None
+        registered = placed.acquisitions if placed else ()
+        if placed:
+            write_registered_tables(well, placed, reference_tables, record)
         outcomes = _find_outcomes(registered) | _write_others(well, registered, record)
         return {url: outcomes[url] for url in written}
 
 
 def _judge(
     well: WellRows, plate: PlateEvidence | None, settings: ConsensusSettings
-) -> list[RegisteredAcquisition]:
+) -> RegisteredWell | None:
     """Say of each row what is used, and where its pixels go.
 
     Returns:
-        Those that are registered, reference first; none if it would be alone.
+        None if the reference would be alone.
     """
     well, found = find_verdicts(well, plate, settings)
-    well, verdicts, placements = place_rows(well, found, settings)
-    registered = [
-        RegisteredAcquisition(rows, own_verdicts, own_placements)
+    placed = place_rows(well, found, settings)
+    registered = tuple(
+        RegisteredAcquisition(rows, own_verdicts, own_placements, placed.canvas)
         for rows, own_verdicts, own_placements in zip(
-            well.acquisitions, verdicts, placements, strict=True
+            placed.well.acquisitions, placed.verdicts, placed.placements, strict=True
         )
         if rows.keys
-    ]
-    return registered if len(registered) > 1 else []
+    )
+    return RegisteredWell(registered, placed.canvas) if len(registered) > 1 else None
 
 
 def _find_outcomes(

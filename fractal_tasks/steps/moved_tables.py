@@ -9,7 +9,6 @@ carried over.
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +25,7 @@ from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.upstream import get_label, open_container
 from fractal_tasks.storage.urls import Location
 from fractal_tasks.transforms import FloatArray
+from fractal_tasks.transforms.base import list_points
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import AXES, box_from_um
 
@@ -139,8 +139,8 @@ def _box_around(
     placement: Placement, start_um: FloatArray, length_um: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Give start and length of the box around a ROI that turned or stretched."""
-    ends = zip(start_um, start_um + length_um, strict=True)
-    mapped = placement.transform.map_points(list(product(*ends)))
+    ends_um = np.stack([start_um, start_um + length_um])
+    mapped = placement.transform.map_points(list_points(ends_um))
     first: FloatArray = mapped.min(axis=0)
     return first, mapped.max(axis=0) - first
 

@@ -144,13 +144,15 @@ def read_point_map(url: ImageUrl, registered_roi_table: str) -> PointMap:
         image = open_image(url)
         record = _read_consensus(image, registered_roi_table)
         own = _read_rois(image, str(record.settings["input_roi_table"]))
-        return _make(record.placements, own, displacements_of(url))
+        registered_um = record.registered_grid.spacing_um
+        return _make(record.placements, own, registered_um, displacements_of(url))
     beside = url.sibling(applied.input_image)
     if beside != url and files_of(beside).exists(beside.location):
         # There ROIs are whole.
         table = str(applied.settings["registered_roi_table"])
         return read_point_map(beside, table)
-    return _make(applied.placements, {}, displacements_of(url))
+    registered_um = open_image(url).spacing_um
+    return _make(applied.placements, {}, registered_um, displacements_of(url))
 
 
 def read_placements(
@@ -197,17 +199,17 @@ def _read_rois(image: OpenImage, table: str) -> dict[str, FloatArray]:
 def _make(
     placements: tuple[StoredPlacement, ...],
     own: dict[str, FloatArray],
+    registered_um: Vector,
     displacements: ReadDisplacements,
 ) -> PointMap:
     """Make the map of ROIs, of which those that are gone end where their pixels do."""
     transforms, acquisition, reference = {}, {}, {}
     for stored in placements:
         placement = stored.to_placement(displacements)
-        spacing_um = stored.pixel_sizes.moving_um
         transforms[stored.roi] = placement.transform
-        source_um = _to_um(placement.source, spacing_um)
+        source_um = _to_um(placement.source, stored.pixel_sizes.moving_um)
         acquisition[stored.roi] = own.get(stored.roi, source_um)
-        reference[stored.roi] = _to_um(placement.region, spacing_um)
+        reference[stored.roi] = _to_um(placement.region, registered_um)
     return PointMap(transforms, acquisition, reference)
 
 

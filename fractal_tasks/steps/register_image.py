@@ -10,17 +10,23 @@ from fractal_tasks.records.plans import RegistrationPlan, read_plan
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.reference_plan import find_reference, plan_from_reference
 from fractal_tasks.records.stored_plan import StoredPlacement
-from fractal_tasks.steps.apply_order import ApplyOrder, check_content, check_place
+from fractal_tasks.steps.apply_order import (
+    ApplyOrder,
+    check_content,
+    check_place,
+    labels_of,
+)
 from fractal_tasks.steps.derived_image import is_whole, write_derived_image
 from fractal_tasks.steps.moved_tables import write_moved_tables
 from fractal_tasks.steps.registered_pixels import (
     registered_label,
     registered_pixels,
+    seen_pixels,
     warn_of_overlaps,
 )
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.fingerprint import fingerprint_image
-from fractal_tasks.storage.plate.images import list_labels, list_tables
+from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.wells import read_acquisition
 from fractal_tasks.storage.plate.work import working_on
@@ -103,20 +109,21 @@ def _write(
 ) -> None:
     """Write the registered image, unless it is there; and list it in its well."""
     check_content(order, image)
-    labels = list_labels(image) if order.register_labels else []
+    labels = labels_of(order, image) if order.register_labels else []
     settings = ApplySettings(
         registered_roi_table=plan.registered_roi_table,
         labels=tuple(labels),
         interpolation=order.interpolation,
+        seen_label=order.seen_label,
     )
     record = _make_record(image, plan, settings)
     pixels = registered_pixels(image, plan, order.interpolation)
     moved_labels = {name: registered_label(image, name, plan) for name in labels}
+    seen = {order.seen_label: seen_pixels(image, plan)} if order.seen_label else {}
     is_done = not order.replaces_input and is_up_to_date(order.target, record)
     if is_done and not order.rerun:
-        if is_whole(image, order.target, pixels, moved_labels) and _has_tables(
-            order.target, plan
-        ):
+        is_as_written = is_whole(image, order.target, pixels, moved_labels, seen)
+        if is_as_written and _has_tables(order.target, plan):
             logger.info("%s is up to date: nothing to do", order.target.zarr_url)
             _list_in_well(order, acquisition)
             return
@@ -128,7 +135,8 @@ def _write(
         order.target,
         pixels=pixels,
         labels=moved_labels,
-        origin_of=image.grid.registered_to(plan.reference_grid).origin_of,
+        masks=seen,
+        grid=plan.registered_grid,
         write_tables=lambda build: write_moved_tables(image, build, plan, labels),
         record=record.to_json(),
     )

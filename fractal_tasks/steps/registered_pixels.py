@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fractal_tasks.model import Placement
+from fractal_tasks.model import Placement, RowKey
 from fractal_tasks.model.settings import Interpolation, InterpolationChoice
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.pixels.box_source import BoxSource
@@ -15,12 +16,14 @@ from fractal_tasks.storage.pixels.interpolate import IndexMap
 from fractal_tasks.storage.plate.levels import spatial_shape
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.upstream import get_label
-from fractal_tasks.transforms import Affine, FloatArray, Translation, Vector
+from fractal_tasks.transforms import Affine, FloatArray, Translation
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import PixelBox, as_triple
 
 if TYPE_CHECKING:
     from ngio import Label
+
+    from fractal_tasks.storage.pixels.grid import ZarrArray
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +32,53 @@ def registered_pixels(
     image: OpenImage, plan: RegistrationPlan, interpolation: InterpolationChoice
 ) -> BoxSource:
     """Give level 0 of the registered image: kept regions, moved or interpolated."""
-    ndim = 3 if "z" in image.level.axes else 2
-    array = image.level.zarr_array
-    grid = image.grid.registered_to(plan.reference_grid)
     how: Interpolation = "linear" if interpolation == "auto" else interpolation
+    return _put_together(image.level.zarr_array, image, plan, how)
+
+
+def _put_together(
+    array: "ZarrArray", image: OpenImage, plan: RegistrationPlan, how: Interpolation
+) -> BoxSource:
+    """Give level 0 of what is made of an array with the pixels of an image."""
+    ndim = 3 if "z" in image.level.axes else 2
     boxes: list[BoxCopy | BoxPull] = []
-    for key, one in plan.placements.items():
+    for key, one in _in_order(plan):
         source, destination = one.source.slices(ndim), one.destination.slices(ndim)
         if one.is_copied:
             boxes.append(BoxCopy(source, destination, key.roi))
         else:
-            pull = _index_map(one, image, plan, image.spacing_um, ndim)
+            pull = _index_map(one, image, plan, 1.0, ndim)
             boxes.append(BoxPull(source, destination, pull, how, key.roi))
-    leading = array.shape[: array.ndim - ndim]
-    return BoxSource(
-        array, (*leading, *grid.shape[-ndim:]), boxes, fill_value=plan.fill_value
+    shape = (*array.shape[: array.ndim - ndim], *plan.registered_grid.shape[-ndim:])
+    return BoxSource(array, shape, boxes, fill_value=plan.fill_value)
+
+
+def seen_pixels(image: OpenImage, plan: RegistrationPlan) -> BoxSource:
+    """Give level 0 of a label that is 1 where pixels come from the acquisition."""
+    import zarr
+
+    level = image.level
+    axes = [index for index, axis in enumerate(level.axes) if axis != "c"]
+    array = zarr.create_array(
+        {},
+        shape=[level.shape[index] for index in axes],
+        chunks=tuple(level.zarr_array.chunks[index] for index in axes),
+        dtype="uint8",
+        fill_value=1,  # and nothing is stored
     )
+    return _put_together(array, image, replace(plan, fill_value=0.0), "nearest")
+
+
+def _in_order(plan: RegistrationPlan) -> list[tuple[RowKey, Placement]]:
+    """Give placements as they are to be written: where ROIs overlap, the later counts.
+
+    What a ROI of the reference covers comes from that one, as far as it is seen.
+    """
+    cores = ((key, one.within_core()) for key, one in plan.placements.items())
+    return [
+        *plan.placements.items(),
+        *((key, core) for key, core in cores if core is not None),
+    ]
 
 
 def registered_label(image: OpenImage, name: str, plan: RegistrationPlan) -> BoxSource:
@@ -53,14 +87,13 @@ def registered_label(image: OpenImage, name: str, plan: RegistrationPlan) -> Box
     array = label.zarr_array
     spacing_um = image.label_spacing_um(label)
     ratio = np.divide(image.spacing_um, spacing_um)
-    registered = image.grid.registered_to(plan.reference_grid)
     # As much larger or smaller as the image.
-    grown = np.rint(np.subtract(registered.shape, image.shape) * ratio)
+    grown = np.rint(np.subtract(plan.registered_grid.shape, image.shape) * ratio)
     old_shape = spatial_shape(label)
     shape = as_triple(np.maximum(old_shape + grown, 1))
     ndim = 3 if "z" in label.axes else 2
     boxes: list[BoxCopy | BoxPull] = []
-    for key, one in plan.placements.items():
+    for key, one in _in_order(plan):
         if one.is_copied:
             copy = _label_copy(key.roi, one, ratio, label, shape, ndim)
             boxes += [] if copy is None else [copy]
@@ -69,7 +102,7 @@ def registered_label(image: OpenImage, name: str, plan: RegistrationPlan) -> Box
             _label_box(box, ratio, size).slices(ndim)
             for box, size in ((one.source, old_shape), (one.destination, shape))
         )
-        pull = _index_map(one, image, plan, spacing_um, ndim)
+        pull = _index_map(one, image, plan, 1 / ratio, ndim)
         boxes.append(BoxPull(source, destination, pull, "nearest", key.roi))
     return BoxSource(array, (*array.shape[:-ndim], *shape[-ndim:]), boxes)
 
@@ -78,7 +111,7 @@ def _index_map(
     placement: Placement,
     image: OpenImage,
     plan: RegistrationPlan,
-    spacing_um: Vector,
+    size_px: float | FloatArray,
     ndim: int,
 ) -> IndexMap:
     """Give where pixels of the registered image, or of a label of it, come from.
@@ -87,9 +120,11 @@ def _index_map(
         placement: Of the ROI.
         image: The acquisition.
         plan: What it is registered to.
-        spacing_um: Pixel size of the image or label, before and after.
+        size_px: Size of a pixel, in pixels of the image.
         ndim: Number of its spatial axes.
     """
+    old_um = np.multiply(image.spacing_um, size_px)
+    new_um = np.multiply(plan.registered_grid.spacing_um, size_px)
     # Planes stay beside a single one: nothing is known of their depth.
     keeps_planes = image.grid.is_flat or plan.reference_grid.is_flat
 
@@ -97,8 +132,7 @@ def _index_map(
         points = np.zeros((len(indices), 3))
         points[:, 3 - ndim :] = indices
         pulled: FloatArray = (
-            placement.transform.pull_points((points + 0.5) * spacing_um) / spacing_um
-            - 0.5
+            placement.transform.pull_points((points + 0.5) * new_um) / old_um - 0.5
         )
         if keeps_planes:
             pulled[:, 0] = points[:, 0]
@@ -107,10 +141,10 @@ def _index_map(
     def pull_grid(axes: Sequence[FloatArray]) -> FloatArray:
         along = [*(np.zeros(1),) * (3 - ndim), *axes]
         centres_um = [
-            (axis + 0.5) * size for axis, size in zip(along, spacing_um, strict=True)
+            (axis + 0.5) * size for axis, size in zip(along, new_um, strict=True)
         ]
         pulled = placement.transform.pull_grid(centres_um)
-        pulled /= np.reshape(spacing_um, (3, 1, 1, 1))
+        pulled /= np.reshape(old_um, (3, 1, 1, 1))
         pulled -= 0.5
         if keeps_planes:
             pulled[0] = along[0][:, None, None]
@@ -143,7 +177,9 @@ def _label_box(
 def warn_of_overlaps(image: OpenImage, plan: RegistrationPlan) -> None:
     """Say which kept regions overlap, as pixels there can only come from one."""
     keys = list(plan.placements)
-    destinations = [one.destination for one in plan.placements.values()]
+    destinations = [
+        (one.within_core() or one).destination for one in plan.placements.values()
+    ]
     overlapping = [
         f"{keys[one].roi!r} and {keys[other].roi!r}"
         for one, other in BoxIndex(destinations).find_overlapping_pairs()

@@ -62,7 +62,7 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
         check_not_foreign(rows.image, rows.table, settings.registered_roi_table)
     for rows in well.others:
         _check_same_reference(rows, well.reference.image.url)
-    if settings.keep == "reference":
+    if settings.keep != "intersection":
         for rows in well.written:
             check_fill_value(rows.image, settings.fill_value)
 

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import (
+    Canvas,
     ConsensusSettings,
     Placement,
     RowKey,
     Verdict,
     View,
+    find_canvas,
     place_views,
 )
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
@@ -20,9 +22,26 @@ from fractal_tasks.transforms import Translation
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class PlacedWell:
+    """What becomes of the rows of a well."""
+
+    well: WellRows
+    """With the rows that are placed."""
+
+    verdicts: Sequence[Mapping[RowKey, Verdict]]
+    """Those that are used in the end, of each acquisition, reference first."""
+
+    placements: Sequence[Mapping[RowKey, Placement]]
+    """Of each acquisition, reference first."""
+
+    canvas: Canvas
+    """What they are placed on."""
+
+
 def place_rows(
     well: WellRows, verdicts: Sequence[Verdicts], settings: ConsensusSettings
-) -> tuple[WellRows, list[dict[RowKey, Verdict]], list[dict[RowKey, Placement]]]:
+) -> PlacedWell:
     """Place every row in every acquisition.
 
     Args:
@@ -31,8 +50,7 @@ def place_rows(
         settings: What is kept.
 
     Returns:
-        The rows that all acquisitions see, and for each acquisition the verdicts that
-        are used in the end, and the placements.
+        The rows that all acquisitions see, and what was decided about them.
 
     Raises:
         InvalidDataError: There is no such row.
@@ -40,13 +58,30 @@ def place_rows(
     used: list[dict[RowKey, Verdict]] = [{} for _ in well.acquisitions]
     placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
     unseen: dict[RowKey, str] = {}
-    for key in well.reference.keys:
-        # Those that have this row: the reference, and what is paired with it.
-        members = [index for index, of in enumerate(verdicts) if key in of]
+    # Those that have a row: the reference, and what is paired with it.
+    members_of = {
+        key: [index for index, of in enumerate(verdicts) if key in of]
+        for key in well.reference.keys
+    }
+    views_of = {
+        key: _view(
+            [well.acquisitions[index] for index in members],
+            key,
+            [verdicts[index][key] for index in members],
+            settings,
+        )
+        for key, members in members_of.items()
+    }
+    canvas = find_canvas(
+        ((views[0], views[1:]) for views in views_of.values()),
+        settings.keep,
+        Canvas.of(well.reference.image.grid, settings.output_grid),
+    )
+    for key, views in views_of.items():
+        members = members_of[key]
         seen = [well.acquisitions[index] for index in members]
         own = [verdicts[index][key] for index in members]
-        views = _view(seen, key, own, settings)
-        placed = place_views(views[0], views[1:], settings.keep)
+        placed = place_views(views[0], views[1:], settings.keep, canvas)
         gone = [one.destination.is_empty for one in placed]
         if any(gone):
             own = [
@@ -54,19 +89,19 @@ def place_rows(
                 for away, verdict in zip(gone, own, strict=True)
             ]
             views = _view(seen, key, own, settings)
-            placed = place_views(views[0], views[1:], settings.keep)
+            placed = place_views(views[0], views[1:], settings.keep, canvas)
         if any(placement.destination.is_empty for placement in placed):
             unseen[key] = _describe_shifts(seen, views)
             continue
         logger.info(
             "%s: rounding to whole pixels leaves at most %.2f px",
             key,
-            max(view.residual_px for view in views),
+            max(view.on(canvas).residual_px for view in views),
         )
         for index, verdict, placement in zip(members, own, placed, strict=True):
             used[index][key] = verdict
             placements[index][key] = placement
-    return _without_unseen(well, unseen), used, placements
+    return PlacedWell(_without_unseen(well, unseen), used, placements, canvas)
 
 
 def _view(

@@ -27,6 +27,7 @@ def apply_registration_to_image(
     output_image_suffix: str = "registered",
     discard_labels: bool = False,
     interpolation: InterpolationChoice = "auto",
+    seen_label: str | None = None,
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> dict[str, Any]:
@@ -53,6 +54,8 @@ def apply_registration_to_image(
             moved by a part of a pixel: `auto` is `linear`; `cubic` is sharper and
             slower, and may ring beside bright edges; `nearest` makes no new values.
             What moves by whole pixels is copied, and labels are never mixed.
+        seen_label: Name of a label that is written with the image, e.g. `seen`: 1 where
+            a pixel comes from the acquisition, 0 where nothing is known of it.
         rerun: Whether to do again what was done from the same input in the same way
             already.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
@@ -80,6 +83,7 @@ def apply_registration_to_image(
         register_labels=register_labels,
         discard_labels=discard_labels,
         interpolation=interpolation,
+        seen_label=seen_label,
         rerun=rerun,
     )
     logger.info("apply_registration_to_image: %s", order)

@@ -9,8 +9,10 @@ from fractal_tasks.interrupts import stopping_on_signals
 from fractal_tasks.model import (
     DEFAULT_MIN_CONFIDENCE,
     OUTCOME_ATTRIBUTE,
+    OWN_GRID,
     ConsensusSettings,
     Keep,
+    OutputGrid,
     Rejected,
 )
 from fractal_tasks.model.task_arguments import (
@@ -34,6 +36,7 @@ def find_registration_consensus(
     input_roi_table: str = "FOV_ROI_table",
     registered_roi_table: str = "{input_roi_table}_registered",
     keep: Keep = "intersection",
+    output_grid: OutputGrid = OWN_GRID,
     fill_value: float = 0.0,
     subpixel: bool = False,
     min_confidence: Annotated[float, Field(ge=0, le=1)] = DEFAULT_MIN_CONFIDENCE,
@@ -55,9 +58,13 @@ def find_registration_consensus(
         input_roi_table: The ROI table that was registered, e.g. `FOV_ROI_table`.
         registered_roi_table: The new table; `{input_roi_table}` is the input's name.
         keep: `intersection` crops each ROI to what all acquisitions see; `reference`
-            keeps the whole ROI of the reference, unseen pixels at `fill_value`.
-        fill_value: Intensity of pixels an acquisition did not see, e.g. `0`. Only used
-            with `keep="reference"`.
+            keeps the whole ROI of the reference; `union` makes it, and the images, so
+            large that nothing any acquisition sees is lost.
+        output_grid: Pixels of the registered images: each keeps its `own` size, or all
+            get that of the `reference`, or one in um (y, x), e.g. `0.65`. What gets
+            another size is interpolated.
+        fill_value: Intensity of pixels an acquisition did not see, e.g. `0`. Not used
+            with `keep="intersection"`.
         subpixel: Whether parts of a pixel are undone, too, by interpolation. If not,
             pixels of ROIs that only moved are copied, up to half a pixel off per axis.
         min_confidence: An estimate is believed if it is, in view of everything, the
@@ -91,6 +98,7 @@ def find_registration_consensus(
         input_roi_table=input_roi_table,
         registered_roi_table=format_table_name(registered_roi_table, input_roi_table),
         keep=keep,
+        output_grid=output_grid,
         fill_value=fill_value,
         subpixel=subpixel,
         min_confidence=min_confidence,

@@ -213,5 +213,5 @@ def _check_tables(
 ) -> None:
     """Find out whether *consensus* could make its table."""
     check_not_foreign(image, table, settings.registered_roi_table)
-    if settings.keep == "reference":
+    if settings.keep != "intersection":
         check_fill_value(image, settings.fill_value)

@@ -71,7 +71,7 @@ def test_reference_keeps_the_whole_field() -> None:
     assert reference.region == moved.region == FIELD
     assert reference.destination == FIELD
     assert moved.destination == PixelBox((0, 110, 200), (5, 356, 456))
-    assert moved.region_source(SPACING_UM) == FIELD.shifted((0, -10, 0))
+    assert moved.region_source(SPACING_UM, SPACING_UM) == FIELD.shifted((0, -10, 0))
 
 
 def test_region_is_empty_if_a_shift_exceeds_the_field() -> None:
@@ -132,7 +132,9 @@ def test_placement_knows_its_shift_and_its_region_on_both_grids() -> None:
     )
     assert placement.destination == PixelBox((0, 5, 0), (1, 40, 33))
     assert placement.source == PixelBox((0, 0, 7), (1, 35, 40))
-    assert placement.region_source(SPACING_UM) == PixelBox((0, -5, 7), (1, 35, 47))
+    assert placement.region_source(SPACING_UM, SPACING_UM) == PixelBox(
+        (0, -5, 7), (1, 35, 47)
+    )
     assert placement.shift_px == (0, 5, -7)
     assert placement.transform is exact
 

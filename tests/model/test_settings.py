@@ -27,6 +27,7 @@ EXAMPLES: list[BaseModel] = [
         input_roi_table="FOV_ROI_table",
         registered_roi_table="FOV_ROI_table_registered",
         keep="intersection",
+        output_grid="0.65",
         fill_value=0.0,
         subpixel=False,
         min_confidence=0.9,

@@ -36,6 +36,7 @@ SETTINGS = ConsensusSettings(
     input_roi_table=TABLE,
     registered_roi_table=REGISTERED,
     keep="intersection",
+    output_grid="own",
     fill_value=0.0,
     subpixel=False,
     min_confidence=0.9,
@@ -63,6 +64,7 @@ def make_plan(plate: Path, **changes: Any) -> RegistrationPlan:
         registered_roi_table=REGISTERED,
         reference_image="0",
         reference_grid=open_acquisition(plate, 0).grid,
+        registered_grid=open_acquisition(plate, 1).grid,
         placements=PLACEMENTS,
         reference_tables=tables,
     )
@@ -80,6 +82,7 @@ def make_stored(plate: Path, settings: ConsensusSettings = SETTINGS) -> dict[str
         **dict(record),
         reference_image=plan.reference_image,
         reference_grid=plan.reference_grid,
+        registered_grid=plan.registered_grid,
         placements=tuple(placements),
         reference_tables={
             name: StoredTable.of(table) for name, table in plan.reference_tables.items()

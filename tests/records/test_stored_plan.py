@@ -35,6 +35,7 @@ STORED = {
     },
     "pixel_sizes": {"moving_um": [1.0, 0.325, 0.325], "fixed_um": [1.0, 0.325, 0.325]},
     "is_copied": True,
+    "core": None,
 }
 
 

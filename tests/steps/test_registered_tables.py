@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from fractal_tasks.model import Candidate, Placement, RowKey, Verdict
+from fractal_tasks.model import Candidate, Canvas, Placement, RowKey, Verdict
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.records.stored_plan import ConsensusRecord, snapshot_roi_tables
 from fractal_tasks.steps.registered_tables import (
     RegisteredAcquisition,
+    RegisteredWell,
     write_registered_tables,
 )
 from fractal_tasks.transforms import Transform, Translation
@@ -40,16 +41,17 @@ def verdicts(status: str, transform: Transform) -> dict[RowKey, Verdict]:
 
 def write(plate: Path) -> None:
     well = read_well(plate)
+    canvas = Canvas(well.reference.image.grid)
+    stays, moved = verdicts("reference", STAYS), verdicts("chosen", OF_FIRST.transform)
     write_registered_tables(
         well,
-        [
-            RegisteredAcquisition(
-                well.reference, verdicts("reference", STAYS), IN_REFERENCE
+        RegisteredWell(
+            (
+                RegisteredAcquisition(well.reference, stays, IN_REFERENCE, canvas),
+                RegisteredAcquisition(well.others[0], moved, PLACEMENTS, canvas),
             ),
-            RegisteredAcquisition(
-                well.others[0], verdicts("chosen", OF_FIRST.transform), PLACEMENTS
-            ),
-        ],
+            canvas,
+        ),
         snapshot_roi_tables(well.reference.image, skip=REGISTERED),
         Record.of("find_registration_consensus", {"a": "b"}, SETTINGS),
     )

@@ -135,13 +135,15 @@ def with_origins(
     attributes: Mapping[str, Any],
     origin_of: Callable[[Vector], Vector],
     unit_um: Vector,
+    larger: Vector = (1.0, 1.0, 1.0),
 ) -> dict[str, Any]:
-    """Give the attributes of an image or label that lies elsewhere.
+    """Give the attributes of an image or label with pixels that lie elsewhere.
 
     Args:
         attributes: Of its group. They are not changed.
         origin_of: Gives the translation in um of a level by its pixel size in um.
         unit_um: How many micrometres one unit is (z, y, x).
+        larger: How many times as large the pixels become (z, y, x).
 
     Returns:
         The same if all levels lie there already. Else, each level has one scale and
@@ -150,8 +152,10 @@ def with_origins(
     changed = copy.deepcopy(dict(attributes))
     multiscale = Multiscale.of(changed)
     units = dict(zip(AXES, unit_um, strict=True))
-    moved, is_changed = {}, False
-    for path, (scale, offset) in multiscale.levels().items():
+    moved, is_changed = {}, larger != (1.0, 1.0, 1.0)
+    grown = [dict(zip(AXES, larger, strict=True)).get(a, 1.0) for a in multiscale.axes]
+    for path, (old_scale, offset) in multiscale.levels().items():
+        scale = np.multiply(old_scale, grown).tolist()
         size_um = np.multiply(multiscale.in_space(scale, 1.0), unit_um).tolist()
         z, y, x = size_um
         wanted_um = dict(zip(AXES, origin_of((z, y, x)), strict=True))
