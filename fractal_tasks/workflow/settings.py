@@ -74,6 +74,7 @@ _APPLY = (
     "register_labels",
     "discard_labels",
     "interpolation",
+    "seen_label",
     "rerun",
 )
 """The arguments of *apply* that say what it is to do."""
