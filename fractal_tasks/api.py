@@ -24,7 +24,13 @@ from fractal_tasks.report.results import (
     by_acquisition,
     by_well,
 )
-from fractal_tasks.runner import Task, TaskResult, run_task, worker_pool
+from fractal_tasks.runner import (
+    Task,
+    TaskResult,
+    default_workers,
+    run_task,
+    worker_pool,
+)
 from fractal_tasks.steps.point_map import PointMap, read_point_map
 from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 from fractal_tasks.workflow.catalogue import list_task_commands
@@ -231,11 +237,14 @@ def _as_text(value: object) -> object:
 @contextmanager
 def _running(workers: int | None, progress: bool) -> Iterator[RunTask]:
     """Give what runs the units of tasks, with a bar for each task."""
-    with worker_pool(1 if workers == 0 else workers) as executor:
+    count = 1 if workers == 0 else workers or default_workers()
+    with worker_pool(count) as executor:
 
         def run(task: Task, urls: Sequence[str], own: dict[str, Any]) -> TaskResult:
             with _bar(task.name, progress) as advance:
-                return run_task(task, urls, own, executor=executor, progress=advance)
+                return run_task(
+                    task, urls, own, executor=executor, cpus=count, progress=advance
+                )
 
         yield run
 

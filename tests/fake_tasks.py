@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from fractal_tasks.cpus import given_cpus
 from fractal_tasks.errors import InvalidDataError
 
 
@@ -162,3 +163,14 @@ def sharpen_image(*, zarr_url: str, clip: bool = True) -> None:
         zarr_url: Image.
         clip: Whether to clip.
     """
+
+
+def note_cpus(*, zarr_url: str, notes: str) -> None:
+    """Write down how many CPUs it may use.
+
+    Args:
+        zarr_url: Image.
+        notes: Folder for the notes.
+    """
+    name = zarr_url.rpartition("/")[2]
+    (Path(notes) / name).write_text(str(given_cpus()))

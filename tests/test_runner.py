@@ -217,3 +217,15 @@ def test_removal_of_an_image_that_is_not_in_the_list_is_a_failure() -> None:
     result = run_in_process(Task("Odd", fake_tasks.remove_stranger), URLS[:1])
     assert "_stranger" in result.failures[0].message
     assert result.zarr_urls == URLS[:1]
+
+
+@pytest.mark.parametrize(
+    ("workers", "units", "each"), [(4, 2, 2), (4, 3, 1), (1, 1, 1)]
+)
+def test_units_share_the_cpus(
+    tmp_path: Path, workers: int, units: int, each: int
+) -> None:
+    task = Task("Cpus", fake_tasks.note_cpus)
+    arguments = {"notes": str(tmp_path)}
+    run_task(task, URLS[:units], arguments, executor=None, cpus=workers)
+    assert [note.read_text() for note in tmp_path.iterdir()] == [str(each)] * units

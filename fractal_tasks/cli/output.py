@@ -16,7 +16,14 @@ from fractal_tasks.cli.progress import ConsoleLog, Step, Steps, say, showing_ste
 from fractal_tasks.cli.wording import name_flags
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.interrupts import Stopped
-from fractal_tasks.runner import Task, TaskResult, run_task, set_log_level, worker_pool
+from fractal_tasks.runner import (
+    Task,
+    TaskResult,
+    default_workers,
+    run_task,
+    set_log_level,
+    worker_pool,
+)
 from fractal_tasks.workflow.healing import Interrupted
 from fractal_tasks.workflow.run import CHECKS, RunTask
 
@@ -72,11 +79,12 @@ class Reporter:
             rois: Number of ROIs by the url of an image, if they are to be counted.
         """
         begun: list[Step] = []
+        count = workers or default_workers()
         try:
             with (
                 self.log(),
                 self.steps(rois) as steps,
-                worker_pool(workers, self._log_level) as executor,
+                worker_pool(count, self._log_level) as executor,
             ):
 
                 def run(
@@ -89,6 +97,7 @@ class Reporter:
                             zarr_urls,
                             arguments,
                             executor=executor,
+                            cpus=count,
                             progress=step.show,
                             finished=step.finish,
                         )

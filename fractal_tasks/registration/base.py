@@ -38,6 +38,9 @@ class RegistrationMethod(BaseModel, ABC):
     dimensionalities: ClassVar[frozenset[int]] = frozenset({2, 3})
     """Numbers of spatial axes the method can register."""
 
+    takes_long: ClassVar[bool] = False
+    """Whether a ROI takes so long that a process of its own pays: seconds."""
+
     @abstractmethod
     def estimate(
         self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int

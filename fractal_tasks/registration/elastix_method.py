@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -105,6 +105,8 @@ class Stage:
 
 class ElastixMethod(RegistrationMethod):
     """A method that runs elastix from the shift that correlation finds."""
+
+    takes_long: ClassVar[bool] = True
 
     max_shift_um: float | None = Field(default=None, gt=0)
     """Largest shift to consider along each axis, in micrometres. Leave it empty to

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from fractal_tasks.cpus import giving_cpus
 from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.runner.images import (
     ImageEntry,
@@ -130,6 +131,7 @@ def run_task(
     arguments: dict[str, Any],
     *,
     executor: Executor | None,
+    cpus: int = 1,
     progress: Progress = lambda done, total: None,
     finished: Finished = lambda unit: None,
 ) -> TaskResult:
@@ -140,6 +142,8 @@ def run_task(
         images: The image list: urls, or the images of an earlier task's result.
         arguments: Arguments by name; each function gets those it has.
         executor: Runs the units, see `worker_pool`; None: this thread does.
+        cpus: How many CPUs all units together may use. If there are fewer units, each
+            gets its part of them.
         progress: Called before the first and after every unit.
         finished: Called with each unit when it has ended, before `progress`.
 
@@ -159,7 +163,8 @@ def run_task(
     progress(0, len(units))
     answers: dict[int, Future[_Answer]] = {}
     ended: dict[int, UnitResult] = {}
-    for index, future in _run_units(executor, task.function, units):
+    each = max(1, cpus // max(1, len(units)))
+    for index, future in _run_units(executor, task.function, units, each):
         answers[index] = future
         ended[index] = _to_result(units[index], future, zarr_urls)
         finished(ended[index])
@@ -213,41 +218,44 @@ def _dataset_folder(zarr_urls: Sequence[str]) -> str:
 
 
 def _run_units(
-    executor: Executor | None, function: TaskFunction, units: Sequence[_Unit]
+    executor: Executor | None, function: TaskFunction, units: Sequence[_Unit], cpus: int
 ) -> Iterator[tuple[int, Future[_Answer]]]:
     """Give the index of each unit, and its future, once it has ended."""
     if executor is None:
         for index, unit in enumerate(units):
-            yield index, _run_here(function, unit)
+            yield index, _run_here(function, unit, cpus)
         return
     futures = {
-        _submit(executor, function, unit): index for index, unit in enumerate(units)
+        _submit(executor, function, unit, cpus): index
+        for index, unit in enumerate(units)
     }
     for future in as_completed(futures):
         yield futures[future], future
 
 
-def _run_here(function: TaskFunction, unit: _Unit) -> Future[_Answer]:
+def _run_here(function: TaskFunction, unit: _Unit, cpus: int) -> Future[_Answer]:
     """Run a unit as a worker does, of which any error is one of that unit."""
     future: Future[_Answer] = Future()
     try:
-        future.set_result(_run_unit(function, unit.arguments))
+        future.set_result(_run_unit(function, unit.arguments, cpus))
     except Exception as error:  # noqa: BLE001 - as executors do; not what ends this process
         future.set_exception(error)
     return future
 
 
-def _submit(executor: Executor, function: TaskFunction, unit: _Unit) -> Future[_Answer]:
+def _submit(
+    executor: Executor, function: TaskFunction, unit: _Unit, cpus: int
+) -> Future[_Answer]:
     try:
-        return executor.submit(_run_unit, function, unit.arguments)
+        return executor.submit(_run_unit, function, unit.arguments, cpus)
     except BrokenProcessPool as error:
         refused: Future[_Answer] = Future()
         refused.set_exception(error)
         return refused
 
 
-def _run_unit(function: TaskFunction, arguments: dict[str, Any]) -> _Answer:
-    with running_unit(), collecting_warnings() as warnings:
+def _run_unit(function: TaskFunction, arguments: dict[str, Any], cpus: int) -> _Answer:
+    with running_unit(), giving_cpus(cpus), collecting_warnings() as warnings:
         output = UnitOutput.model_validate(function(**arguments) or {})
     return _Answer(output, tuple(warnings))
 

@@ -6,11 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-from threadpoolctl import threadpool_limits
-
 from fractal_tasks.errors import InvalidDataError
-from fractal_tasks.model import CalculateSettings, Candidate, RowKey
+from fractal_tasks.model import CalculateSettings, RowKey
 from fractal_tasks.records.columns import STATUS_COLUMN, present_columns
 from fractal_tasks.records.provenance import Record, fingerprint_rois
 from fractal_tasks.records.rows import (
@@ -19,12 +16,11 @@ from fractal_tasks.records.rows import (
     without_record,
 )
 from fractal_tasks.registration.base import RegistrationMethod
-from fractal_tasks.registration.camera import shows_camera
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.fixed_pattern import FixedPattern, find_fixed_pattern
 from fractal_tasks.steps.channel_choice import choose_channels
 from fractal_tasks.steps.estimate_log import log_estimate, log_summary
-from fractal_tasks.steps.prepared_pairs import prepare_pair
+from fractal_tasks.steps.estimates import Estimation
 from fractal_tasks.steps.roi_pairs import RoiPair, open_pairs
 from fractal_tasks.steps.sides import Side, open_sides
 from fractal_tasks.storage.files import files_of
@@ -43,9 +39,6 @@ if TYPE_CHECKING:
     from ngio import Roi
 
 logger = logging.getLogger(__name__)
-
-_OTHERS = 4
-"""Fields that one is compared with, to find out whether they show the camera."""
 
 
 def measure_rois(
@@ -98,13 +91,10 @@ def measure_rois(
             )
             return
         pattern = _find_pattern(pairs)
+        keys = frozenset(pair.key for pair in pairs)
+        estimation = Estimation(url, reference, chosen, method, settings, keys, pattern)
         records = []
-        for pair in pairs:
-            estimate = _register_pair(pair, method, settings, pattern)
-            if pattern is not None:
-                others = [one for one in pairs if one is not pair]
-                estimate = _doubt(estimate, pair, others, settings, pattern)
-            pair.release()
+        for pair, estimate in zip(pairs, estimation.run(pairs), strict=True):
             records.append(_make_record(pair, estimate, settings))
             log_estimate(records[-1], name)
         replace_roi_table(
@@ -203,61 +193,6 @@ def _find_pattern(pairs: Sequence[RoiPair]) -> FixedPattern | None:
             100 * pattern.mask.mean(),
         )
     return pattern
-
-
-def _register_pair(
-    pair: RoiPair,
-    method: RegistrationMethod,
-    settings: CalculateSettings,
-    pattern: FixedPattern | None,
-) -> Estimate:
-    """Estimate the transform of a ROI, relative to the first corners of both."""
-    fixed, moving = prepare_pair(pair, settings, pattern)
-    # Tasks run side by side: more threads would only wait for each other, at full load.
-    with threadpool_limits(1, "blas"):
-        return method.estimate(
-            fixed, moving, start_level=min(pair.fixed.side.start_level, len(fixed) - 1)
-        )
-
-
-def _doubt(
-    estimate: Estimate,
-    pair: RoiPair,
-    others: Sequence[RoiPair],
-    settings: CalculateSettings,
-    pattern: FixedPattern,
-) -> Estimate:
-    """Believe nothing of what may be the camera, and not the sample."""
-    patches = pair.fixed.start_patch, pair.moving.start_patch
-    doubted = [
-        pattern.explains(*patches, _shift_um(one)) for one in estimate.candidates
-    ]
-    if any(doubted) and not pattern.shows_in(*patches):
-        # It explains what matches no better than other fields do; but does it show?
-        step = -(-len(others) // _OTHERS)
-        views = [
-            (fixed[0], moving[0])
-            for fixed, moving in (
-                prepare_pair(one, settings, pattern) for one in (pair, *others[::step])
-            )
-        ]
-        if not shows_camera(views[0], views[1:]):
-            doubted = [False] * len(doubted)
-    return Estimate(
-        tuple(
-            replace(
-                one,
-                confidence=0.0 if is_doubted else one.confidence,
-                evidence={**one.evidence, "fixed_pattern": float(is_doubted)},
-            )
-            for one, is_doubted in zip(estimate.candidates, doubted, strict=True)
-        )
-    )
-
-
-def _shift_um(candidate: Candidate) -> tuple[float, float]:
-    _, y_um, x_um = candidate.transform.displacement_at(np.zeros(3))
-    return y_um, x_um
 
 
 def _make_record(

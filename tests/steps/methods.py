@@ -1,14 +1,22 @@
 """Methods of registration that know their result, and count how often they run."""
 
-from typing import Literal
+import logging
+import os
+import signal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import PrivateAttr
 
+from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model import CalculateSettings, Candidate
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.patch import PatchPyramid
+from fractal_tasks.steps.estimates import Estimation
+from fractal_tasks.steps.roi_pairs import RoiPair, open_pairs
+from fractal_tasks.steps.sides import open_sides
+from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Translation, Vector
 from tests.records.plates import TABLE
 from tests.transforms.affine import turn_about
@@ -37,6 +45,38 @@ class Moves(RegistrationMethod):
         best = Candidate(Translation(self.vector_um), 0.75, 0.05, {"ratio": 3.0})
         other = Candidate(Translation((0.0, -13.0, 2.6)), 0.25, None)
         return Estimate((best, other))
+
+
+class InProcess(Moves):
+    """Says which process it was asked in, and in which order; logs a line."""
+
+    type: Literal["moves"] = "moves"
+    takes_long: ClassVar[bool] = True
+    fails: bool = False
+    kills: bool = False
+
+    def estimate(
+        self, fixed: PatchPyramid, moving: PatchPyramid, *, start_level: int
+    ) -> Estimate:
+        if self.fails:
+            raise InvalidInputError("ROI: found nothing; needed is something. Try.")
+        if self.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        first = fixed[0].read((slice(0, 1),) * len(fixed[0].shape)).item()
+        logging.getLogger("fractal_tasks.test").info("its first pixel is %g", first)
+        evidence = {"process": float(os.getpid()), "first_pixel": first}
+        return Estimate((Candidate(Translation(MOVED_UM), 0.75, 0.05, evidence),))
+
+
+def estimation_of(
+    url: ImageUrl, reference: ImageUrl, method: RegistrationMethod
+) -> tuple[Estimation, list[RoiPair]]:
+    """Give all ROIs of an image, and what their estimates depend on."""
+    settings = settings_for(method)
+    pairs = open_pairs(*open_sides(reference, url, settings), method, settings)
+    channels = (settings.wavelength_id, settings.wavelength_id)
+    keys = frozenset(pair.key for pair in pairs)
+    return Estimation(url, reference, channels, method, settings, keys, None), pairs
 
 
 class Leaves(RegistrationMethod):
