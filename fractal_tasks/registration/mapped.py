@@ -50,9 +50,13 @@ class MappedPatch:
         start, stop = self._find_source(pulled.reshape(3, -1).T)
         mapped = np.full(pulled.shape[1:], np.nan, np.float32)
         if np.all(stop > start):
+            source = self.patch.read(tuple(map(slice, start, stop)))
+            places = pulled - start.reshape(3, 1, 1, 1)
+            # In a single plane there are half as many neighbours.
+            flat = 1 if source.shape[0] == 1 and not places[0].any() else 0
             ndimage.map_coordinates(
-                self.patch.read(tuple(map(slice, start, stop))),
-                pulled - start.reshape(3, 1, 1, 1),
+                source[0] if flat else source,
+                places[flat:],
                 output=mapped,
                 order=1,
                 cval=np.nan,

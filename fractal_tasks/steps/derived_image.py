@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import USUAL_LENGTH_UNIT, Grid
@@ -75,6 +76,8 @@ def write_derived_image(
             validate=lambda build: _validate(source, pixels, labels, masks, build),
         ) as location,
         finished_writes(),
+        # Threads write side by side: more would only wait for each other.
+        threadpool_limits(1, "blas"),
     ):
         build = _create_like(source, location, pixels, grid, record)
         levels = [

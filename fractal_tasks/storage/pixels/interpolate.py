@@ -123,19 +123,27 @@ class _Tile:
             "mode": "mirror",
         }
         if self._map.pull_grid is None:
+            start = self.start - corner
+            # In a single plane there are half as many neighbours.
+            flat = int(
+                pixels.shape[0] == self.shape[0] == 1
+                and not (start[0] or self.matrix[0, 1:].any())
+            )
             values = ndimage.affine_transform(
-                pixels,
-                self.matrix,
-                self.start - corner,
-                output_shape=self.shape,
+                pixels[0] if flat else pixels,
+                self.matrix[flat:, flat:],
+                start[flat:],
+                output_shape=self.shape[flat:],
                 **options,
             )
         else:
             along = (-1, *[1] * len(corner))
+            places = self.indices - corner.reshape(along)
+            flat = int(pixels.shape[0] == 1 and not places[0].any())
             values = ndimage.map_coordinates(
-                pixels, self.indices - corner.reshape(along), **options
+                pixels[0] if flat else pixels, places[flat:], **options
             )
-        return to_dtype(values, pixels.dtype)
+        return to_dtype(values, pixels.dtype).reshape(self.shape)
 
 
 def interpolate(
