@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint manifest bench accuracy stress e2e docs clean
+.PHONY: help demo test lint manifest bench accuracy stress e2e interop docs clean
 help:
 	@echo "make demo      register a synthetic plate and show the result"
 	@echo "make test      run the test suite"
@@ -12,6 +12,7 @@ help:
 	@echo "make accuracy  compare estimates and finished plates with the truth and others"
 	@echo "make stress    run tasks at once, kill them, cut the power: hours"
 	@echo "make e2e       register plates of all writers, and on a real Fractal server"
+	@echo "make interop   compare with other software that reads and writes transforms"
 	@echo "make docs      write docs/errors.md, build the documentation into site/"
 	@echo "make clean     remove all that these targets made"
 
@@ -36,6 +37,10 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 
 $(VENV)/.installed-e2e: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[e2e]"
+	@touch $@
+
+$(VENV)/.installed-interop: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[interop]"
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -75,6 +80,10 @@ stress: $(VENV)/.installed-dev
 e2e: $(VENV)/.installed-e2e $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m e2e
 	$(BIN)/python e2e/run.py $(if $(SERVER_PYTHON),--server-python $(SERVER_PYTHON)) $(ARGS)
+
+# Needs Python 3.12 or 3.13, as the conformance cases of RFC-5 do.
+interop: $(VENV)/.installed-interop
+	$(BIN)/python -m pytest -m interop tests/interop
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python docs/generate_errors.py

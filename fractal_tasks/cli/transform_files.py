@@ -25,6 +25,7 @@ from fractal_tasks.transforms import (
 )
 from fractal_tasks.transforms.exchange import FIELD, to_itk, to_matrix, to_store
 from fractal_tasks.transforms.foreign import CENTRED, read_transform
+from fractal_tasks.transforms.rfc5 import ENDS, Beside, Ends
 
 Format: TypeAlias = Literal["rfc5", "itk", "matrix"]
 
@@ -36,15 +37,20 @@ _GROUP = '{"zarr_format": 3, "node_type": "group", "attributes": {}}'
 
 
 def read_all(
-    source: Path, url: ImageUrl
+    source: Path, url: ImageUrl, reference: ImageUrl
 ) -> ImportedTransform | dict[str, ImportedTransform]:
     """Read a file, or those of a folder by the names of their ROIs.
+
+    Args:
+        source: The file or folder.
+        url: The acquisition that they are of.
+        reference: The image that they lead to.
 
     Raises:
         InvalidInputError: One cannot be read, or is of another image.
     """
     if source.is_file() or (source / _STORE).is_file():
-        return ImportedTransform(read_file(source, url)[0], source.name)
+        return ImportedTransform(read_file(source, (url, reference))[0], source.name)
     there = source.iterdir() if source.is_dir() else ()
     # Hidden files are those of file managers.
     paths = sorted(path for path in there if not path.name.startswith("."))
@@ -61,17 +67,20 @@ def read_all(
             "each. Remove the others."
         )
     return {
-        name: ImportedTransform(read_file(path, url)[0], path.name)
+        name: ImportedTransform(read_file(path, (url, reference))[0], path.name)
         for name, path in zip(names, paths, strict=True)
     }
 
 
-def read_file(path: Path, url: ImageUrl | None = None) -> tuple[Transform, int]:
+def read_file(
+    path: Path, images: tuple[ImageUrl, ImageUrl] | None = None
+) -> tuple[Transform, int]:
     """Read the transform of a file, and for how many axes it was written.
 
     Args:
         path: The file; of OME-Zarr its folder.
-        url: The image that it must be of, if it says of which it is.
+        images: The acquisition that it must be of, if it says of which it is, and the
+            image that it leads to.
 
     Raises:
         InvalidInputError: It cannot be read, or is of another image.
@@ -79,15 +88,39 @@ def read_file(path: Path, url: ImageUrl | None = None) -> tuple[Transform, int]:
     file = path / _STORE if path.is_dir() else path
     try:
         text = file.read_text()
-        transform = read_transform(text, str(path), partial(_read_field, file.parent))
+        transform = read_transform(text, str(path), _beside(file.parent, images))
     except (OSError, ValueError) as error:
         raise InvalidInputError(
             f"{path}: cannot be read as a transform ({error}). Needed is a file in one "
             "of the formats RFC-5, ITK, elastix, or matrix."
         ) from error
-    if url is not None and file.name == _STORE:
-        _check_image(json.loads(text), path, url)
+    if images is not None and file.name == _STORE:
+        _check_image(json.loads(text), path, images[0])
     return transform
+
+
+def _beside(folder: Path, images: tuple[ImageUrl, ImageUrl] | None) -> Beside:
+    """Say how to read what a file names, and what it may call the two images."""
+    ends: Ends = ENDS
+    names = [image.zarr_url.rpartition("/")[2] for image in images or ()]
+    if len(set(names)) > 1:
+        (first,), (last,) = ENDS
+        ends = (first, names[0]), (last, names[1])
+    return Beside(partial(_read_field, folder), partial(_read_group, folder), ends)
+
+
+def _read_group(folder: Path, path: str) -> dict[str, Any]:
+    """Read what OME-Zarr says of an image of a scene.
+
+    Raises:
+        InvalidInputError: It is missing or damaged.
+    """
+    found = f"{folder}: the image {path!r} of the scene is missing or damaged"
+    if not is_inner_path(path):
+        raise InvalidInputError(f"{found}: needed is a path below it.")
+    with reading(found, "Mend the scene."):
+        ome: Any = open_group(Location(str(folder / path))).attrs["ome"]
+        return dict(ome)
 
 
 def _read_field(folder: Path, path: str) -> tuple[Displacements, Vector]:

@@ -138,7 +138,7 @@ def import_transforms(
                 f"{url.zarr_url}: found no reference for it, or it is that itself. "
                 "Name an acquisition that is registered to another one, or 'reference'."
             )
-        found = read_all(source, url)
+        found = read_all(source, url, onto[0])
         records = write_imported(url, onto[0], found, input_roi_table)
     rows = [record.key.roi for record in records]
     reporter.show(

@@ -57,6 +57,8 @@ def displacements_to_files(
 def read_displacements(group: "zarr.Group") -> tuple[Displacements, Vector]:
     """Read such a group: displacements, and where their first node lies.
 
+    Of other software it may be one of a plane, with the axes y and x.
+
     Raises:
         LookupError: A part is missing.
         TypeError: A part is something else.
@@ -67,10 +69,13 @@ def read_displacements(group: "zarr.Group") -> tuple[Displacements, Vector]:
     (placed,) = dataset["coordinateTransformations"]
     scale, *moves = placed.get("transformations", [placed])
     _, *step_um = scale["scale"]
-    _, *first_um = moves[0]["translation"] if moves else (0.0, 0.0, 0.0, 0.0)
+    _, *first_um = moves[0]["translation"] if moves else np.zeros(1 + len(step_um))
     array: Any = group[dataset["path"]]
     if not stored_cells(array):
         # zarr would give zeros, and the image would not be bent, without a word.
         raise ValueError("nothing of them is stored")
     values = np.asarray(array[:], dtype=np.float32)
+    if len(values) == values.ndim - 1 == 2:
+        values = np.pad(values[:, None], ((1, 0), (0, 0), (0, 0), (0, 0)))
+        step_um, first_um = [1.0, *step_um], [0.0, *first_um]
     return Displacements(values, to_vector(step_um)), to_vector(first_um)

@@ -4,13 +4,13 @@ As `exchange`, all lead from centre to centre of first voxels, in micrometres.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from fractal_tasks.transforms.affine import Affine
-from fractal_tasks.transforms.base import Transform, Vector, to_vector
+from fractal_tasks.transforms.base import Transform, to_vector
 from fractal_tasks.transforms.bspline import BSPLINES, BSpline, read_bent_maps
 from fractal_tasks.transforms.displacements import Displacements
 from fractal_tasks.transforms.elastix import read_elastix_maps
@@ -19,7 +19,9 @@ from fractal_tasks.transforms.elastix_text import (
     parse_elastix_text,
     read_text,
 )
-from fractal_tasks.transforms.registry import PixelSizes, compose, to_affine
+from fractal_tasks.transforms.registry import PixelSizes, compose
+from fractal_tasks.transforms.rfc5 import ALONE, STILL, Beside, read_single
+from fractal_tasks.transforms.scene import read_scene
 from fractal_tasks.transforms.warp import Warp
 
 CENTRED = PixelSizes.same((0.0, 0.0, 0.0))
@@ -41,8 +43,6 @@ _ITK_NAMES = {
 
 _ITK_FIELD = "DisplacementFieldTransform"
 
-_STILL = Affine.of(np.eye(3), np.zeros(3))
-
 _EXACT_PART = 1e-3
 """How exact B-splines are read, as a part of the distance of their control points."""
 
@@ -51,27 +51,22 @@ _INITIAL = (
     "InitialTransformParametersFileName",  # before elastix 5.1
 )
 _NONE = "NoInitialTransform"
-_DIRECTIONS = ("acquisition", "reference")
-
-
-ReadField: TypeAlias = Callable[[str], tuple[Displacements, Vector]]
-"""Gives displacements under a path beside a file, and where their first node lies."""
 
 
 def read_transform(
-    text: str, name: str, read_field: ReadField | None = None
+    text: str, name: str, beside: Beside = ALONE
 ) -> tuple[Transform, int]:
     """Read a transform from the text of a file, whatever software wrote it.
 
-    Four kinds are told apart by how they begin: transformation stores of OME-Zarr 0.6
-    (RFC-5 JSON), ITK transform files, transform parameters of elastix, and four rows of
-    a 4 x 4 matrix. The last leads from acquisition to reference; ITK and elastix lead
-    the other way, and RFC-5 says how it leads.
+    Four kinds are told apart by how they begin: transformation stores and scenes of
+    OME-Zarr 0.6 (RFC-5 JSON), ITK transform files, transform parameters of elastix, and
+    four rows of a 4 x 4 matrix. The last leads from acquisition to reference; ITK and
+    elastix lead the other way, and RFC-5 says how it leads.
 
     Args:
         text: Content of the file.
         name: What the file is called in errors.
-        read_field: Reads displacements that it names.
+        beside: How to read what lies beside it, and what its ends may be called.
 
     Returns:
         The transform, acquisition to reference, between the centres of first voxels;
@@ -88,7 +83,7 @@ def read_transform(
     begin = text.lstrip()
     try:
         if begin.startswith("{"):
-            return _read_rfc5(json.loads(text), read_field), 3
+            return _read_rfc5(json.loads(text), beside), 3
         if begin.startswith(_ITK_BEGIN):
             return _read_itk(text)
         if begin.startswith(("(", "//")):
@@ -103,36 +98,18 @@ def read_transform(
 
 def _read_rfc5(
     document: Any,  # noqa: ANN401 - whatever JSON there is
-    read_field: ReadField | None,
+    beside: Beside,
 ) -> Transform:
-    """Read a `zarr.json` with one transform, or the JSON object of a transform."""
-    fields = document
-    if "attributes" in document:
-        found = document["attributes"]["ome"]["coordinateTransformations"]
-        if len(found) != 1:
-            raise ValueError(f"it holds {len(found)} transforms; one is needed")
-        fields = found[0]
-    ends = tuple(_name_of(fields.get(end)) for end in ("input", "output"))
-    plain = {
-        key: fields[key] for key in fields if key not in {"input", "output", "name"}
-    }
-    if ends not in {_DIRECTIONS, _DIRECTIONS[::-1], (None, None)}:
-        raise ValueError(
-            f"it leads from {ends[0]!r} to {ends[1]!r}; needed are 'acquisition' and "
-            "'reference', in either direction"
-        )
-    leads_back = ends == _DIRECTIONS[::-1]
-    if plain["type"] == "displacements" and read_field is not None:
-        field, first_um = read_field(plain["path"])
-        bent = Warp(_STILL, field, first_um)
-        return bent if leads_back else bent.inverse()
-    transform = CENTRED.from_fields(plain)
-    return to_affine(transform).inverse() if leads_back else transform
-
-
-def _name_of(system: object) -> object:
-    """Give the name of a coordinate system, which older drafts have as plain text."""
-    return system.get("name") if isinstance(system, Mapping) else system
+    """Read the `zarr.json` of a store or a scene, or the JSON object of a transform."""
+    if "attributes" not in document:
+        return read_single(document, (), beside)
+    ome = document["attributes"]["ome"]
+    if "scene" in ome:
+        return read_scene(ome["scene"], beside)
+    found = ome["coordinateTransformations"]
+    if len(found) != 1:
+        raise ValueError(f"it holds {len(found)} transforms; one is needed")
+    return read_single(found[0], ome.get("coordinateSystems", ()), beside)
 
 
 def _read_itk(text: str) -> tuple[Transform, int]:
@@ -181,7 +158,7 @@ def _read_itk_field(given: Mapping[str, list[str]], ndim: int) -> Warp:
     first_um, step_um = np.zeros(3), np.ones(3)
     first_um[3 - ndim :], step_um[3 - ndim :] = origin, step
     field = Displacements(np.moveaxis(vectors, -1, 0), to_vector(step_um))
-    return Warp(_STILL, field, to_vector(first_um))
+    return Warp(STILL, field, to_vector(first_um))
 
 
 def _from_itk(given: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from fractal_tasks.transforms import (
 from fractal_tasks.transforms.bspline import BSpline
 from fractal_tasks.transforms.exchange import to_itk, to_matrix, to_store
 from fractal_tasks.transforms.foreign import CENTRED, read_transform
+from fractal_tasks.transforms.rfc5 import Beside
 from tests.transforms.test_bspline import draw_values
 from tests.transforms.test_bspline import write_map as write_spline
 from tests.transforms.test_warp import make_warp
@@ -223,7 +224,9 @@ def test_displacements_of_a_store_lead_as_it_says(leads_back: bool) -> None:
     fields = {"type": "displacements", "path": "field", "interpolation": "linear"}
     ends = dict(zip(("input", "output"), names, strict=True))
     read = {"field": (warp.whole, warp.nodes.first_um)}
-    found, _ = read_transform(json.dumps(fields | ends), "mine", read.__getitem__)
+    found, _ = read_transform(
+        json.dumps(fields | ends), "mine", Beside(read.__getitem__)
+    )
     (z, low_y, low_x), (_, high_y, high_x) = warp.nodes.corners_um[[0, -1]]
     inside = (z, low_y + 15, low_x + 15), (z, high_y - 15, high_x - 15)
     points = np.random.default_rng(1).uniform(*inside, (50, 3))

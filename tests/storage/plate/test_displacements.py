@@ -17,6 +17,7 @@ import zarr
 from fractal_tasks.errors import DisplacementsError
 from fractal_tasks.model import Candidate
 from fractal_tasks.records.rows import RoiRecord, displacements_of_rows
+from fractal_tasks.storage.displacement_group import read_displacements
 from fractal_tasks.storage.plate.displacements import (
     displacements_of,
     write_displacements,
@@ -255,3 +256,25 @@ def test_in_an_object_store_they_come_and_go_as_on_disk(tmp_path: Path) -> None:
     assert {key.split("/")[0] for key in stored} == {SECOND.field.digest}
     with pytest.raises(DisplacementsError, match=r"memory:.*missing or damaged"):
         displacements_of(url)(next(iter(FIRST.displacements)))
+
+
+def test_displacements_of_a_plane_are_read() -> None:
+    """Other software leaves out the axis that a plane lacks."""
+    values = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+    group = zarr.create_group(zarr.storage.MemoryStore())
+    group.create_array("0", data=values)
+    steps = [
+        {"type": "scale", "scale": [1, 3, 2]},
+        {"type": "translation", "translation": [0, 7, 8]},
+    ]
+    for placed, first in (
+        (steps[0], (0.0, 0.0, 0.0)),
+        ({"type": "sequence", "transformations": steps}, (0.0, 7.0, 8.0)),
+    ):
+        dataset = {"path": "0", "coordinateTransformations": [placed]}
+        group.attrs["ome"] = {"multiscales": [{"datasets": [dataset]}]}
+        found, first_um = read_displacements(group)
+        assert (found.shape, found.step_um) == ((1, 4, 5), (1.0, 3.0, 2.0))
+        assert first_um == first
+        np.testing.assert_array_equal(found.values_um[1:, 0], values)
+        assert not found.values_um[0].any()
