@@ -14,7 +14,9 @@ from fractal_tasks.storage.displacement_group import (
     read_displacements,
 )
 from fractal_tasks.storage.files import open_group
+from fractal_tasks.storage.itk_hdf5 import SIGNATURE, read_itk_hdf5, to_itk_hdf5
 from fractal_tasks.storage.library_errors import reading
+from fractal_tasks.storage.nifti import read_nifti, to_nifti
 from fractal_tasks.storage.urls import ImageUrl, Location, is_inner_path
 from fractal_tasks.transforms import (
     Displacements,
@@ -25,14 +27,25 @@ from fractal_tasks.transforms import (
 )
 from fractal_tasks.transforms.exchange import FIELD, to_itk, to_matrix, to_store
 from fractal_tasks.transforms.foreign import CENTRED, read_transform
+from fractal_tasks.transforms.itk import list_itk_parts, read_itk_parts
 from fractal_tasks.transforms.rfc5 import ENDS, Beside, Ends
 
-Format: TypeAlias = Literal["rfc5", "itk", "matrix"]
+Format: TypeAlias = Literal["rfc5", "itk", "itk_h5", "nifti", "matrix"]
+
+_SUFFIXES: dict[Format, str] = {
+    "rfc5": ".ome.zarr",
+    "itk": ".tfm",
+    "itk_h5": ".h5",
+    "nifti": ".nii.gz",
+    "matrix": ".txt",
+}
+"""What the name of a file ends with, after that of its ROI."""
 
 _WELL_PARTS = 3
 """Row, column and image: what the url of an image in a plate ends with."""
 
-_STORE, _STORE_NAME = "zarr.json", ".ome.zarr"
+_STORE = "zarr.json"
+_NIFTI = (".nii", ".nii.gz")
 _GROUP = '{"zarr_format": 3, "node_type": "group", "attributes": {}}'
 
 
@@ -87,16 +100,27 @@ def read_file(
     """
     file = path / _STORE if path.is_dir() else path
     try:
-        text = file.read_text()
-        transform = read_transform(text, str(path), _beside(file.parent, images))
-    except (OSError, ValueError) as error:
+        transform = _read_content(file, str(path), images)
+    except (LookupError, OSError, TypeError, ValueError) as error:
         raise InvalidInputError(
             f"{path}: cannot be read as a transform ({error}). Needed is a file in one "
-            "of the formats RFC-5, ITK, elastix, or matrix."
+            "of the formats RFC-5, ITK, NIfTI, elastix, or matrix."
         ) from error
     if images is not None and file.name == _STORE:
-        _check_image(json.loads(text), path, images[0])
+        _check_image(json.loads(file.read_text()), path, images[0])
     return transform
+
+
+def _read_content(
+    file: Path, name: str, images: tuple[ImageUrl, ImageUrl] | None
+) -> tuple[Transform, int]:
+    if file.name.endswith(_NIFTI):
+        return read_nifti(file)
+    with file.open("rb") as opened:
+        is_hdf5 = opened.read(len(SIGNATURE)) == SIGNATURE
+    if is_hdf5:
+        return read_itk_parts(read_itk_hdf5(file))
+    return read_transform(file.read_text(), name, _beside(file.parent, images))
 
 
 def _beside(folder: Path, images: tuple[ImageUrl, ImageUrl] | None) -> Beside:
@@ -159,16 +183,16 @@ def write_one(transform: Transform, ndim: int, kind: Format, output: Path) -> No
 
 def name_file(roi: str, kind: Format) -> Path:
     """Give where the file of a ROI lies; its name may hold anything."""
-    safe = quote(roi, safe=" ")
-    if kind == "rfc5":
-        return Path(f"{safe}{_STORE_NAME}") / _STORE
-    return Path(f"{safe}.tfm" if kind == "itk" else f"{safe}.txt")
+    file = Path(quote(roi, safe=" ") + _SUFFIXES[kind])
+    return file / _STORE if kind == "rfc5" else file
 
 
 def _roi_of(path: Path) -> str:
     """Give the ROI that a file is named after."""
-    is_store = path.name.endswith(_STORE_NAME)
-    return unquote(path.name.removesuffix(_STORE_NAME) if is_store else path.stem)
+    for suffix in _SUFFIXES.values():
+        if path.name.endswith(suffix):
+            return unquote(path.name.removesuffix(suffix))
+    return unquote(path.stem)
 
 
 def to_files(
@@ -183,6 +207,15 @@ def to_files(
     bent = pixels.to_centres(transform)
     if kind == "itk":
         return {path: to_itk(transform, pixels, ndim=ndim)}
+    if kind == "itk_h5":
+        return {path: to_itk_hdf5(list_itk_parts(transform, pixels, ndim))}
+    if kind == "nifti":
+        if not isinstance(bent, Warp):
+            raise InvalidInputError(
+                f"{path}: found a transform that does not bend, and a NIfTI file has "
+                "displacements only. Choose another format, e.g. 'itk'."
+            )
+        return {path: to_nifti(bent.whole, bent.nodes.first_um, ndim)}
     if kind == "matrix":
         if isinstance(bent, Warp):
             raise InvalidInputError(

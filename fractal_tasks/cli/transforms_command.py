@@ -75,7 +75,8 @@ def export_transforms(
     Args:
         image: The acquisition, before or after its registration.
         format: `rfc5` for OME-Zarr 0.6 transformation stores (ngff-zarr), `itk` for
-            transform files (ITK, SimpleITK, ANTs, 3D Slicer), `matrix` for texts of a
+            transform files (ITK, SimpleITK, ANTs, 3D Slicer), `itk_h5` for those in
+            HDF5, `nifti` for images of displacements (ANTs), `matrix` for texts of a
             4 x 4 matrix (napari, numpy).
         output: Folder to write into; what is there already is left alone.
         record: Where its transforms are.
@@ -117,7 +118,8 @@ def import_transforms(
     Args:
         image: The acquisition; *consensus* and *apply* then use them as they are.
         source: A file, whose transform is that of all ROIs, or a folder with a file for
-            each, as `export` names them. Formats: RFC-5, ITK, elastix, and matrix.
+            each, as `export` names them. Formats: RFC-5, ITK, NIfTI, elastix, and
+            matrix.
         input_roi_table: Table with the ROIs.
         reference_acquisition: The one that they lead to.
         reference: Plate or image that they lead to, if it is another one.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fractal_tasks.transforms.base import Transform
-from fractal_tasks.transforms.registry import PixelSizes, find_affine, to_affine
+from fractal_tasks.transforms.itk import COMPOSITE, list_itk_parts
+from fractal_tasks.transforms.registry import PixelSizes, to_affine
 from fractal_tasks.transforms.translation import Translation
 from fractal_tasks.transforms.warp import Warp
 
@@ -58,8 +59,7 @@ def to_matrix(transform: Transform, pixels: PixelSizes) -> str:
 def to_itk(transform: Transform, pixels: PixelSizes, *, ndim: int) -> str:
     """Give the text of an ITK transform file, reference to acquisition, x, y, z.
 
-    That is how ITK resamples: for each point of the fixed image it asks for the moving
-    one. Images need their pixel sizes in micrometres as spacing, and the origin 0.
+    Images need their pixel sizes in micrometres as spacing, and the origin 0.
 
     Args:
         transform: Between corners.
@@ -79,39 +79,18 @@ def to_itk(transform: Transform, pixels: PixelSizes, *, ndim: int) -> str:
         Parameters: 1.0 0.0 0.0 1.0 2.0 -1.5
         FixedParameters: 0.0 0.0
     """
-    centred = pixels.to_centres(transform)
-    values = find_affine(centred).inverse().list_xyz(ndim)
-    parts = [("AffineTransform", values, [0.0] * ndim)]
-    if isinstance(centred, Warp):
-        parts.append(("DisplacementFieldTransform", *_list_field(centred, ndim)))
-    blocks = [
-        [
-            f"Transform: {name}_double_{ndim}_{ndim}",
-            "Parameters: " + " ".join(map(repr, parameters)),
-            "FixedParameters: " + " ".join(map(repr, fixed)),
-        ]
-        for name, parameters, fixed in parts
-    ]
-    if len(blocks) > 1:
-        # Of its parts ITK applies the last one first.
-        blocks.insert(0, [f"Transform: CompositeTransform_double_{ndim}_{ndim}"])
     lines = ["#Insight Transform File V1.0"]
-    for number, block in enumerate(blocks):
-        lines += [f"#Transform {number}", *block]
+    for number, part in enumerate(list_itk_parts(transform, pixels, ndim)):
+        lines += [f"#Transform {number}", f"Transform: {part.name}"]
+        if part.kind != COMPOSITE:
+            lines += [
+                f"{key}: {' '.join(map(repr, values.tolist()))}"
+                for key, values in (
+                    ("Parameters", part.parameters),
+                    ("FixedParameters", part.fixed),
+                )
+            ]
     return "\n".join([*lines, ""])
-
-
-def _list_field(warp: Warp, ndim: int) -> tuple[list[float], list[float]]:
-    """Give displacements and the lattice as ITK lists them: x first and fastest."""
-    vectors = np.moveaxis(warp.field.values_um[::-1][:ndim], 0, -1)
-    nodes = warp.nodes
-    fixed = np.concatenate(
-        [
-            np.array(values, dtype=float)[::-1][:ndim]
-            for values in (nodes.shape, nodes.first_um, nodes.step_um)
-        ]
-    )
-    return vectors.ravel().tolist(), [*fixed.tolist(), *np.eye(ndim).ravel().tolist()]
 
 
 def to_store(

@@ -4,44 +4,28 @@ As `exchange`, all lead from centre to centre of first voxels, in micrometres.
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fractal_tasks.transforms.affine import Affine
-from fractal_tasks.transforms.base import Transform, to_vector
+from fractal_tasks.transforms.base import Transform
 from fractal_tasks.transforms.bspline import BSPLINES, BSpline, read_bent_maps
-from fractal_tasks.transforms.displacements import Displacements
 from fractal_tasks.transforms.elastix import read_elastix_maps
 from fractal_tasks.transforms.elastix_text import (
     ElastixMap,
     parse_elastix_text,
     read_text,
 )
-from fractal_tasks.transforms.registry import PixelSizes, compose
-from fractal_tasks.transforms.rfc5 import ALONE, STILL, Beside, read_single
+from fractal_tasks.transforms.itk import parse_itk_text, read_itk_parts
+from fractal_tasks.transforms.registry import PixelSizes
+from fractal_tasks.transforms.rfc5 import ALONE, Beside, read_single
 from fractal_tasks.transforms.scene import read_scene
-from fractal_tasks.transforms.warp import Warp
 
 CENTRED = PixelSizes.same((0.0, 0.0, 0.0))
 """Of transforms that stay between centres."""
 
-_ITK_BEGIN, _ITK_TRANSFORM = "#Insight Transform File", "#Transform"
-
-_ITK_NAMES = {
-    "TranslationTransform": "TranslationTransform",
-    "AffineTransform": "AffineTransform",
-    "MatrixOffsetTransformBase": "AffineTransform",
-    "Euler2DTransform": "EulerTransform",
-    "Euler3DTransform": "EulerTransform",
-    "Similarity2DTransform": "SimilarityTransform",
-    "Similarity3DTransform": "SimilarityTransform",
-    "VersorRigid3DTransform": "SimilarityTransform",
-}
-"""What elastix calls the transforms of ITK with the same parameters."""
-
-_ITK_FIELD = "DisplacementFieldTransform"
+_ITK_BEGIN = "#Insight Transform File"
 
 _EXACT_PART = 1e-3
 """How exact B-splines are read, as a part of the distance of their control points."""
@@ -85,7 +69,7 @@ def read_transform(
         if begin.startswith("{"):
             return _read_rfc5(json.loads(text), beside), 3
         if begin.startswith(_ITK_BEGIN):
-            return _read_itk(text)
+            return read_itk_parts(parse_itk_text(text))
         if begin.startswith(("(", "//")):
             return _read_elastix(text, name)
         return _read_matrix(text), 3
@@ -110,76 +94,6 @@ def _read_rfc5(
     if len(found) != 1:
         raise ValueError(f"it holds {len(found)} transforms; one is needed")
     return read_single(found[0], ome.get("coordinateSystems", ()), beside)
-
-
-def _read_itk(text: str) -> tuple[Transform, int]:
-    maps: list[dict[str, list[str]]] = []
-    for line in text.splitlines()[1:]:
-        if line.startswith(_ITK_TRANSFORM):
-            maps.append({})
-        elif ":" in line and maps:
-            key, _, values = line.partition(":")
-            maps[-1][key.strip()] = values.split()
-    kinds = [one["Transform"][0].split("_") for one in maps]
-    # Of a composite transform the last one is the first to be applied.
-    parts = [
-        (kind[0], int(kind[-1]), one)
-        for kind, one in zip(kinds[::-1], maps[::-1], strict=True)
-        if kind[0] != "CompositeTransform"
-    ]
-    if not parts:
-        raise ValueError("it lists no transform")
-    found = [
-        _read_itk_field(one, ndim)
-        if kind == _ITK_FIELD
-        else read_elastix_maps([_from_itk(one)])
-        for kind, ndim, one in parts
-    ]
-    # Each leads to where the next one begins.
-    return compose(*found[::-1]), parts[0][1]
-
-
-def _read_itk_field(given: Mapping[str, list[str]], ndim: int) -> Warp:
-    """Read displacements, x first and fastest."""
-    fixed = np.array([float(text) for text in given["FixedParameters"]])
-    size, origin, step = fixed[: 3 * ndim].reshape(3, ndim)[:, ::-1]
-    if not np.array_equal(fixed[3 * ndim :], np.eye(ndim).ravel()):
-        raise ValueError("its displacements lie along other axes than the image")
-    shape = size.astype(int)
-    values = np.array([float(text) for text in given["Parameters"]])
-    if values.size != shape.prod() * ndim:
-        raise ValueError(
-            f"found {values.size} displacements; needed are {ndim} for each of "
-            f"{' x '.join(map(str, shape))} places"
-        )
-    places = (*(1,) * (3 - ndim), *shape)
-    vectors = np.zeros((*places, 3), np.float32)
-    vectors[..., 3 - ndim :] = values.reshape(*places, ndim)[..., ::-1]
-    first_um, step_um = np.zeros(3), np.ones(3)
-    first_um[3 - ndim :], step_um[3 - ndim :] = origin, step
-    field = Displacements(np.moveaxis(vectors, -1, 0), to_vector(step_um))
-    return Warp(STILL, field, to_vector(first_um))
-
-
-def _from_itk(given: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Write a transform of ITK as elastix would."""
-    kind, *_, ndim = given["Transform"][0].split("_")
-    known = _ITK_NAMES.get(kind)
-    if known is None:
-        names = ", ".join(sorted(_ITK_NAMES))
-        raise ValueError(f"its Transform is {kind}; one of {names} is needed")
-    parameters, fixed = given["Parameters"], given.get("FixedParameters", [])
-    if kind == "VersorRigid3DTransform":
-        parameters = [*parameters, "1"]
-    # The fourth tells the order of axes.
-    is_zyx = fixed[3:] and float(fixed[3]) != 0
-    return {
-        "Transform": [known],
-        "FixedImageDimension": [ndim],
-        "TransformParameters": parameters,
-        "CenterOfRotationPoint": fixed[: int(ndim)] or ["0"] * int(ndim),
-        "ComputeZYX": ["true" if is_zyx else "false"],
-    }
 
 
 def _read_elastix(text: str, name: str) -> tuple[Transform, int]:

@@ -17,7 +17,7 @@ from fractal_tasks.transforms.registry import compose
 from fractal_tasks.transforms.translation import Translation
 from fractal_tasks.transforms.warp import Warp
 
-STILL = Affine.of(np.eye(3), np.zeros(3))
+_STILL = Affine.of(np.eye(3), np.zeros(3))
 
 Ends: TypeAlias = tuple[Sequence[str], Sequence[str]]
 """Names of the acquisition and of the reference, of systems or images."""
@@ -126,7 +126,7 @@ def read_steps(
         case "displacements":
             if read_field is None or n not in {2, 3}:
                 raise TypeError(f"no displacements along {n} axes are at hand")
-            bent = Warp(STILL, *read_field(fields["path"]))
+            bent = Warp(_STILL, *read_field(fields["path"]))
             return [bent if leads_back else bent.inverse()]
     matrix = _read_matrix(fields, n, read_field)
     if matrix.shape[1] != n + 1:

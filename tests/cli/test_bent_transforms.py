@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def points_in(url: str) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("kind", ["rfc5", "itk"])
+@pytest.mark.parametrize("kind", ["rfc5", "itk", "itk_h5"])
 @pytest.mark.sampled(2)
 def test_what_is_exported_can_be_imported_and_does_the_same(
     plate: Path, fresh: Path, tmp_path: Path, kind: str
@@ -101,6 +102,19 @@ def test_a_matrix_is_refused_and_nothing_is_written(
     assert run("export", url, "--format", "matrix", "--output", out) != 0
     assert "Choose the format 'rfc5' or 'itk'" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_nifti_without_its_package_says_what_to_install(
+    plate: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    out = tmp_path / "out"
+    url = image_urls(plate, 2)[1]
+    assert run("export", url, "--format", "nifti", "--output", out) == 2
+    assert 'pip install "fractal-tasks[nifti]"' in capsys.readouterr().err
+    (tmp_path / "FOV_1.nii.gz").touch()
+    assert run("import", url, tmp_path / "FOV_1.nii.gz") == 2
+    assert 'pip install "fractal-tasks[nifti]"' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["gone", "lost", "cut", "elsewhere"])

@@ -1,6 +1,7 @@
 """Transforms of other software take the place of estimates."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_import_before_anything_was_measured_is_applied(
     assert statuses(urls[1]) == {"FOV_1": "imported", "FOV_2": "imported"}
 
 
-@pytest.mark.parametrize("kind", ["rfc5", "itk", "matrix"])
+@pytest.mark.parametrize("kind", ["rfc5", "itk", "itk_h5", "matrix"])
 def test_what_was_exported_is_imported_in_each_format(
     image: str, tmp_path: Path, kind: str
 ) -> None:
@@ -157,6 +158,22 @@ def test_folder_with_two_files_for_a_roi_is_refused_and_hidden_ones_do_not_count
     (folder / "FOV_1.tfm").write_text(SHIFT)
     assert run("import", image, folder) == 2
     assert "['FOV_1']" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:100], lambda data: data.replace(b"Parameters", b"P" * 10)],
+)
+def test_hdf5_file_that_is_damaged_is_named(
+    image: str, tmp_path: Path, damage: Callable[[bytes], bytes], capsys: Capture
+) -> None:
+    folder = tmp_path / "out"
+    assert run("export", image, "--format", "itk_h5", "--output", folder) == 0
+    path = folder / "FOV_1.h5"
+    path.write_bytes(damage(path.read_bytes()))
+    assert run("import", image, folder) == 2
+    shown = capsys.readouterr().err
+    assert "FOV_1.h5: cannot be read as a transform" in shown
 
 
 def test_registered_image_takes_no_transform(

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def test_transforms_are_shown_before_and_after_apply(
     [
         ("matrix", "FOV_1.txt"),
         ("itk", "FOV_1.tfm"),
+        ("itk_h5", "FOV_1.h5"),
         ("rfc5", "FOV_1.ome.zarr/zarr.json"),
     ],
 )
@@ -45,7 +47,7 @@ def test_each_roi_gets_a_file_and_none_is_overwritten(
     words = ["export", image, "--format", kind, "--output", tmp_path / "out"]
     assert run(*words) == 0
     path = tmp_path / "out" / name
-    text = path.read_text()
+    content = path.read_bytes()
     assert len(list((tmp_path / "out").iterdir())) == 2
     if kind == "matrix":
         by_roi = ft.point_map(image).transforms["FOV_1"]
@@ -57,13 +59,22 @@ def test_each_roi_gets_a_file_and_none_is_overwritten(
     shown = capsys.readouterr().err
     assert "is there already" in shown
     assert str(path) in shown
-    assert path.read_text() == "mine" != text
+    assert path.read_text() == "mine" != content.decode(errors="replace")
+
+
+def test_what_does_not_bend_is_no_nifti(
+    image: str, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "out"
+    assert run("export", image, "--format", "nifti", "--output", out) == 2
+    assert "Choose another format, e.g. 'itk'" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_names_of_rois_lead_nowhere(image: str, tmp_path: Path) -> None:
-    from fractal_tasks.cli.transform_files import name_file
+    from fractal_tasks.cli.transform_files import Format, name_file
 
     for name in ("../../x", "/etc/x", "a/b", "..", "\0"):
-        for kind in ("matrix", "itk", "rfc5"):
-            path = tmp_path / name_file(name, kind)  # type: ignore[arg-type]
+        for kind in get_args(Format):
+            path = tmp_path / name_file(name, kind)
             assert tmp_path in path.resolve().parents
