@@ -25,15 +25,22 @@ from fractal_tasks.transforms import (
     Vector,
     Warp,
 )
-from fractal_tasks.transforms.exchange import FIELD, to_itk, to_matrix, to_store
+from fractal_tasks.transforms.exchange import (
+    FIELD,
+    to_itk,
+    to_matrix,
+    to_scene,
+    to_store,
+)
 from fractal_tasks.transforms.foreign import CENTRED, read_transform
 from fractal_tasks.transforms.itk import list_itk_parts, read_itk_parts
 from fractal_tasks.transforms.rfc5 import ENDS, Beside, Ends
 
-Format: TypeAlias = Literal["rfc5", "itk", "itk_h5", "nifti", "matrix"]
+Format: TypeAlias = Literal["rfc5", "scene", "itk", "itk_h5", "nifti", "matrix"]
 
 _SUFFIXES: dict[Format, str] = {
     "rfc5": ".ome.zarr",
+    "scene": ".ome.zarr",
     "itk": ".tfm",
     "itk_h5": ".h5",
     "nifti": ".nii.gz",
@@ -45,6 +52,7 @@ _WELL_PARTS = 3
 """Row, column and image: what the url of an image in a plate ends with."""
 
 _STORE = "zarr.json"
+_FOLDERS = {"rfc5", "scene"}
 _NIFTI = (".nii", ".nii.gz")
 _GROUP = '{"zarr_format": 3, "node_type": "group", "attributes": {}}'
 
@@ -177,14 +185,14 @@ def _check_image(document: dict[str, Any], path: Path, url: ImageUrl) -> None:
 
 def write_one(transform: Transform, ndim: int, kind: Format, output: Path) -> None:
     """Write a transform between centres of first voxels."""
-    path = output / _STORE if kind == "rfc5" else output
+    path = output / _STORE if kind in _FOLDERS else output
     write_new(to_files(transform, CENTRED, kind, ndim, path, {}))
 
 
 def name_file(roi: str, kind: Format) -> Path:
     """Give where the file of a ROI lies; its name may hold anything."""
     file = Path(quote(roi, safe=" ") + _SUFFIXES[kind])
-    return file / _STORE if kind == "rfc5" else file
+    return file / _STORE if kind in _FOLDERS else file
 
 
 def _roi_of(path: Path) -> str:
@@ -223,7 +231,8 @@ def to_files(
                 "the format 'rfc5' or 'itk'."
             )
         return {path: to_matrix(transform, pixels)}
-    files: dict[Path, str | bytes] = {path: to_store(transform, pixels, provenance)}
+    write = to_scene if kind == "scene" else to_store
+    files: dict[Path, str | bytes] = {path: write(transform, pixels, provenance)}
     if isinstance(bent, Warp):
         field = displacements_to_files(bent.whole, bent.nodes.first_um)
         folder = path.parent / FIELD

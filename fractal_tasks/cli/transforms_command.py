@@ -23,8 +23,12 @@ from fractal_tasks.steps.point_map import read_placements
 from fractal_tasks.storage.plate.displacements import displacements_of
 from fractal_tasks.storage.plate.grouping import group_images
 from fractal_tasks.storage.plate.open_image import open_image
-from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
-from fractal_tasks.transforms import Warp, compose, to_affine
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    parse_image_url,
+    parse_storage_options,
+)
+from fractal_tasks.transforms import Transform, Warp, compose, to_affine
 
 _DEFAULT = OutputOptions()
 _RECORD = RecordOptions()
@@ -72,12 +76,14 @@ def export_transforms(
 ) -> int:
     """Write the transforms of an acquisition for other software, one for each ROI.
 
+    A scene has one for the whole image.
+
     Args:
         image: The acquisition, before or after its registration.
-        format: `rfc5` for OME-Zarr 0.6 transformation stores (ngff-zarr), `itk` for
-            transform files (ITK, SimpleITK, ANTs, 3D Slicer), `itk_h5` for those in
-            HDF5, `nifti` for images of displacements (ANTs), `matrix` for texts of a
-            4 x 4 matrix (napari, numpy).
+        format: `rfc5` for OME-Zarr 0.6 transformation stores (ngff-zarr), `scene` for
+            OME-Zarr 0.6 scenes (ome-zarr), `itk` for transform files (ITK, SimpleITK,
+            ANTs, 3D Slicer), `itk_h5` for those in HDF5, `nifti` for images of
+            displacements (ANTs), `matrix` for texts of a 4 x 4 matrix (napari, numpy).
         output: Folder to write into; what is there already is left alone.
         record: Where its transforms are.
         options: How much is shown.
@@ -87,20 +93,45 @@ def export_transforms(
         url = record.locate(image)
         placements = read_placements(url, record.registered_roi_table)
         ndim = 2 if open_image(url).grid.is_flat else 3
+        transforms = {
+            one.roi: one.to_placement(displacements_of(url)).transform
+            for one in placements
+        }
+        named = {one.roi: one for one in placements}
+        if format == "scene":
+            _check_alike(url, transforms)
+            named = {url.zarr_url.rpartition("/")[2]: placements[0]}
+        paths = [output / name_file(name, format) for name in named]
         files: dict[Path, str | bytes] = {}
-        for one in placements:
+        for path, one in zip(paths, named.values(), strict=True):
             files |= to_files(
-                one.to_placement(displacements_of(url)).transform,
+                transforms[one.roi],
                 one.pixel_sizes,
                 format,
                 ndim,
-                output / name_file(one.roi, format),
+                path,
                 {"image": url.zarr_url, "roi": one.roi},
             )
         write_new(files)
-    written = [str(output / name_file(one.roi, format)) for one in placements]
+    written = list(map(str, paths))
     reporter.show("\n".join(f"Wrote {path}" for path in written), {"files": written})
     return 0
+
+
+def _check_alike(url: ImageUrl, transforms: dict[str, Transform]) -> None:
+    """Refuse ROIs that moved in several ways.
+
+    Raises:
+        InvalidInputError: They did.
+    """
+    (first, expected), *_ = transforms.items()
+    others = [roi for roi, found in transforms.items() if found != expected]
+    if others:
+        raise InvalidInputError(
+            f"{url.zarr_url}: found other transforms of the ROIs {others} than of "
+            f"{first!r}; a scene has one for the whole image. Choose the format "
+            "'rfc5', which has one for each ROI."
+        )
 
 
 def import_transforms(

@@ -108,14 +108,28 @@ def to_store(
     Raises:
         TypeError: The transform is neither linear nor a `Warp`.
     """
+    return _write_group(_describe(transform, pixels), provenance)
+
+
+def to_scene(
+    transform: Transform, pixels: PixelSizes, provenance: dict[str, Any]
+) -> str:
+    """Give the `zarr.json` of an OME-Zarr 0.6 scene of two coordinate systems.
+
+    It holds what `to_store` does, and raises the same.
+    """
+    return _write_group({"scene": _describe(transform, pixels)}, provenance)
+
+
+def _describe(transform: Transform, pixels: PixelSizes) -> dict[str, Any]:
+    """Give two coordinate systems, and what leads from one to the other."""
     centred = pixels.to_centres(transform)
     if isinstance(centred, Warp):
         fields = {"type": "displacements", "path": FIELD, "interpolation": "linear"}
     else:
         linear = centred if isinstance(centred, Translation) else to_affine(centred)
         fields = linear.inverse().to_dict()
-    ome = {
-        "version": _VERSION,
+    return {
         "coordinateSystems": [
             {"name": name, "axes": _AXES} for name in ("reference", "acquisition")
         ],
@@ -128,6 +142,10 @@ def to_store(
             }
         ],
     }
+
+
+def _write_group(described: dict[str, Any], provenance: dict[str, Any]) -> str:
+    ome = {"version": _VERSION, **described}
     attributes = {"ome": ome, "fractal_tasks": provenance}
     document = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
     return json.dumps(document, indent=2)

@@ -160,6 +160,74 @@ def test_folder_with_two_files_for_a_roi_is_refused_and_hidden_ones_do_not_count
     assert "['FOV_1']" in capsys.readouterr().err
 
 
+def test_scene_of_an_image_with_one_transform_is_exported_and_imported(
+    plate: Path, file: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """The image whose ROIs moved in two ways is refused, and they are named."""
+    urls = image_urls(plate, 2)
+    out = tmp_path / "out"
+    words = ["export", urls[1], "--format", "scene", "--output", out]
+    run_calculate(urls)
+    run_consensus(urls, subpixel=True)
+    assert run(*words) == 2
+    shown = capsys.readouterr().err
+    assert "other transforms of the ROIs ['FOV_2'] than of 'FOV_1'" in shown
+    assert not out.exists()
+    assert run("import", urls[1], file) == 0
+    run_consensus(urls, subpixel=True)
+    assert run(*words) == 0
+    store = out / "1.ome.zarr"
+    ome = json.loads((store / "zarr.json").read_text())["attributes"]["ome"]
+    assert ome["version"] == "0.6"
+    (edge,) = ome["scene"]["coordinateTransformations"]
+    _, move = edge["transformations"]
+    assert move["translation"] == pytest.approx([0, -9.1, 6.5])
+    before = ft.point_map(urls[1]).transforms
+    assert run("import", urls[1], store) == 0
+    run_consensus(urls, subpixel=True)
+    after = ft.point_map(urls[1]).transforms
+    assert [one.displacement_at((0, 0, 0)) for one in after.values()] == [
+        pytest.approx(one.displacement_at((0, 0, 0))) for one in before.values()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("edges", "reason"),
+    [
+        ([("1", "well"), ("0", "plate")], "nothing leads from"),
+        ([("1", "0"), ("0", "well"), ("well", "1")], "in a circle"),
+    ],
+    ids=["no way", "circle"],
+)
+def test_scene_without_one_way_to_the_reference_is_refused(
+    plate: Path,
+    tmp_path: Path,
+    edges: list[tuple[str, str]],
+    reason: str,
+    capsys: Capture,
+) -> None:
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    names = {name for edge in edges for name in edge}
+    scene = {
+        "coordinateSystems": [{"name": name, "axes": axes} for name in names],
+        "coordinateTransformations": [
+            {"type": "identity", "input": {"name": one}, "output": {"name": other}}
+            for one, other in edges
+        ],
+    }
+    store = tmp_path / "scene.ome.zarr"
+    store.mkdir()
+    attributes = {"attributes": {"ome": {"version": "0.6", "scene": scene}}}
+    (store / "zarr.json").write_text(json.dumps(attributes))
+    url = image_urls(plate, 2)[1]
+    before = read_table(url, TABLE)
+    assert run("import", url, store) == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert reason in shown
+    assert "scene.ome.zarr" in shown
+    assert read_table(url, TABLE) == before
+
+
 @pytest.mark.parametrize(
     "damage",
     [lambda data: data[:100], lambda data: data.replace(b"Parameters", b"P" * 10)],

@@ -200,3 +200,16 @@ def test_nifti_that_holds_no_displacements_is_named(
         path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match=rf"one\.nii\.gz: cannot be read.*{reason}"):
         read_file(path)
+
+
+def test_hdf5_of_old_itk_is_read(tmp_path: Path) -> None:
+    """Until version 5 it left out a letter of two names."""
+    import h5py
+
+    path = write("affine", "itk_h5", tmp_path)
+    expected, _ = read_file(path)
+    with h5py.File(path, "a") as file:
+        part = file["TransformGroup/0"]
+        part.move("TransformParameters", "TranformParameters")
+        part.move("TransformFixedParameters", "TranformFixedParameters")
+    assert read_file(path)[0] == expected

@@ -109,3 +109,15 @@ def test_what_ngff_zarr_writes_is_read(tmp_path: Path, name: str) -> None:
     points = np.random.default_rng(1).uniform((1, 1, 1), (9, 20, 28), (50, 3))
     expected = PIXELS.to_centres(TRANSFORMS[name]).pull_points(points)
     np.testing.assert_allclose(found.pull_points(points), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_ngff_zarr_reads_the_scene(tmp_path: Path, name: str) -> None:
+    import ngff_zarr as nz
+
+    store = tmp_path / "1.ome.zarr"
+    path = store / "zarr.json"
+    write_new(to_files(TRANSFORMS[name], PIXELS, "scene", 3, path, {}))
+    scene = nz.NgffScene.from_ome_zarr(str(store))
+    (edge,) = scene.coordinateTransformations
+    assert (edge.input.name, edge.output.name) == ("reference", "acquisition")
