@@ -3,16 +3,22 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from fractal_tasks.cli.exchange import RecordOptions, check_new, write_new
+from fractal_tasks.cli.measured_columns import find_coordinates, list_outdated
 from fractal_tasks.cli.output import OutputOptions, Reporter
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.steps.point_map import PointMap, Side, read_point_map
-from fractal_tasks.storage.plate.open_image import open_image
+from fractal_tasks.storage.plate.feature_tables import read_table_rows
+from fractal_tasks.storage.plate.images import list_tables
+from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.transforms import FloatArray, Vector
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _DEFAULT = OutputOptions()
 _RECORD = RecordOptions()
@@ -25,7 +31,7 @@ _ROI = "registration_roi"
 
 def points(
     image: str,
-    file: Path,
+    file: str,
     *,
     to: Side,
     output: Path,
@@ -34,20 +40,23 @@ def points(
     record: RecordOptions = _RECORD,
     options: OutputOptions = _DEFAULT,
 ) -> int:
-    """Map points of a CSV file, or shapes of a GeoJSON file, from image to image.
+    """Map points of a file or table, or shapes of a GeoJSON file, from image to image.
 
     Args:
         image: The acquisition, before or after its registration.
-        file: Points, one per row of a `.csv`, or shapes in a `.geojson`.
+        file: Points, one per row of a `.csv`, or shapes in a `.geojson`; or the name of
+            a table of the image, e.g. of measurements.
         to: Where to: `reference`, if the points are those of the acquisition; or
             `acquisition`, if they are those of the reference.
-        output: File to write, of the same kind; it must not exist yet.
+        output: File to write, of the same kind, for a table a `.csv`; it must not exist
+            yet.
         unit: What coordinates are counted in, from the first corner of the image: `um`;
             `pixel`, of which the first covers 0 to 1 (ImageJ, QuPath); `index`, where
             the first pixel has its centre at 0 (napari, scikit-image). Pixels are those
             of the acquisition, which its registered image has as well.
         columns: Names of the columns of coordinates, e.g. `top,left`, in the order y, x
-            or z, y, x; left out, `y,x`, or `z,y,x` if there is a `z`.
+            or z, y, x; left out, `y,x`, or `z,y,x` if there is a `z`, and what
+            scikit-image and others call centroids.
         record: Where its transforms are.
         options: How much is shown.
     """
@@ -56,17 +65,35 @@ def points(
         url = record.locate(image)
         check_new({output: None})
         point_map = read_point_map(url, record.registered_roi_table)
-        scale = _Scale(unit, open_image(url).spacing_um)
-        if file.suffix.lower() in {".geojson", ".json"}:
-            text, count, lost = _map_shapes(file, point_map, to, scale)
+        opened = open_image(url)
+        scale = _Scale(unit, opened.spacing_um)
+        outdated: list[str] = []
+        if Path(file).suffix.lower() in {".geojson", ".json"}:
+            text, count, lost = _map_shapes(Path(file), point_map, to, scale)
         else:
-            text, count, lost = _map_rows(file, point_map, to, scale, columns)
+            frame = _read_rows(file, opened)
+            names = _find_columns(file, frame, columns)
+            outdated = list_outdated(
+                frame.columns, names, point_map.transforms.values()
+            )
+            lost = _map_rows(file, frame, names, point_map, to, scale)
+            text, count = frame.to_csv(index=False, lineterminator="\n"), len(frame)
         write_new({output: text})
     if lost:
         reporter.say(
             f"Warning: {lost} of {count} lie in no ROI, and have no coordinates now."
         )
-    found = {"output": str(output), "mapped": count - lost, "in_no_roi": lost}
+    if outdated:
+        reporter.say(
+            f"Warning: the columns {outdated} are as they were measured, and do not "
+            f"hold in the {to}."
+        )
+    found = {
+        "output": str(output),
+        "mapped": count - lost,
+        "in_no_roi": lost,
+        "outdated_columns": outdated,
+    }
     reporter.show(f"{count - lost} of {count} mapped: {output}", found)
     return 0 if lost < count else 1
 
@@ -87,38 +114,55 @@ class _Scale:
         return values / self._spacing_um[-values.shape[-1] :] - self._first
 
 
-def _map_rows(
-    file: Path,
-    point_map: PointMap,
-    to: Side,
-    scale: _Scale,
-    columns: str | None,
-) -> tuple[str, int, int]:
-    """Give a CSV file with other coordinates; all else in it stays as it is."""
+def _read_rows(file: str, image: OpenImage) -> "DataFrame":
+    """Read a CSV file, whose values stay text, or a table of the image."""
     from pandas import read_csv
 
+    if not Path(file).exists():
+        tables = list_tables(image)
+        if file in tables:
+            return read_table_rows(image, file)
+        raise InvalidInputError(
+            f"{file}: found no such file, and in {image.zarr_url} the tables {tables}; "
+            "needed is one of these, or a file with a row per point."
+        )
     try:
-        frame = read_csv(file, dtype=str, keep_default_na=False)
+        return read_csv(file, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InvalidDataError(
             f"{file}: cannot be read as CSV ({error}). Needed is a row per point."
         ) from error
-    usual = [name for name in "zyx" if name in frame.columns]
-    names = usual if columns is None else columns.split(",")
-    missing = [name for name in names if name not in frame.columns]
+
+
+def _find_columns(file: str, frame: "DataFrame", columns: str | None) -> list[str]:
+    """Give the names of the columns of coordinates."""
+    there = list(map(str, frame.columns))
+    names = find_coordinates(there) if columns is None else columns.split(",")
+    missing = [name for name in names if name not in there]
     if missing or len(names) not in {2, 3}:
         raise InvalidInputError(
-            f"{file}: found the columns {list(frame.columns)}; needed are two or three "
-            f"of coordinates, found {names}. Name them: --columns y,x."
+            f"{file}: found the columns {there}; needed are two or three of "
+            f"coordinates, found {names}. Name them: --columns y,x."
         )
+    return names
+
+
+def _map_rows(
+    file: str,
+    frame: "DataFrame",
+    names: list[str],
+    point_map: PointMap,
+    to: Side,
+    scale: _Scale,
+) -> int:
+    """Change the coordinates of a table, and nothing else; count those in no ROI."""
     try:
         values = frame[names].to_numpy().astype(np.float64)
     except ValueError as error:
         raise InvalidDataError(
             f"{file}: a coordinate in {names} is no number ({error})."
         ) from error
-    um = scale.to_um(values)
-    mapped = point_map.map_points(um, to)
+    mapped = point_map.map_points(scale.to_um(values), to)
     # As text, of which no digit gets lost on the way.
     found = scale.from_um(mapped.points_um)
     for index, name in enumerate(names):
@@ -126,8 +170,7 @@ def _map_rows(
             "" if np.isnan(one) else repr(float(one)) for one in found.T[index]
         ]
     frame[_ROI] = [roi or "" for roi in mapped.rois]
-    lost = sum(roi is None for roi in mapped.rois)
-    return frame.to_csv(index=False, lineterminator="\n"), len(frame), lost
+    return sum(roi is None for roi in mapped.rois)
 
 
 def _map_shapes(

@@ -3,13 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from ngio import open_ome_zarr_container
 
 import fractal_tasks as ft
 from fractal_tasks.cli import main
+from fractal_tasks.cli.measured_columns import list_outdated
+from fractal_tasks.transforms import Affine, Transform, Translation, plane_matrix
 from tests.cli.helpers import Capture
+from tests.transforms.test_warp import make_warp
 
+TURN = Affine.of(plane_matrix(turn_rad=0.1), (0.0, 1.0, 2.0))
+WIDER = Affine.of(plane_matrix(turn_rad=0.0, scale=1.1), (0.0, 1.0, 2.0))
 PIXEL_UM = 0.325
 
 
@@ -102,7 +109,7 @@ def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,2\n", "Name them: --columns y,x"),
         ("a.csv", "y,x\n1,a\n", "is no number"),
         ("a.csv", "", "cannot be read as CSV"),
-        ("a.csv", None, "cannot be read as CSV"),
+        ("a.csv", None, "found no such file"),
         ("a.geojson", "{", "cannot be read as GeoJSON"),
         ("a.geojson", '{"type": "Topology"}', "cannot be read as GeoJSON"),
         ("a.geojson", '{"features": [{"geometry": {"type": "Point"}}]}', "GeoJSON"),
@@ -144,3 +151,80 @@ def test_nothing_mapped_is_no_success(image: str, tmp_path: Path) -> None:
     words = ["--to", "reference", "--columns", "top,left", "--output", output]
     assert run(image, file, *words) == 1
     assert output.read_text() == "top,left,registration_roi\n,,\n"
+
+
+def test_table_of_the_image_is_mapped(
+    image: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """What was measured of objects: their places move, all else is told or holds."""
+    output = tmp_path / "nuclei.csv"
+    words = ["--to", "reference", "--output", output]
+    assert run(image, "nuclei_features", *words, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["outdated_columns"] == []
+    stored = open_ome_zarr_container(image).get_table("nuclei_features").dataframe
+    found = pd.read_csv(output)
+    names = [f"centroid_{axis}_um" for axis in "zyx"]
+    assert list(found["label"]) == list(stored.index)
+    pd.testing.assert_series_equal(
+        found["mean_intensity_DAPI"],
+        stored["mean_intensity_DAPI"].reset_index(drop=True),
+        check_dtype=False,
+    )
+    expected = ft.point_map(image).to_reference(stored[names].to_numpy())
+    np.testing.assert_allclose(found[names].to_numpy(), expected.points_um)
+    assert list(found["registration_roi"].fillna("")) == [
+        roi or "" for roi in expected.rois
+    ]
+    output.unlink()
+    assert run(image, "cells", *words) == 2
+    assert "'nuclei_features'" in capsys.readouterr().err
+
+
+def test_columns_that_do_not_hold_any_more_are_named(
+    image: str, tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("label,centroid-0,centroid-1,bbox-0,area\n1,5,6,3,9\n")
+    words = [image, file, "--to", "reference", "--output", tmp_path / "out.csv"]
+    assert run(*words) == 0
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "the columns ['bbox-0'] are as they were measured" in shown
+    found = pd.read_csv(tmp_path / "out.csv")
+    y_um, x_um = shift_um(image)
+    assert found["centroid-0"][0] == pytest.approx(5 + y_um)
+    assert found["centroid-1"][0] == pytest.approx(6 + x_um)
+    assert found["bbox-0"][0] == 3
+
+
+COLUMNS = {
+    "place": ["bbox-2", "y", "weighted_centroid-1", "ROI_center_x", "x_micrometer"],
+    "direction": ["orientation", "inertia_tensor-0-1", "moments-1-1", "feret_angle"],
+    "size": [
+        "size_px",
+        "area",
+        "Volume_um3",
+        "axis_major_length",
+        "equivalent_diameter_area",
+    ],
+    "value": ["label", "mean_intensity_DAPI", "eccentricity", "solidity", "max_GFP"],
+}
+
+
+@pytest.mark.parametrize(
+    ("transforms", "kinds"),
+    [
+        ([], ["place"]),
+        ([Translation((0.0, 1.0, 2.0))], ["place"]),
+        ([TURN], ["place", "direction"]),
+        ([Translation((0.0, 1.0, 2.0)), WIDER], ["place", "direction", "size"]),
+        ([make_warp()], ["place", "direction", "size"]),
+    ],
+    ids=["nothing", "moved", "turned", "grown", "bent"],
+)
+def test_what_holds_depends_on_what_was_done(
+    transforms: list[Transform], kinds: list[str]
+) -> None:
+    columns = [name for names in COLUMNS.values() for name in names]
+    expected = [name for kind in kinds for name in COLUMNS[kind]]
+    assert list_outdated(columns, [], transforms) == expected
