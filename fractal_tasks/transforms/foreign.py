@@ -73,7 +73,14 @@ def read_transform(
         if begin.startswith(("(", "//")):
             return _read_elastix(text, name)
         return _read_matrix(text), 3
-    except (LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(
             f"{name}: it holds no transform that can be read: {reason}"

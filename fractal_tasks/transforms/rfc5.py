@@ -133,6 +133,8 @@ def read_steps(
         raise ValueError(
             f"its {fields['type']} has {matrix.shape[1] - 1} axes; needed are {n}"
         )
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"a value of its {fields['type']} is not finite")
     if not leads_back:
         return [matrix]
     if matrix.shape[0] != n + 1:
@@ -148,17 +150,20 @@ def _read_matrix(fields: Fields, n: int, read_field: ReadField | None) -> FloatA
         case "identity":
             pass
         case "translation":
-            shift = np.array(fields["translation"], dtype=float)
+            shift = _read_numbers(fields, 1)
             linear = np.eye(len(shift))
         case "scale":
-            linear = np.diag(np.array(fields["scale"], dtype=float))
+            linear = np.diag(_read_numbers(fields, 1))
         case "rotation":
-            linear = np.array(fields["rotation"], dtype=float)
+            linear = _read_numbers(fields, 2)
         case "affine":
-            rows = np.array(fields["affine"], dtype=float)
+            rows = _read_numbers(fields, 2)
             linear, shift = rows[:, :-1], rows[:, -1]
         case "mapAxis":
-            linear = linear[list(map(int, fields["mapAxis"]))]
+            order = list(map(int, fields["mapAxis"]))
+            if sorted(order) != list(range(n)):
+                raise ValueError(f"its mapAxis {order} does not name each axis once")
+            linear = linear[order]
         case "projectAxis":
             linear = np.delete(linear, fields.get("droppedInputs") or [], axis=0)
             for axis in sorted(fields.get("createdOutputs") or []):
@@ -172,6 +177,16 @@ def _read_matrix(fields: Fields, n: int, read_field: ReadField | None) -> FloatA
     matrix[:-1, -1] = shift
     matrix[-1, -1] = 1.0
     return matrix
+
+
+def _read_numbers(fields: Fields, ndim: int) -> FloatArray:
+    """Read what is called as the type is."""
+    kind = fields["type"]
+    values: FloatArray = np.array(fields[kind], dtype=np.float64)
+    if values.ndim != ndim:
+        needed = "is a list" if ndim == 1 else "are rows"
+        raise ValueError(f"its {kind} is {fields[kind]!r}; needed {needed} of numbers")
+    return values
 
 
 def _read_by_dimension(
@@ -240,8 +255,6 @@ def _in_space(
                 found[inputs.index(name)] if name in inputs else 0.0 for name in _SPACE
             ]
             rows[row, 3] = found[-1]
-    if not np.isfinite(rows).all():
-        raise ValueError("a value is not finite")
     if np.array_equal(rows[:, :3], np.eye(3)):
         return Translation(to_vector(rows[:, 3]))
     return Affine.of(rows[:, :3], rows[:, 3])

@@ -13,9 +13,16 @@ import fractal_tasks as ft
 from fractal_tasks.cli import main
 from fractal_tasks.transforms import Warp
 from fractal_tasks.transforms.foreign import read_transform
-from tests.cli.helpers import Capture
+from tests.cli.helpers import IN_PROCESS, Capture, tree_hash
 from tests.conftest import MakePlate
-from tests.tasks.plates import TABLE, image_urls, read_pixels, run_apply, run_consensus
+from tests.tasks.plates import (
+    REGISTERED,
+    TABLE,
+    image_urls,
+    read_pixels,
+    run_apply,
+    run_consensus,
+)
 from tests.tasks.test_bent_plates import BENT, bend, calculate, judge, warps_in
 from tests.tasks.test_turned_plates import columns_of
 
@@ -117,7 +124,9 @@ def test_nifti_without_its_package_says_what_to_install(
     assert 'pip install "fractal-tasks[nifti]"' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", ["gone", "lost", "cut", "elsewhere"])
+@pytest.mark.parametrize(
+    "damage", ["gone", "lost", "cut", "elsewhere", "nan", "shape", "short"]
+)
 def test_store_without_its_displacements_is_named(
     plate: Path, fresh: Path, tmp_path: Path, damage: str, capsys: Capture
 ) -> None:
@@ -132,6 +141,16 @@ def test_store_without_its_displacements_is_named(
     elif damage == "cut":
         shutil.rmtree(store / "coordinateTransformations/field/0/c")
         (store / "coordinateTransformations/field/0/zarr.json").write_text("{")
+    elif damage == "nan":
+        field = store / "coordinateTransformations/field/0"
+        zarr.open_array(field, mode="r+")[1, 0, 0, 0] = np.nan
+    elif damage == "shape":
+        field = store / "coordinateTransformations/field/0"
+        zarr.create_array(field, data=np.zeros((2, 5, 6), "f4"), overwrite=True)
+    elif damage == "short":
+        field = store / "coordinateTransformations/field/0"
+        chunk = next(path for path in (field / "c").rglob("*") if path.is_file())
+        chunk.write_bytes(chunk.read_bytes()[:20])
     else:
         path = store / "zarr.json"
         path.write_text(path.read_text().replace("coordinateTransformations/f", "../f"))
@@ -166,3 +185,52 @@ def test_warps_are_those_of_the_table(plate: Path) -> None:
     assert {name: one.field for name, one in stored.items()} == {
         name: one.field for name, one in found.items() if isinstance(one, Warp)
     }
+
+
+@pytest.mark.parametrize("damage", ["gone", "nan"])
+def test_commands_name_displacements_that_are_damaged(
+    plate: Path, tmp_path: Path, damage: str, capsys: Capture
+) -> None:
+    """Of the image nothing is changed."""
+    url = image_urls(plate, 2)[1]
+    folder = next((Path(url) / "registration").iterdir())
+    if damage == "gone":
+        shutil.rmtree(folder)
+    else:
+        zarr.open_array(folder / "inverse" / "0", mode="r+")[1, 0, 0, 0] = np.nan
+    before = tree_hash(Path(url))
+    points = tmp_path / "points.csv"
+    points.write_text("y,x\n5,5\n")
+    output = ["--output", str(tmp_path / "out")]
+    for words in (
+        ["transforms", "inspect", url],
+        ["transforms", "export", url, "--format", "itk", *output],
+        ["points", url, str(points), "--to", "reference", *output],
+        [
+            "apply-registration-to-image",
+            url,
+            "--registered-roi-table",
+            REGISTERED,
+            *IN_PROCESS,
+        ],
+    ):
+        assert main(words) == 1, words
+        shown = " ".join(capsys.readouterr().err.split())
+        assert "the displacements 'registration/" in shown
+        assert "Calculate Registration" in shown
+        assert not (tmp_path / "out").exists()
+    assert tree_hash(Path(url)) == before
+
+
+def test_displacements_that_lead_out_of_the_reference_are_refused(
+    plate: Path, fresh: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    url = image_urls(plate, 2)[1]
+    assert run("export", url, "--format", "rfc5", "--output", tmp_path / "out") == 0
+    field = tmp_path / "out/FOV_1.ome.zarr/coordinateTransformations/field/0"
+    array = zarr.open_array(field, mode="r+")
+    array[1] = np.asarray(array[1]) + 5000
+    assert run("import", image_urls(fresh, 2)[1], tmp_path / "out") == 2
+    shown = capsys.readouterr().err
+    assert "wholly outside the reference" in shown
+    assert "FOV_1.ome.zarr, for ROI 'FOV_1'" in shown

@@ -110,8 +110,10 @@ def test_what_was_exported_is_imported_in_each_format(
         (SHIFT.replace("0 1 0 9.1", "0 -1 0 9.1"), "mirrors"),
         (SHIFT.replace("0 1 0 9.1", "0 7 0 9.1"), "factor"),
         ("1 2 3", "cannot be read as a transform"),
+        (SHIFT.replace("0 1 0 9.1", "0 0 0 9.1"), "singular"),
+        (SHIFT.replace("9.1", "nan"), "finite"),
     ],
-    ids=["far away", "mirrored", "in pixels", "no transform"],
+    ids=["far away", "mirrored", "in pixels", "no transform", "flat", "no number"],
 )
 def test_transform_that_cannot_be_right_changes_nothing(
     plate: Path, file: Path, text: str, reason: str, capsys: Capture

@@ -233,6 +233,17 @@ def test_scene_of_images_is_read_by_their_paths() -> None:
         ('"identity"', '"translation", "translation": [1, NaN]', "not finite"),
         ('"identity"', '"displacements", "path": "x"', "displacements"),
         ('"identity"', '"affine", "affine": [[1, 1, 0], [1, 1, 0]]', "singular"),
+        ('"identity"', '"scale", "scale": [1, 1e999]', "not finite"),
+        ('"identity"', f'"scale", "scale": [1, 1{"0" * 400}]', "too large"),
+        ('"identity"', '"scale", "scale": "12"', "its scale is '12'"),
+        ('"identity"', '"mapAxis", "mapAxis": [0, 0]', "each axis once"),
+        ('"identity"', '"mapAxis", "mapAxis": [-1, 0]', "each axis once"),
+        ('"identity"', '"projectAxis", "droppedInputs": [7]', "out of bounds"),
+        ('"identity"', '"byDimension", "transformations": [7]', "attribute"),
+        ('"identity"', '"sequence", "transformations": [7]', "subscriptable"),
+        ('"identity"', '["identity"]', "not known"),
+        ('"identity"', '"coordinates", "path": "x"', "'coordinates'"),
+        ('"identity"', '"affine", "path": "x"', "no 'affine'"),
     ],
 )
 def test_scene_that_cannot_be_read_is_named(old: str, new: str, reason: str) -> None:
