@@ -121,3 +121,39 @@ def test_ngff_zarr_reads_the_scene(tmp_path: Path, name: str) -> None:
     scene = nz.NgffScene.from_ome_zarr(str(store))
     (edge,) = scene.coordinateTransformations
     assert (edge.input.name, edge.output.name) == ("reference", "acquisition")
+
+
+def test_scene_of_images_that_ngff_zarr_writes_is_read(tmp_path: Path) -> None:
+    """One of the images does not begin at 0."""
+    import ngff_zarr as nz
+    from ngff_zarr.v06.zarr_metadata import Affine as NgffAffine
+
+    values = np.zeros((4, 32, 32), np.uint16)
+    scale = dict(zip("zyx", SPACING_UM, strict=True))
+    units = dict.fromkeys("zyx", "micrometer")
+
+    def image(*first_um: float) -> Any:
+        origin = dict(zip("zyx", first_um, strict=True))
+        one = nz.to_ngff_image(
+            values,
+            dims=["z", "y", "x"],
+            scale=scale,
+            translation=origin,
+            axes_units=units,
+        )
+        return nz.to_multiscales(one, scale_factors=[])
+
+    images = {"acquisition": image(0.0, 0.0, 0.0), "reference": image(4.0, 10.0, 20.0)}
+    name = images["reference"].metadata.coordinateSystems[0].name
+    rows = [[1, 0, 0, 5], [0, 0.9, -0.1, 12], [0, 0.1, 0.9, 21]]
+    edge = NgffAffine(
+        affine=rows,
+        input=nz.CoordinateSystemIdentifier(path="acquisition", name=name),
+        output=nz.CoordinateSystemIdentifier(path="reference", name=name),
+    )
+    store = tmp_path / "scene.ome.zarr"
+    nz.NgffScene(images, [edge]).to_ome_zarr(str(store), version="0.6")
+    found, _ = read_file(store)
+    points = np.array([(0.0, 0.0, 0.0), (2.0, 3.0, 4.0)])
+    expected = np.column_stack([points, np.ones(2)]) @ np.transpose(rows) - (4, 10, 20)
+    np.testing.assert_allclose(found.map_points(points), expected)

@@ -5,13 +5,14 @@ Those are planes, in the syntax of older drafts, without arrays: tests/interop.
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fractal_tasks.transforms import Displacements
+from fractal_tasks.transforms import Displacements, Vector
 from fractal_tasks.transforms.foreign import read_transform
 from fractal_tasks.transforms.rfc5 import Beside
 from tests.interop.map_points import map_points
@@ -203,24 +204,102 @@ def test_scene_without_one_way_is_refused(
         read_transform(join(*edges), "mine")
 
 
-def test_scene_of_images_is_read_by_their_paths() -> None:
-    """Of the images of a well the last part of the path tells which is which."""
+def describe_image(
+    *placed: dict[str, Any], transforms: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Give what OME-Zarr says of an image with channels."""
+    axes = [describe_axis(axis) for axis in "czyx"]
+    steps = {"type": "sequence", "transformations": list(placed)}
+    ends = {"input": {"path": "0"}, "output": {"name": "physical"}}
+    return {
+        "multiscales": [
+            {
+                "coordinateSystems": [
+                    {"name": name, "axes": axes} for name in ("physical", "stage")
+                ],
+                "coordinateTransformations": list(transforms),
+                "datasets": [{"coordinateTransformations": [steps | ends]}],
+            }
+        ]
+    }
+
+
+SCALE = {"type": "scale", "scale": [1, 1, 0.5, 0.5]}
+BY_NAME = (("acquisition", "1"), ("reference", "0"))
+
+
+def join_images(name: str) -> str:
     move = {"type": "translation", "translation": [0, 1, 2, 3]}
     ends = {
-        "input": {"path": "images/1", "name": "physical"},
+        "input": {"path": "images/1", "name": name},
         "output": {"path": "images/0", "name": "physical"},
     }
-    text = join(coordinateTransformations=[move | ends])
-    axes = [describe_axis(axis) for axis in "czyx"]
-    system = {"name": "physical", "axes": axes}
-    beside = Beside(
-        read_group=lambda _: {"multiscales": [{"coordinateSystems": [system]}]},
-        ends=(("acquisition", "1"), ("reference", "0")),
-    )
-    found, _ = read_transform(text, "mine", beside)
+    return join(coordinateTransformations=[move | ends])
+
+
+def test_scene_of_images_is_read_by_their_paths() -> None:
+    """Of the images of a well the last part of the path tells which is which."""
+    beside = Beside(read_group=lambda _: describe_image(SCALE), ends=BY_NAME)
+    found, _ = read_transform(join_images("physical"), "mine", beside)
     assert found.displacement_at((0, 0, 0)) == (1.0, 2.0, 3.0)
-    with pytest.raises(ValueError, match="'physical' of 'images/1'"):
-        read_transform(text, "mine")
+    with pytest.raises(ValueError, match="'images/0'"):
+        read_transform(join_images("physical"), "mine")
+    other = join_images("physical").replace("images/1", "images/7")
+    with pytest.raises(ValueError, match=r"found .*needed is one.*'1'"):
+        read_transform(other, "mine", beside)
+
+
+def test_images_that_begin_elsewhere_are_counted_from_their_first_voxel() -> None:
+    images = {
+        "images/1": [SCALE, {"type": "translation", "translation": [0, 0, 10, 0]}],
+        "images/0": [{"type": "translation", "translation": [0, 0, 0, 4]}, SCALE],
+    }
+    beside = Beside(read_group=lambda path: describe_image(*images[path]), ends=BY_NAME)
+    found, _ = read_transform(join_images("physical"), "mine", beside)
+    # From 0 to 10, moved by 2; 3 is 1 after 2, where the other one begins.
+    assert found.displacement_at((0, 0, 0)) == (1.0, 12.0, 1.0)
+
+
+def test_systems_within_an_image_are_joined() -> None:
+    """The scene may begin at another system of an image than that of its voxels."""
+    inner = {
+        "type": "displacements",
+        "path": "coordinateTransformations/field",
+        "input": {"name": "stage"},
+        "output": {"name": "physical"},
+    }
+    move = {"type": "translation", "translation": [0, 5, 6, 7]}
+    ends = {"input": {"name": "physical"}, "output": {"name": "stage"}}
+    image = describe_image(SCALE, transforms=[move | ends])
+    beside = Beside(
+        read_group=lambda path: image if path.endswith("1") else describe_image(SCALE),
+        ends=BY_NAME,
+    )
+    found, _ = read_transform(join_images("stage"), "mine", beside)
+    assert found.displacement_at((0, 0, 0)) == (6.0, 8.0, 10.0)
+    paths = []
+
+    def read_field(path: str) -> tuple[Displacements, Vector]:
+        paths.append(path)
+        field = Displacements(np.ones((3, 1, 1, 1), np.float32), (1.0, 1.0, 1.0))
+        return field, (0.0, 0.0, 0.0)
+
+    edge = {"input": {"path": "images/1", "name": "stage"}, "output": {"name": "r"}}
+    axes = [describe_axis(axis) for axis in "zyx"]
+    image["multiscales"][0]["coordinateTransformations"] = [inner]
+    image["multiscales"][0]["coordinateSystems"] = [
+        {"name": name, "axes": axes} for name in ("physical", "stage")
+    ]
+    placed = image["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]
+    placed["transformations"] = [{"type": "identity"}]
+    text = join(
+        coordinateTransformations=[{"type": "identity"} | edge],
+        coordinateSystems=[{"name": "r", "axes": axes}],
+    )
+    beside = Beside(read_field, lambda _: image, (("1",), ("r",)))
+    found, _ = read_transform(text, "mine", beside)
+    assert paths == ["images/1/coordinateTransformations/field"]
+    assert found.displacement_at((0, 0, 0)) == pytest.approx((-1.0, -1.0, -1.0))
 
 
 @pytest.mark.parametrize(
