@@ -95,7 +95,9 @@ class Displacements:
         """
         weights = [
             _linear_weights(places / step_um, n)
-            for places, step_um, n in zip(axes_um, self.step_um, self.shape, strict=True)
+            for places, step_um, n in zip(
+                axes_um, self.step_um, self.shape, strict=True
+            )
         ]
         (z, z_nodes), (y, y_nodes), (x, x_nodes) = weights
         near = self.values_um[:, z_nodes, y_nodes, x_nodes]
