@@ -65,6 +65,7 @@ bench: $(VENV)/.installed
 accuracy: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/accuracy/run.py
 	$(BIN)/python benchmarks/accuracy/plate_run.py
+	$(BIN)/python benchmarks/accuracy/beyond_run.py
 
 # On Linux STRESS_OPTIONS="--folder /dev/shm" works in memory.
 stress: $(VENV)/.installed-dev

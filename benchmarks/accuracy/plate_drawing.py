@@ -5,6 +5,7 @@ that are never its nodes.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,22 @@ from ngio import (
 )
 from ngio.tables import RoiTable
 from plate_geometry import PIXEL_UM, DrawnPlate, Field, PlateKind, draw_fields
-from plate_scenes import OPTICS_PX, SCENES, FloatArray, draw_debris
+from plate_scenes import OPTICS_PX, SCENES, FloatArray, draw_debris, draw_stack
 from scipy import ndimage
+from scipy.interpolate import make_interp_spline
 
-TRACERS = ("y", "x")
-"""Channels after the first: the place of every pixel in its own image, plus one."""
+TRACER_STEPS = 32
+"""Channels after the first hold the place of every pixel in its own image, plus one, in
+parts of a pixel: interpolated, they are right within a 64th. In stacks z is the first.
+"""
+
+BACKGROUND = 100.0
+"""Counts where nothing is."""
 
 _TABLE = "FOV_ROI_table"
-_BACKGROUND = 100.0
 _DEBRIS_SHARE = 0.05
+_MARGIN_PLANES = 6
+_OPTICS_PLANES = 1.2
 
 
 def draw_plate(path: Path, kind: PlateKind, seed: int) -> DrawnPlate:
@@ -46,28 +54,42 @@ def draw_plate(path: Path, kind: PlateKind, seed: int) -> DrawnPlate:
             for index, field in enumerate(fields)
         ]
         for acquisition in range(kind.acquisitions):
-            image = np.zeros((3, 1, *kind.shape), dtype=np.uint16)
-            image[1:, 0] = np.indices(kind.shape) + 1
+            places = np.indices((kind.planes, *kind.shape))
+            tracers = (places[-kind.ndim :] + 1) * TRACER_STEPS
+            image = np.zeros((1 + kind.ndim, *places.shape[1:]), dtype=np.uint16)
+            image[1:] = tracers
             rng = np.random.default_rng([seed, 3, number, acquisition])
             for field, sample in zip(fields, samples, strict=True):
-                image[0, 0][field.box] = camera.expose(sample[acquisition], rng)
+                image[0][:, *field.box] = camera.expose(sample[acquisition], rng)
             _write_image(path / well / f"{acquisition}", image, fields)
         wells[well] = fields
     return DrawnPlate(kind, seed, path, wells)
 
 
+def read_places(image: npt.NDArray[np.uint16]) -> FloatArray:
+    """Give where the pixels of an image came from, shape ``(z, y, x, 2 or 3)``.
+
+    What came from nowhere has -1.
+    """
+    return np.moveaxis(image[1:] / TRACER_STEPS - 1, 0, -1)
+
+
 def _draw_samples(field: Field, rng: np.random.Generator) -> Iterator[FloatArray]:
-    """Give what each acquisition sees of a field, before the camera."""
+    """Give what each acquisition sees of a field (z, y, x), before the camera."""
     kind, margin = field.kind, field.kind.margin_px
     size = kind.size_px + 2 * margin
     draw = SCENES["empty" if field.is_empty else kind.scene]
+    if kind.planes > 1:
+        draw = partial(draw_stack, planes=kind.planes + 2 * _MARGIN_PLANES)
     common = draw(rng, size)
     # Between nodes in the reference as well: a spline is a little softer there.
     offset = margin + rng.uniform(0, 1, 2) - field.corner_px
+    offset_planes = rng.uniform(0, 1) if kind.planes > 1 else 0
     for acquisition in range(kind.acquisitions):
-        places, sample = field.pixels, common
+        places, sample, planes = field.pixels, common, offset_planes
         if acquisition > 0:
-            places = field.movements[acquisition - 1](places)
+            movement = field.movements[acquisition - 1]
+            places, planes = movement(places), planes + movement.shift_planes
             # Nothing is new in an empty field.
             new = kind.changed * draw(rng, size)
             sample = np.maximum((1 - kind.changed) * common, new)
@@ -75,9 +97,24 @@ def _draw_samples(field: Field, rng: np.random.Generator) -> Iterator[FloatArray
             objects = rng.poisson(kind.debris * (size / kind.size_px) ** 2)
             sample = sample + draw_debris(rng, size, objects, _DEBRIS_SHARE)
         blur_px = np.hypot(OPTICS_PX, kind.defocus_px * (acquisition > 0))
-        sample = ndimage.gaussian_filter(sample, blur_px)
+        sample = ndimage.gaussian_filter(sample, blur_px, axes=(-2, -1))
+        if kind.planes > 1:
+            sample = _look_up_planes(sample, planes)
         coordinates = np.moveaxis(places + offset, -1, 0)
-        yield np.maximum(ndimage.map_coordinates(sample, coordinates, order=3), 0)
+        seen = [
+            ndimage.map_coordinates(plane, coordinates, order=3)
+            for plane in sample.reshape(-1, size, size)
+        ]
+        yield np.maximum(seen, 0)
+
+
+def _look_up_planes(sample: FloatArray, planes: float) -> FloatArray:
+    """Blur a stack along z, and look up its inner planes, moved by some."""
+    blurred = ndimage.gaussian_filter1d(sample, _OPTICS_PLANES, axis=0)
+    nodes = np.arange(len(blurred))
+    inner = nodes[_MARGIN_PLANES:-_MARGIN_PLANES]
+    moved: FloatArray = make_interp_spline(nodes, blurred)(inner + planes)
+    return moved
 
 
 class _Camera:
@@ -96,7 +133,7 @@ class _Camera:
         )
         stripes = 0.3 * rng.uniform(0, 1, size)
         hot = 3.0 * (rng.uniform(size=(size, size)) > 0.9995)
-        self._adds = _BACKGROUND + kind.pattern * kind.signal * (stripes + hot)
+        self._adds = BACKGROUND + kind.pattern * kind.signal * (stripes + hot)
 
     def expose(
         self, sample: FloatArray, rng: np.random.Generator
@@ -116,11 +153,12 @@ class _Camera:
 def _write_image(
     path: Path, image: npt.NDArray[np.uint16], fields: list[Field]
 ) -> None:
+    tracers = "zyx"[-(len(image) - 1) :]
     channels = [
         Channel.default_init(
             label=name, wavelength_id=f"A0{number}_C0{number}", data_type="uint16"
         )
-        for number, name in enumerate(("sample", *TRACERS), start=1)
+        for number, name in enumerate(("sample", *tracers), start=1)
     ]
     size = fields[0].kind.size_px
     container = create_empty_ome_zarr(
@@ -141,7 +179,7 @@ def _write_image(
         Roi.from_values(
             name=field.name,
             slices={
-                "z": (0.0, 1.0),
+                "z": (0.0, float(image.shape[1])),
                 "y": (field.corner_px[0] * PIXEL_UM, size * PIXEL_UM),
                 "x": (field.corner_px[1] * PIXEL_UM, size * PIXEL_UM),
             },

@@ -14,6 +14,9 @@ from plate_scenes import FloatArray
 
 PIXEL_UM = 0.325
 _WARP_PERIOD_PX = 700.0
+_BEND_PX = 45 / PIXEL_UM
+"""So far apart, displacements of a bent sample are correlated by 1 / e."""
+_WAVES = 48
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class PlateKind:
     scale: float = 1
     warp_px: float = 0
     """Amplitude of a smooth distortion."""
+    bend_px: float = 0
+    """Mean displacement by one that changes over 45 um, in all directions."""
+    planes: int = 1
+    """More are a stack, of which wells also move by up to two planes of 1 um."""
     debris: int = 0
     """Objects per field; each acquisition has its own."""
     defocus_px: float = 0
@@ -62,7 +69,13 @@ class PlateKind:
     @property
     def correctable(self) -> bool:
         """Whether a shift of each field brings it back."""
-        return (self.rotation_deg, self.scale, self.warp_px) == (0, 1, 0)
+        bends_px = self.warp_px, self.bend_px
+        return (self.rotation_deg, self.scale, *bends_px) == (0, 1, 0, 0)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes along which it moves."""
+        return 2 if self.planes == 1 else 3
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,9 +88,26 @@ class PlateKind:
         """How far beyond its borders a field may look."""
         turned = np.hypot(*self.shape) / 2
         turn = abs(np.deg2rad(self.rotation_deg)) + abs(self.scale - 1)
-        return int(
-            self.shift_px + self.jitter_px + 2 * self.warp_px + turned * turn + 10
-        )
+        bent = 2 * self.warp_px + 4 * self.bend_px
+        return int(self.shift_px + self.jitter_px + bent + turned * turn + 10)
+
+
+@dataclass(frozen=True)
+class Bend:
+    """Smooth displacements without any direction: many waves of equal height."""
+
+    per_px: FloatArray
+    """Radians per pixel along y and x, shape ``(waves, 2)``."""
+    phases: FloatArray
+    """Of the displacements along y and x, shape ``(2, waves)``."""
+    height_px: float
+
+    def __call__(self, points_px: FloatArray) -> FloatArray:
+        """Give displacements, shape ``(..., 2)``."""
+        angles = points_px @ self.per_px.T
+        sums = [np.cos(angles + phases).sum(axis=-1) for phases in self.phases]
+        displacements: FloatArray = self.height_px * np.stack(sums, axis=-1)
+        return displacements
 
 
 @dataclass(frozen=True)
@@ -89,13 +119,15 @@ class Movement:
     shift_px: FloatArray
     warp_px: float
     phase: float
+    bend: Bend | None = None
+    shift_planes: float = 0
 
     def __call__(self, points_px: FloatArray) -> FloatArray:
         """Map points of the acquisition, shape ``(..., 2)``, to the reference."""
         wave = 2 * np.pi * points_px[..., ::-1] / _WARP_PERIOD_PX + self.phase
         turned = (points_px - self.centre_px) @ self.linear.T + self.centre_px
         moved: FloatArray = turned + self.shift_px + self.warp_px * np.sin(wave)
-        return moved
+        return moved if self.bend is None else moved + self.bend(points_px)
 
 
 @dataclass(frozen=True)
@@ -188,4 +220,18 @@ def _draw_movement(kind: PlateKind, rng: np.random.Generator) -> Movement:
         shift_px=length * np.array([np.sin(angle), np.cos(angle)]),
         warp_px=kind.warp_px,
         phase=rng.uniform(0, 2 * np.pi),
+        bend=_draw_bend(kind.bend_px, rng) if kind.bend_px else None,
+        shift_planes=rng.uniform(-2, 2) if kind.planes > 1 else 0,
+    )
+
+
+def _draw_bend(mean_px: float, rng: np.random.Generator) -> Bend:
+    """Draw waves whose sum has a correlation of exp(-(distance / _BEND_PX)^2)."""
+    # The mean length of a normal vector is sqrt(pi / 2) standard deviations, and the
+    # variance of a wave half of its squared height.
+    height_px = mean_px / np.sqrt(np.pi / 2) / np.sqrt(_WAVES / 2)
+    return Bend(
+        per_px=rng.normal(0, np.sqrt(2) / _BEND_PX, (_WAVES, 2)),
+        phases=rng.uniform(0, 2 * np.pi, (2, _WAVES)),
+        height_px=float(height_px),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ngio import open_ome_zarr_container
+from plate_drawing import read_places
 from plate_geometry import PIXEL_UM, DrawnPlate, Field
 from plate_scenes import FloatArray
 
@@ -115,7 +116,7 @@ def score_plate(
         for acquisition in range(1, plate.kind.acquisitions):
             url = f"{plate.path}/{well}/{acquisition}"
             image = open_ome_zarr_container(url).get_image().get_array()
-            tracers = np.moveaxis(image[1:, 0].astype(float), 0, -1) - 1
+            tracers = read_places(image)[0]
             verdicts = registered.get(url)
             if verdicts is None:
                 # The well was given up, and its pixels are where they were.

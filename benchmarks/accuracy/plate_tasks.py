@@ -32,20 +32,22 @@ Tables = dict[str, dict[str, Columns]]
 
 
 @dataclass
-class _Workflow:
+class Workflow:
     """The tasks of a package, and what they took."""
 
     tasks: list[Task]
     cpu_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failed: list[str] = field(default_factory=list)
 
-    def run(self, urls: list[str], folder: str) -> dict[str, Any]:
+    def run(self, urls: list[str], folder: str, **arguments: object) -> dict[str, Any]:
+        """Run all tasks; further arguments are those of *calculate*."""
         init_calculate, calculate, init_consensus, consensus, apply = self.tasks
         self.cpu_s.clear()
         self.failed.clear()
         every = {"zarr_urls": urls, "zarr_dir": folder}
         units = init_calculate(**every)["parallelization_list"]
-        self._run_units("calculate", calculate, units, wavelength_id=WAVELENGTH)
+        arguments["wavelength_id"] = WAVELENGTH
+        self._run_units("calculate", calculate, units, **arguments)
         own = _read_columns(urls, TABLE)
         units = init_consensus(**every)["parallelization_list"]
         self._run_units("consensus", consensus, units)
@@ -64,7 +66,7 @@ class _Workflow:
         step: str,
         task: Task,
         units: Iterable[Mapping[str, Any]],
-        **arguments: str,
+        **arguments: object,
     ) -> None:
         for unit in units:
             start = time.process_time()
@@ -74,6 +76,13 @@ class _Workflow:
             except Exception as error:  # noqa: BLE001
                 self.failed.append(f"{step}: {error}")
             self.cpu_s[step] += time.process_time() - start
+
+
+def load_workflow(module: str, names: Iterable[str]) -> Workflow:
+    """Import the tasks of a package."""
+    return Workflow(
+        [getattr(import_module(f"{module}.{name}"), name) for name in names]
+    )
 
 
 def _read_columns(urls: Iterable[str], table: str) -> Tables:
@@ -91,9 +100,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     module, *names = sys.argv[1:]
-    workflow = _Workflow(
-        [getattr(import_module(f"{module}.{name}"), name) for name in names]
-    )
+    workflow = load_workflow(module, names)
     for line in sys.stdin:
         with redirect_stdout(sys.stderr):
             answer = workflow.run(**json.loads(line))
