@@ -7,7 +7,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-JUDGING, METHODS = "judging", "methods"
+JUDGING, METHODS = "judging", "methods/correlation"
 CALCULATE = "tasks/calculate_registration"
 CONSENSUS = "tasks/find_registration_consensus"
 

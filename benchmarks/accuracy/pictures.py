@@ -1,28 +1,25 @@
 """Draw the pictures of the documentation.
 
 Usage: ``python benchmarks/accuracy/pictures.py``. Draws synthetic plates with fixed
-seeds. Needs matplotlib and scikit-image; takes three minutes.
+seeds. Needs matplotlib and scikit-image; takes some minutes.
 """
 
 import argparse
-import io
 import logging
 import warnings
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 from picture_estimates import draw_correlation, draw_null_distribution, draw_rotation
+from picture_methods import draw_bent, draw_files, draw_noisy, draw_turned
 from picture_model import draw_model
 from picture_wells import draw_rejected_field, draw_wells
-from PIL import Image
+from saving import save_figure
 from threadpoolctl import threadpool_limits
 
 mpl.use("agg")
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
-_DPI = 100
 
 
 def main() -> None:
@@ -37,23 +34,17 @@ def main() -> None:
         "rotation": draw_rotation,
         "rejected_field": draw_rejected_field,
         "wells": draw_wells,
+        "turned": draw_turned,
+        "noisy": draw_noisy,
+        "bent": draw_bent,
+        "files": draw_files,
     }
     for name, draw in figures.items():
         if options.only in name:
             path = options.output / f"{name}.png"
             with threadpool_limits(1, "blas"):
-                _save(draw(), path)
+                save_figure(draw(), path)
             print(f"written: {path}", flush=True)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    """Save with 256 colours, in a third of the bytes."""
-    with io.BytesIO() as drawn:
-        figure.savefig(drawn, dpi=_DPI)
-        picture = Image.open(drawn).convert("RGB")
-    few_colours = picture.quantize(method=Image.Quantize.MAXCOVERAGE)
-    few_colours.save(path, optimize=True)
-    plt.close(figure)
 
 
 def _parse_options() -> argparse.Namespace:

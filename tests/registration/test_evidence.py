@@ -41,7 +41,7 @@ def test_confidence_is_logistic_in_the_logarithm(name: str) -> None:
 
 
 def test_the_page_on_methods_explains_the_evidence_as_the_code_does() -> None:
-    page = Path(__file__, "../../../docs/methods.md").resolve().read_text()
+    page = Path(__file__, "../../../docs/methods/correlation.md").resolve().read_text()
     for name, meaning in EVIDENCE.items():
         assert f"| `registration_{name}` | {meaning} |" in page
 
