@@ -187,7 +187,9 @@ def _make_verdict(
         # that one.
         evidence = measurement.best.evidence
         left_px, error_z_um = None, others.error_z_um
-    transform = others.agree(transform, measurement.centre_um)
+    agreed = others.agree(transform, measurement.centre_um)
+    if agreed is not transform:
+        transform, left_px = agreed, None  # what the shift alone left off
     if not left_px and not isinstance(transform, Warp):
         # It shows no turn, which a small or noisy one need not: the others may.
         left_px = others.find_left_px(measurement, transform, left_px)

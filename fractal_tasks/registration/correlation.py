@@ -212,8 +212,11 @@ def to_candidate(
         similarity_before: That of the images as they lie.
         moving: Volume of the image that moved.
     """
-    left_px = fit.left_px
+    left_px, error_um = fit.left_px, fit.error_um
     if kept.linear.any():
+        # Corners are as far off as the turn may be.
+        half_um = math.hypot(*np.multiply(moving.shape, moving.spacing_um)[-2:]) / 2
+        error_um = math.hypot(error_um, fit.turn_error * half_um)
         left = replace(
             fit.motion,
             rotation=fit.motion.rotation - kept.rotation,
@@ -224,7 +227,7 @@ def to_candidate(
     return Candidate(
         transform=_to_transform(fit.translation_um, kept, moving),
         confidence=fit.evidence.confidence,
-        error_um=fit.error_um,
+        error_um=error_um,
         evidence=fit.describe(similarity_before, left_px),
         error_z_um=fit.error_z_um,
     )

@@ -151,6 +151,8 @@ class ElastixMethod(RegistrationMethod):
         ).without_debris(to_affine(start.best.transform))
         best, refused = start.best, []
         for candidate in _propose(pair, start.best, stages):
+            if not _is_credible(candidate, best):
+                continue
             if not _is_better(pair, candidate, best):
                 refused.append(candidate)
                 continue
@@ -162,10 +164,11 @@ class ElastixMethod(RegistrationMethod):
         if isinstance(best.transform, Warp):
             left_px = max(best.left_px or 0.0, pair.find_left_px(best.transform))
             best = replace(best, evidence={**best.evidence, LEFT_PX: left_px})
-        candidates = best, *start.candidates[1:]
-        return Estimate(
-            tuple(sorted(candidates, key=lambda one: -(one.confidence or 0.0)))
-        )
+        others = start.candidates[1:]
+        if best.transform is not start.best.transform:
+            others = tuple(_beside(best, one) for one in others)
+        candidates = sorted((best, *others), key=lambda one: -(one.confidence or 0.0))
+        return Estimate(tuple(candidates))
 
 
 def _propose(
@@ -218,6 +221,12 @@ def _fit(
     return read_bent_maps(maps, np.stack([pixel_um / 2, last_um]), exact_um)
 
 
+def _beside(best: Candidate, other: Candidate) -> Candidate:
+    """Give another candidate what a better one leaves: one of them is right at most."""
+    left = 1 - (best.confidence or 0.0)
+    return replace(other, confidence=min(other.confidence or 0.0, left))
+
+
 def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate:
     """Say how far places may be off if what was refused is right after all."""
     box_um = np.zeros((2, 3))
@@ -229,14 +238,20 @@ def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate
     return replace(best, evidence={**best.evidence, LEFT_PX: left_px})
 
 
-def _is_better(pair: VolumePair, candidate: Candidate, best: Candidate) -> bool:
-    """Tell whether a transform that allows more earned it."""
+def _is_credible(candidate: Candidate, best: Candidate) -> bool:
+    """Tell whether a transform that allows more is as sure as the simpler one.
+
+    From CONVINCING on none is lower than another one in any sense that matters; and
+    what may be something else is not bent onto it.
+    """
     bends = isinstance(candidate.transform, Warp)
-    # From there on none is lower than another one in any sense that matters; and what
-    # may be something else is not bent onto it.
     enough = CONVINCING if bends else min(best.confidence or 0.0, CONVINCING)
-    if (candidate.confidence or 0.0) < enough:
-        return False
+    return (candidate.confidence or 0.0) >= enough
+
+
+def _is_better(pair: VolumePair, candidate: Candidate, best: Candidate) -> bool:
+    """Tell whether a transform that allows more explains the images better."""
+    bends = isinstance(candidate.transform, Warp)
     before, after = (
         to_affine(one) if isinstance(one, Translation) else one
         for one in (best.transform, candidate.transform)

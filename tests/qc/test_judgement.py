@@ -165,6 +165,19 @@ def test_a_sample_turns_as_one(turned: tuple[int, ...]) -> None:
         np.testing.assert_allclose(moved_um, expected, atol=1e-6)
 
 
+def test_what_a_shift_left_is_not_what_the_turn_of_the_well_leaves() -> None:
+    places_um = grid(2, 2)
+    well = measured_well(places_um, moved_plate(places_um, rotation_deg=1.0))
+    turn_fields(well, (1, 2, 3), 1.0)
+    for number, left_px in ((1, 0.0), (2, 0.0), (3, 0.0), (4, 7.0)):
+        item = well[fov(number)]
+        evidence = {**item.best.evidence, "left_px": left_px}
+        well[fov(number)] = with_best(item, evidence=evidence)
+    fourth = judge(well).verdicts[fov(4)].candidate
+    assert isinstance(fourth.transform, Affine)
+    assert fourth.left_px == 0
+
+
 def test_turn_that_few_fields_show_is_theirs() -> None:
     """The others show none, and do not get it; nor is it taken from these two."""
     places_um = grid(2, 3)

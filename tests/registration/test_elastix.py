@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from fractal_tasks.model import Candidate
 from fractal_tasks.registration.elastix import Elastix
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.gain import is_clear_gain, spread_windows
@@ -221,3 +223,33 @@ def test_types_of_elastix_outlive_the_modules_that_share_them() -> None:
     capsule = shared.type_pointer_capsule
     # Those of the module, of this name, and of the call.
     assert sys.getrefcount(capsule) > 3
+
+
+def test_others_have_what_the_best_one_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    correlate = PhaseCrossCorrelation.estimate
+    other = Candidate(Translation((0.0, 30.0, -40.0)), 0.89, 0.5, {})
+
+    def with_another(self: PhaseCrossCorrelation, *pair: Any, start_level: int) -> Any:
+        found = correlate(self, *pair, start_level=start_level)
+        return Estimate((found.best, other))
+
+    monkeypatch.setattr(PhaseCrossCorrelation, "estimate", with_another)
+    fixed, moving, _ = draw_changed(SHEAR, (400, 400))
+    best, second = register(Elastix(transform="affine"), fixed, moving).candidates
+    assert isinstance(best.transform, Affine)
+    assert best.confidence is not None
+    assert second.transform is other.transform
+    assert second.confidence == pytest.approx(1 - best.confidence)
+
+
+def test_what_is_not_credible_raises_no_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "fractal_tasks.registration.elastix_method._is_credible", lambda *_: False
+    )
+    monkeypatch.setattr(
+        "fractal_tasks.registration.leftover.measure_left_px", lambda *_: None
+    )
+    fixed, moving, _ = draw_changed(ASPECT, (400, 400))
+    found = register(Elastix(transform="affine"), fixed, moving)
+    assert isinstance(found.best.transform, Translation)
+    assert found.best.left_px is None

@@ -273,3 +273,21 @@ def test_part_of_a_turn_that_is_found_first_is_completed() -> None:
     both = second.after(first)
     np.testing.assert_allclose(points + points @ both.linear.T, moved)
     assert both.shift_px == second.shift_px
+
+
+def test_corners_of_what_turned_are_less_exact_than_the_centre() -> None:
+    spacing_um, shape = SPACING_UM[2], (512, 512)
+    fixed = photograph(1, draw_cells(3, shape, spacing_um))
+    turned = draw_cells(3, shape, spacing_um, (7.3, -11.6), rotation_deg=1.0)
+    moving = photograph(2, turned)
+    shift, turn = (
+        register(PhaseCrossCorrelation(motion=motion), fixed, moving).best
+        for motion in ("shift", "rigid")
+    )
+    assert isinstance(turn.transform, Affine)
+    assert shift.error_um is not None
+    assert turn.error_um is not None
+    half_um = np.hypot(*np.multiply(shape, spacing_um)) / 2
+    apart_um = np.deg2rad(turn.evidence["turn_error_deg"]) * half_um
+    assert turn.error_um == pytest.approx(np.hypot(shift.error_um, apart_um), rel=0.3)
+    assert turn.error_um > shift.error_um
