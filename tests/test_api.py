@@ -123,7 +123,10 @@ def test_importing_the_package_imports_nothing_of_it() -> None:
             {"wavelength_id": [0]},
             r"wavelength_id=\[0\]: Input should be a valid string",
         ),
-        ({"keep": "all"}, "keep='all': Input should be 'intersection' or 'reference'"),
+        (
+            {"keep": "all"},
+            "keep='all': Input should be 'intersection', 'reference' or 'union'",
+        ),
         ({"method": "foo"}, "'phase_cross_correlation', 'chi2_shift'"),
         ({"workers": -1}, "workers=-1: needed is a number of processes"),
         ({"colour": "red"}, r"Found unknown arguments \['colour'\]; there are"),

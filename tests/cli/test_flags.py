@@ -133,7 +133,7 @@ def test_default_of_a_field_is_that_of_the_chosen_model(
     [
         (["calculate-registration", "p.zarr"], "--wavelength-id"),
         (["calculate-registration", *CHANNEL], "zarr-url"),
-        (["register", "p.zarr", *CHANNEL, "--keep", "union"], "--keep"),
+        (["register", "p.zarr", *CHANNEL, "--keep", "all"], "--keep"),
         (["register", "p.zarr", *CHANNEL, "--colour", "red"], "--colour"),
         (
             ["register", "p.zarr", *CHANNEL, "--min-confidence", "2"],

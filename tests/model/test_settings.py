@@ -37,6 +37,7 @@ EXAMPLES: list[BaseModel] = [
         registered_roi_table="registered",
         labels=("nuclei", "cells"),
         interpolation="linear",
+        seen_label=None,
     ),
 ]
 each_settings = pytest.mark.parametrize(

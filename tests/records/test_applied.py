@@ -24,7 +24,10 @@ from tests.records.plates import PIXELS, REGISTERED, image_url, open_acquisition
 
 def applied(**changes: Any) -> AppliedRecord:
     settings = ApplySettings(
-        registered_roi_table=REGISTERED, labels=("nuclei",), interpolation="linear"
+        registered_roi_table=REGISTERED,
+        labels=("nuclei",),
+        interpolation="linear",
+        seen_label=None,
     )
     record = AppliedRecord(
         **dict(Record.of("apply", {"image": "1", "plan": "2"}, settings)),

@@ -21,7 +21,10 @@ from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from tests.records.plates import read_rows, write_rows
 
 SETTINGS = ApplySettings(
-    registered_roi_table="registered", labels=("nuclei",), interpolation="linear"
+    registered_roi_table="registered",
+    labels=("nuclei",),
+    interpolation="linear",
+    seen_label=None,
 )
 RECORD = Record.of("some_task", {"image": "1"}, SETTINGS)
 STORED = {
@@ -33,6 +36,7 @@ STORED = {
         "registered_roi_table": "registered",
         "labels": ["nuclei"],
         "interpolation": "linear",
+        "seen_label": None,
     },
 }
 

@@ -67,6 +67,7 @@ def order(plate: Path, *, in_place: bool = False, **changes: Any) -> ApplyOrder:
         register_labels=True,
         discard_labels=False,
         interpolation="linear",
+        seen_label=None,
         rerun=False,
     )
     return replace(whole, **changes)
