@@ -60,6 +60,9 @@ class PointMap:
     reference_um: dict[str, FloatArray] = field(repr=False)
     """The same in the reference: what is kept of them."""
 
+    core_um: dict[str, FloatArray] = field(default_factory=dict, repr=False)
+    """The part of it where a ROI goes before others that reach into it."""
+
     def to_reference(self, points_um: npt.ArrayLike) -> MappedPoints:
         """Say where points of the acquisition lie in the reference.
 
@@ -93,15 +96,27 @@ class PointMap:
         points = self._in_space(points_um)
         mapped = np.full(points.shape, np.nan)
         names: list[str | None] = [None] * len(points)
-        boxes = self.acquisition_um if to == "reference" else self.reference_um
         axes = slice(3 - np.shape(points_um)[-1], None)
-        for name, (start_um, stop_um) in boxes.items():
-            inside = np.all(
-                (points >= start_um)[:, axes] & (points < stop_um)[:, axes], axis=1
+        is_seen = np.zeros(len(points), dtype=bool)
+        # Of ROIs that overlap the later one counts that has seen it, as for their
+        # pixels; and first the one that is there in the reference.
+        boxes = (
+            self.acquisition_um.items()
+            if to == "reference"
+            else [*self.reference_um.items(), *self.core_um.items()]
+        )
+        for name, box_um in boxes:
+            inside = np.flatnonzero(_is_inside(points, box_um, axes))
+            found = self._map_in_space(points[inside], name, to)
+            seen = (
+                np.ones(len(inside), dtype=bool)
+                if to == "reference"
+                else _is_inside(found, self.acquisition_um[name], axes)
             )
-            # Of ROIs that overlap the later one counts, as for their pixels.
-            mapped[inside] = self._map_in_space(points[inside], name, to)
-            for index in np.flatnonzero(inside):
+            better = seen | ~is_seen[inside]
+            mapped[inside[better]] = found[better]
+            is_seen[inside] |= seen
+            for index in inside[better]:
                 names[index] = name
         return MappedPoints(mapped[:, axes], tuple(names))
 
@@ -203,14 +218,25 @@ def _make(
     displacements: ReadDisplacements,
 ) -> PointMap:
     """Make the map of ROIs, of which those that are gone end where their pixels do."""
-    transforms, acquisition, reference = {}, {}, {}
+    transforms, acquisition, reference, cores = {}, {}, {}, {}
     for stored in placements:
         placement = stored.to_placement(displacements)
         transforms[stored.roi] = placement.transform
         source_um = _to_um(placement.source, stored.pixel_sizes.moving_um)
         acquisition[stored.roi] = own.get(stored.roi, source_um)
         reference[stored.roi] = _to_um(placement.region, registered_um)
-    return PointMap(transforms, acquisition, reference)
+        if placement.core is not None:
+            cores[stored.roi] = _to_um(placement.core, registered_um)
+    return PointMap(transforms, acquisition, reference, cores)
+
+
+def _is_inside(
+    points: FloatArray, box_um: FloatArray, axes: slice
+) -> npt.NDArray[np.bool_]:
+    """Tell which points, shape ``(n, 3)``, lie in a box, along some axes."""
+    start_um, stop_um = box_um
+    inside = (points >= start_um)[:, axes] & (points < stop_um)[:, axes]
+    return np.asarray(inside.all(axis=1))
 
 
 def _to_um(box: PixelBox, spacing_um: Vector) -> FloatArray:

@@ -129,6 +129,12 @@ def test_field_of_the_reference_comes_from_the_field_itself(
     np.testing.assert_array_equal(after[..., 4:SIZE], before[..., : SIZE - 4])
     second = slice(SIZE, 2 * SIZE - 6)
     np.testing.assert_array_equal(after[..., second], before[..., SIZE + 6 :])
+    # And points go where pixels come from.
+    seen = np.argwhere(after[0, 0] > 0)
+    point_map = read_point_map(parse_image_url(urls[1]), REGISTERED)
+    places = point_map.to_acquisition((seen + 0.5) * PIXEL_UM).points_um
+    y, x = np.floor(places / PIXEL_UM).astype(int).T
+    np.testing.assert_array_equal(before[0, 0, y, x], after[0, 0][tuple(seen.T)])
 
 
 @pytest.mark.parametrize("size_um", [0.325, 0.65])
