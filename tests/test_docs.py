@@ -19,6 +19,7 @@ import fractal_tasks
 from fractal_tasks import errors
 from fractal_tasks.cli import build_app
 from fractal_tasks.dev.task_list import TASK_LIST
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.records.applied import AppliedRecord
 from fractal_tasks.records.columns import EVIDENCE_PREFIX, OWN_COLUMNS
 from fractal_tasks.records.stored_plan import ConsensusRecord, StoredPlacement
@@ -118,7 +119,10 @@ def test_page_of_a_task_has_every_argument_with_its_default(task: str) -> None:
         assert name in found
         default = parameter.default
         if isinstance(default, BaseModel):
-            assert found[name] == f"`{default.model_dump()['type']}`"
+            shown_as = getattr(
+                default, "type", default.model_dump(exclude_defaults=True)
+            )
+            assert found[name] == f"`{shown_as}`"
         elif default is not parameter.empty:
             assert found[name] == f"`{default!r}`".replace("'", '"')
 
@@ -133,6 +137,13 @@ def test_every_command_is_documented() -> None:
     for name in build_app():
         if not name.startswith("-"):
             assert re.search(rf"(`|fractal-tasks ){name}\b", read_page("cli")), name
+
+
+def test_every_field_of_the_output_format_is_documented() -> None:
+    found = documented_defaults(read_page("tasks/apply_registration_to_image"))
+    for name, field in OutputFormat.model_fields.items():
+        default = "none" if field.default is None else f"`{field.default}`"
+        assert found[name] == default
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,7 +2,8 @@
 
 A parameter that is one of several pydantic models, told apart by their field ``type``,
 becomes a flag for the type and one flag per field of each model, e.g.
-``--method chi2_shift --method.max-shift-um 40``.
+``--method chi2_shift --method.max-shift-um 40``. One that is a model without a ``type``
+becomes one flag per field, e.g. ``--output-format.chunk-size-px 1024``.
 """
 
 import inspect
@@ -80,7 +81,7 @@ def collect_arguments(
         }
         models = _models_of(parameter.annotation)
         if models and (fields or name in arguments):
-            model_type = arguments.get(name, parameter.default.type)
+            model_type = arguments.get(name, _type_of(parameter.default))
             arguments[name] = _build_model(name, models[model_type], fields)
     return arguments
 
@@ -100,7 +101,10 @@ def _merge(
 
 
 def _models_of(annotation: Any) -> dict[str, type[BaseModel]]:
-    """Give the models of a union by the value of their field ``type``; {} if none."""
+    """Give the models of a union by the value of their field ``type``; {} if none.
+
+    One that is alone and has no such field is found by ''.
+    """
     further: tuple[type[BaseModel], ...] = ()
     if get_origin(annotation) is Annotated:
         annotation, *notes = get_args(annotation)
@@ -109,7 +113,13 @@ def _models_of(annotation: Any) -> dict[str, type[BaseModel]]:
     models = (*(get_args(annotation) or (annotation,)), *further)
     if not all(isinstance(m, type) and issubclass(m, BaseModel) for m in models):
         return {}
+    if "type" not in models[0].model_fields:
+        return {"": models[0]}
     return {get_args(m.model_fields["type"].annotation)[0]: m for m in models}
+
+
+def _type_of(default: Any) -> str:
+    return str(getattr(default, "type", ""))
 
 
 def _model_flags(
@@ -135,9 +145,9 @@ def _model_flags(
     for model_type, model in models.items():
         for field, info in model.model_fields.items():
             users.setdefault(field, {})[model_type] = info
-    del users["type"]
+    has_type = users.pop("type", None) is not None
     return [
-        _flag(name, types, default.type, help_text, group),
+        *([_flag(name, types, default.type, help_text, group)] if has_type else []),
         *(
             _field_flag(name, field, infos, group, is_common=len(infos) == len(models))
             for field, infos in users.items()

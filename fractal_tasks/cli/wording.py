@@ -6,7 +6,9 @@ from functools import cache
 from fractal_tasks.runner import user_parameters
 from fractal_tasks.workflow.catalogue import list_task_commands
 
-_ARGUMENT = re.compile(r"(?<![\w'\"{/.\-])([a-z_]+)(=True\b|=False\b|=|\b)")
+_ARGUMENT = re.compile(
+    r"(?<![\w'\"{/.\-])([a-z_]+(?:\.[a-z_]+)?)(=True\b|=False\b|=|\b)"
+)
 """An argument as Python writes it; what is quoted or part of a path is none."""
 
 
@@ -18,12 +20,15 @@ def name_flags(message: str) -> str:
     Example:
         >>> name_flags("Set overwrite_input=False, or another wavelength_id.")
         'Set --no-overwrite-input, or another --wavelength-id.'
+        >>> name_flags("Set output_format.chunk_size_px=512.")
+        'Set --output-format.chunk-size-px 512.'
     """
 
     def name_flag(found: re.Match[str]) -> str:
         name, value = found.groups()
         # Without a value "keep" and "dimensions" are words.
-        if (not value and "_" not in name) or name not in _list_arguments():
+        argument = name.partition(".")[0]
+        if (not value and "_" not in name) or argument not in _list_arguments():
             return found[0]
         negation = "no-" if value == "=False" else ""
         return f"--{negation}{name.replace('_', '-')}{' ' if value == '=' else ''}"

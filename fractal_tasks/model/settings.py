@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.model.planes import Planes
 
 Dimensions: TypeAlias = Literal["auto", "2d", "3d"]
@@ -142,3 +143,5 @@ class ApplySettings(_Settings):
     interpolation: InterpolationChoice
     seen_label: str | None
     """Name of the label that says which pixels were seen."""
+
+    output_format: OutputFormat

@@ -12,7 +12,7 @@ from typing import (
     get_type_hints,
 )
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from fractal_tasks.errors import InvalidInputError
 
@@ -88,6 +88,12 @@ _NUMBERS_ARE_TEXT = ConfigDict(coerce_numbers_to_str=True)
 """Where text is needed: a channel may be given by its index."""
 
 
+def _config_for(hint: object) -> ConfigDict | None:
+    """Give how values are converted; a model says that itself."""
+    is_model = isinstance(hint, type) and issubclass(hint, BaseModel)
+    return None if is_model else _NUMBERS_ARE_TEXT
+
+
 def convert_arguments(
     functions: Iterable[TaskFunction], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def convert_arguments(
         hints |= get_type_hints(function, include_extras=True)
     for name in arguments.keys() & hints.keys():
         try:
-            adapter = TypeAdapter[Any](hints[name], config=_NUMBERS_ARE_TEXT)
+            adapter = TypeAdapter[Any](hints[name], config=_config_for(hints[name]))
             value = adapter.validate_python(arguments[name])
         except ValidationError as error:
             for problem in error.errors():

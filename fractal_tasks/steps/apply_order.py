@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.model.settings import InterpolationChoice
 from fractal_tasks.records.applied import check_free, read_applied_record
+from fractal_tasks.steps.output_format import check_format
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_labels, open_labels
 from fractal_tasks.storage.plate.open_image import OpenImage
@@ -36,6 +38,8 @@ class ApplyOrder:
     seen_label: str | None
     """Name of the label that says which pixels were seen; None: it is not written."""
 
+    output_format: OutputFormat
+
     rerun: bool
     """Whether to make again what was made in the same way already."""
 
@@ -52,6 +56,7 @@ class ApplyOrder:
         discard_labels: bool,
         interpolation: InterpolationChoice,
         seen_label: str | None,
+        output_format: OutputFormat,
         rerun: bool,
     ) -> Self:
         """Make the order of the arguments of the task.
@@ -71,6 +76,14 @@ class ApplyOrder:
                 f"seen_label={seen_label!r}: needed is a name for a folder, e.g. "
                 "'seen'."
             )
+        if overwrite_input and output_format != OutputFormat():
+            found = output_format.model_dump(exclude_defaults=True)
+            raise InvalidInputError(
+                f"{url.zarr_url}: found output_format={found} with "
+                "overwrite_input=True: an image is only replaced by one that is stored "
+                "as it is, as all of a well are, also after an interruption. Set "
+                "overwrite_input=False, or leave output_format out."
+            )
         return cls(
             url=url,
             target=url if overwrite_input else _output_of(url, output_image_suffix),
@@ -80,6 +93,7 @@ class ApplyOrder:
             discard_labels=discard_labels,
             interpolation=interpolation,
             seen_label=seen_label,
+            output_format=output_format,
             rerun=rerun,
         )
 
@@ -141,6 +155,7 @@ def check_content(order: ApplyOrder, image: OpenImage) -> None:
         _refuse_to_lose(labels, image)
     # The registered table is made anew before it is needed.
     open_tables(image, skip=order.registered_roi_table)
+    check_format(image, labels if order.register_labels else [], order.output_format)
 
 
 def _output_of(image: ImageUrl, suffix: str) -> ImageUrl:

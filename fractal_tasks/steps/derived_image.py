@@ -11,11 +11,17 @@ from threadpoolctl import threadpool_limits
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import USUAL_LENGTH_UNIT, Grid
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.steps.unknown_files import carry_over_unknown
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.pixels.block_source import BlockSource
 from fractal_tasks.storage.pixels.pyramid import write_pyramid
+from fractal_tasks.storage.plate.formats import (
+    array_options,
+    in_format,
+    zarr_format_of,
+)
 from fractal_tasks.storage.plate.multiscale import with_origins, with_unit
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RECORD_KEY
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 
 _MASK_TYPE = "uint8"
 
+_AS_SOURCE = OutputFormat()
+
 
 def write_derived_image(
     source: OpenImage,
@@ -40,6 +48,7 @@ def write_derived_image(
     labels: Mapping[str, BlockSource],
     masks: Mapping[str, BlockSource] = MappingProxyType({}),
     grid: Grid | None = None,
+    output_format: OutputFormat = _AS_SOURCE,
     write_tables: Callable[[Location], None],
     record: Mapping[str, Any],
 ) -> None:
@@ -60,6 +69,7 @@ def write_derived_image(
             pixels of the new image: 8-bit integers.
         grid: Where the pixels of the new image lie, and how large they are. Left out,
             they are those of the source.
+        output_format: How it is stored; `check_format` has been asked.
         write_tables: Gets the location of the build with pixels and labels, and
             writes its tables.
         record: What is stored in the attributes of the new image.
@@ -79,14 +89,14 @@ def write_derived_image(
         # Threads write side by side: more would only wait for each other.
         threadpool_limits(1, "blas"),
     ):
-        build = _create_like(source, location, pixels, grid, record)
+        build = _create_like(source, location, pixels, grid, record, output_format)
         levels = [
             build.container.get_image(path=path).zarr_array
             for path in source.container.level_paths
         ]
         write_pyramid(levels, pixels, downsampling="mean")
         for name, label in labels.items():
-            _write_label(source, build, name, label, grid)
+            _write_label(source, build, name, label, grid, output_format)
         for name, mask in masks.items():
             _write_mask(source, build, name, mask, grid)
         write_tables(location)
@@ -127,6 +137,7 @@ def _create_like(
     pixels: BlockSource,
     grid: Grid | None,
     record: Mapping[str, Any],
+    output_format: OutputFormat,
 ) -> _Build:
     """Create empty levels with the metadata of the source."""
     import zarr
@@ -134,16 +145,18 @@ def _create_like(
     old = open_group(source.url.location)
     store = files_of(build).open_store(build, read_only=False)
     # A group, as ngio itself would refuse a place where the marker of a build lies.
-    group = zarr.create_group(store, zarr_format=old.metadata.zarr_format)
+    zarr_format = zarr_format_of(source.level, output_format)
+    group = zarr.create_group(store, zarr_format=zarr_format)
     shape = _new_shape(source.level, pixels)
-    source.container.derive_image(group, shape=shape)
+    options = array_options(source.level, output_format, source.where())
+    source.container.derive_image(group, shape=shape, **options)
     # With all attributes, also those ngio does not know: they hold for both.
     attributes = {**old.attrs.asdict(), RECORD_KEY: dict(record)}
     if grid is not None:
         attributes = _on_grid(attributes, grid, source, source.unit_um)
     if _has_given_unit(source):
         attributes = with_unit(attributes, source.missing_unit)
-    group.attrs.put(attributes)
+    group.attrs.put(in_format(attributes, zarr_format))
     container = open_container(group, "r+")
     return _Build(build, group, container)
 
@@ -182,16 +195,16 @@ def _write_label(
     name: str,
     pixels: BlockSource,
     grid: Grid | None,
+    output_format: OutputFormat,
 ) -> None:
     import zarr
 
     old = get_label(source.container, name)
     paths = old.meta.paths
+    options = array_options(old, output_format, source.where(f"label {name!r}"))
+    options = {"dtype": str(old.zarr_array.dtype), **options}
     build.container.derive_label(
-        name,
-        ref_image=old,
-        shape=_new_shape(old, pixels),
-        dtype=str(old.zarr_array.dtype),
+        name, ref_image=old, shape=_new_shape(old, pixels), **options
     )
     attributes = open_group(source.url.location / "labels" / name).attrs.asdict()
     if grid is not None:
@@ -199,7 +212,7 @@ def _write_label(
     if _has_given_unit(source):
         attributes = with_unit(attributes, source.missing_unit)
     group = zarr.open_group(build.group.store, path=f"labels/{name}", mode="r+")
-    group.attrs.put(attributes)
+    group.attrs.put(in_format(attributes, zarr_format_of(old, output_format)))
     levels = [get_label(build.container, name, path).zarr_array for path in paths]
     write_pyramid(levels, pixels, downsampling="nearest")
 
@@ -282,5 +295,6 @@ def _describe_levels(
     open_level: Callable[..., "Image | Label"], paths: Sequence[str]
 ) -> tuple[tuple[int, ...], dict[str, str]]:
     levels = {path: open_level(path=path) for path in paths}
-    types = {path: str(level.zarr_array.dtype) for path, level in levels.items()}
+    # Whatever the order of the bytes.
+    types = {path: level.zarr_array.dtype.name for path, level in levels.items()}
     return levels[paths[0]].shape, types

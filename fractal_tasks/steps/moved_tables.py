@@ -17,10 +17,12 @@ from fractal_tasks.model import Placement
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.pixels.label_boxes import build_masking_rois
+from fractal_tasks.storage.plate.formats import ZarrFormat
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import load_roi_table, write_rois
 from fractal_tasks.storage.plate.rois import roi_extent_um
+from fractal_tasks.storage.plate.table_formats import convert_table
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.upstream import get_label, open_container
 from fractal_tasks.storage.urls import Location
@@ -78,7 +80,7 @@ def write_moved_tables(
             rois = list(table.rois.values())
             write_rois(folder / name, rois, table.meta, source.unit_um)
         for new_name, name in carried.items():
-            _carry_over(source, name, Location(str(folder / new_name)))
+            _carry_over(source, name, Location(str(folder / new_name)), zarr_format)
         group.attrs["tables"] = [*tables, *carried]
 
 
@@ -170,8 +172,10 @@ def _remade_masking_table(
     return RoiTableData(name, rois, old.meta)
 
 
-def _carry_over(image: OpenImage, name: str, copy: Location) -> None:
-    """Copy a table of measurements as it is."""
+def _carry_over(
+    image: OpenImage, name: str, copy: Location, zarr_format: ZarrFormat
+) -> None:
+    """Copy a table of measurements as it is, if need be into another zarr format."""
     logger.info(
         "%s: table %r is carried over as it is; positions in it, if any, are those "
         "before registration",
@@ -179,4 +183,7 @@ def _carry_over(image: OpenImage, name: str, copy: Location) -> None:
         name,
     )
     table = image.url.location / "tables" / name
-    files_of(table).copy_folder(table, copy)
+    if open_group(table).metadata.zarr_format == zarr_format:
+        files_of(table).copy_folder(table, copy)
+    else:
+        convert_table(table, copy, zarr_format)

@@ -115,6 +115,7 @@ def _write(
         labels=tuple(labels),
         interpolation=order.interpolation,
         seen_label=order.seen_label,
+        output_format=order.output_format,
     )
     record = _make_record(image, plan, settings)
     pixels = registered_pixels(image, plan, order.interpolation)
@@ -137,6 +138,7 @@ def _write(
         labels=moved_labels,
         masks=seen,
         grid=plan.registered_grid,
+        output_format=order.output_format,
         write_tables=lambda build: write_moved_tables(image, build, plan, labels),
         record=record.to_json(),
     )

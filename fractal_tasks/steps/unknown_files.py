@@ -5,9 +5,11 @@ there would miss it in the image that is made from this one.
 """
 
 import logging
+import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.pixels.stored import METADATA_FILES, list_unknown
 from fractal_tasks.storage.plate.images import list_labels, list_tables
@@ -16,10 +18,16 @@ from fractal_tasks.storage.upstream import get_label
 from fractal_tasks.storage.urls import Location
 from fractal_tasks.transforms.warp import FOLDER
 
+if TYPE_CHECKING:
+    from ngio import Image, Label
+
 logger = logging.getLogger(__name__)
 
 _LISTS = {"labels", "ome", "tables"}
 """Attributes of the groups of labels and tables that are written anew."""
+
+_KEY = re.compile(r"(c[/.])?[0-9]+([/.][0-9]+)*")
+"""What chunks may be called, in any version."""
 
 _GROUPS = ("", "labels/", "tables/")
 """Groups of which the metadata are written anew."""
@@ -68,6 +76,32 @@ def list_rewritten(source: OpenImage, labels: Sequence[str]) -> list[str]:
         *(f"labels/{name}" for name in labels),
         *(f"tables/{name}" for name in list_tables(source)),
     ]
+
+
+def check_keys(source: OpenImage, labels: Sequence[str]) -> None:
+    """Refuse files that would be chunks among those of another OME-Zarr version.
+
+    Args:
+        source: The image.
+        labels: Names of the labels that are to be in the other one.
+
+    Raises:
+        InvalidInputError: There are some.
+    """
+    levels: list[Image | Label] = [
+        source.container.get_image(path=one) for one in source.container.level_paths
+    ]
+    for name in labels:
+        paths = get_label(source.container, name).meta.paths
+        levels += [get_label(source.container, name, path) for path in paths]
+    for level in levels:
+        for key in list_unknown(level.zarr_array):
+            if _KEY.fullmatch(key):
+                raise InvalidInputError(
+                    f"{source.zarr_url}: found {level.zarr_array.path}/{key}, "
+                    "which is no chunk here, and would be one in another OME-Zarr "
+                    "version. Remove it, or leave output_format.ngff_version out."
+                )
 
 
 def _carry_over(

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import validate_call
 
 from fractal_tasks.interrupts import stopping_on_signals
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.model.settings import InterpolationChoice
 from fractal_tasks.model.task_arguments import TASK_CONFIG, StorageOptionsText
 from fractal_tasks.steps.apply_order import ApplyOrder
@@ -28,6 +29,7 @@ def apply_registration_to_image(
     discard_labels: bool = False,
     interpolation: InterpolationChoice = "auto",
     seen_label: str | None = None,
+    output_format: OutputFormat = OutputFormat(),  # noqa: B008 (frozen)
     rerun: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> dict[str, Any]:
@@ -56,6 +58,8 @@ def apply_registration_to_image(
             What moves by whole pixels is copied, and labels are never mixed.
         seen_label: Name of a label that is written with the image, e.g. `seen`: 1 where
             a pixel comes from the acquisition, 0 where nothing is known of it.
+        output_format: How the new image and its labels are stored, if not as the
+            input; only with `overwrite_input=False`. Pixels do not change.
         rerun: Whether to do again what was done from the same input in the same way
             already.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
@@ -84,6 +88,7 @@ def apply_registration_to_image(
         discard_labels=discard_labels,
         interpolation=interpolation,
         seen_label=seen_label,
+        output_format=output_format,
         rerun=rerun,
     )
     logger.info("apply_registration_to_image: %s", order)

@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import BaseModel
+
 from fractal_tasks.discovery import Discovery, absolute_url
 from fractal_tasks.errors import FractalTasksError, InvalidDataError
 from fractal_tasks.records.judgement import (
@@ -205,9 +207,10 @@ def _differences_of(
     image: ImageUrl, records: Iterable[Record], settings: Mapping[str, Any]
 ) -> list[str]:
     """Say in which settings a run differs from the records of an earlier one."""
-    values = dict(settings)
-    if "method" in values:
-        values["method"] = values["method"].model_dump(mode="json")
+    values = {
+        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        for name, value in settings.items()
+    }
     texts: list[str] = []
     for record in records:
         texts += find_differences(record, values)

@@ -75,6 +75,7 @@ _APPLY = (
     "discard_labels",
     "interpolation",
     "seen_label",
+    "output_format",
     "rerun",
 )
 """The arguments of *apply* that say what it is to do."""

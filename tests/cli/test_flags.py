@@ -30,6 +30,11 @@ def test_every_parameter_of_a_task_has_a_flag_and_every_flag_a_parameter(
     }
     found = flags_of(name)
     simple = {key for key in found if "." not in key} - OUTPUT_FLAGS - {"--zarr-url"}
+    # It has only fields.
+    fields = expected.pop("--output-format", None)
+    if fields is not None:
+        for field in type(fields).model_fields:
+            assert f"--output-format.{field.replace('_', '-')}" in found
     assert simple == set(expected)
     for key in simple - {"--method"}:
         if expected[key] is not inspect.Parameter.empty:

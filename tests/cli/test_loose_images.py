@@ -76,6 +76,17 @@ def test_images_are_kept_and_the_new_ones_lie_beside_them(
         np.testing.assert_array_equal(level_0(image), pixels)
 
 
+def test_images_get_another_format_beside_those_that_are_kept(
+    images: dict[str, Path], tmp_path: Path
+) -> None:
+    wanted = ["--output-format.ngff-version", "0.5"]
+    assert register(images, "--no-overwrite-input", *wanted) == 0
+    result = tmp_path / "one_registered.zarr"
+    assert lies_on(result, images["fixed"])
+    assert zarr.open_group(result, mode="r").metadata.zarr_format == 3
+    assert zarr.open_group(images["one"], mode="r").metadata.zarr_format == 2
+
+
 def test_channel_of_one_image_is_given_by_its_name(tmp_path: Path) -> None:
     other = see(make_scene(9))
     fixed = write_image(tmp_path / "fixed.zarr", np.stack([see(SCENE), other]))

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from fractal_tasks.model import ApplySettings, CalculateSettings, ConsensusSettings
+from fractal_tasks.model.output_format import OutputFormat
 
 EXAMPLES: list[BaseModel] = [
     CalculateSettings(
@@ -38,6 +39,7 @@ EXAMPLES: list[BaseModel] = [
         labels=("nuclei", "cells"),
         interpolation="linear",
         seen_label=None,
+        output_format=OutputFormat(chunk_size_px=512),
     ),
 ]
 each_settings = pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import zarr
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.model import ApplySettings
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.records.applied import (
     AppliedRecord,
     is_applied,
@@ -28,6 +29,7 @@ def applied(**changes: Any) -> AppliedRecord:
         labels=("nuclei",),
         interpolation="linear",
         seen_label=None,
+        output_format=OutputFormat(),
     )
     record = AppliedRecord(
         **dict(Record.of("apply", {"image": "1", "plan": "2"}, settings)),

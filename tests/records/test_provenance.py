@@ -9,6 +9,7 @@ from ngio import Roi
 
 from fractal_tasks import __version__
 from fractal_tasks.model import ApplySettings
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.records.provenance import (
     Record,
     fingerprint,
@@ -25,6 +26,7 @@ SETTINGS = ApplySettings(
     labels=("nuclei",),
     interpolation="linear",
     seen_label=None,
+    output_format=OutputFormat(),
 )
 RECORD = Record.of("some_task", {"image": "1"}, SETTINGS)
 STORED = {
@@ -37,6 +39,12 @@ STORED = {
         "labels": ["nuclei"],
         "interpolation": "linear",
         "seen_label": None,
+        "output_format": {
+            "ngff_version": "same",
+            "chunk_size_px": None,
+            "shard_size_px": None,
+            "compressor": "same",
+        },
     },
 }
 

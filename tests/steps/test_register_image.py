@@ -11,6 +11,7 @@ import pytest
 import zarr
 
 from fractal_tasks.errors import InvalidDataError, InvalidInputError, MissingStepError
+from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.steps.apply_order import ApplyOrder
 from fractal_tasks.steps.judge_well import judge_well
@@ -68,6 +69,7 @@ def order(plate: Path, *, in_place: bool = False, **changes: Any) -> ApplyOrder:
         discard_labels=False,
         interpolation="linear",
         seen_label=None,
+        output_format=OutputFormat(),
         rerun=False,
     )
     return replace(whole, **changes)
