@@ -53,7 +53,10 @@ any acquisition sees."""
 OWN_GRID, REFERENCE_GRID = "own", "reference"
 
 OutputGrid: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^(own|reference|[0-9]*\.?[0-9]*[1-9][0-9]*)$")
+    str,
+    StringConstraints(
+        pattern=r"^(own|reference|[0-9]*[1-9][0-9]*\.?[0-9]*|[0-9]*\.[0-9]*[1-9][0-9]*)$"
+    ),
 ]
 """Each image keeps its pixel size, all get that of the reference, or one in um."""
 

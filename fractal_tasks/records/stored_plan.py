@@ -2,6 +2,7 @@
 
 from typing import Any, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from fractal_tasks.model import Grid, Placement, RowKey
@@ -16,7 +17,7 @@ from fractal_tasks.storage.plate.roi_tables import (
 )
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.urls import is_inner_path
-from fractal_tasks.transforms import PixelSizes, ReadDisplacements
+from fractal_tasks.transforms import FloatArray, PixelSizes, ReadDisplacements
 from fractal_tasks.transforms.boxes import PixelBox
 
 
@@ -110,11 +111,20 @@ class ConsensusRecord(Record):
     reference_grid: Grid
     """The pixels of the registered reference."""
 
+    border_px: tuple[int, int, int] = (0, 0, 0)
+    """So many pixels of it lie before the first one of the reference image."""
+
     registered_grid: Grid
     """The pixels of the registered image."""
 
     placements: tuple[StoredPlacement, ...]
     reference_tables: dict[str, StoredTable]
+
+    @property
+    def border_um(self) -> FloatArray:
+        """Where the first corner of the reference image lies in the registered one."""
+        border: FloatArray = np.multiply(self.border_px, self.reference_grid.spacing_um)
+        return border
 
 
 def snapshot_roi_tables(image: OpenImage, *, skip: str) -> dict[str, RoiTableData]:

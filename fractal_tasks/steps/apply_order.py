@@ -5,6 +5,7 @@ by whoever runs the three of them, as a plate of which some images are replaced,
 others cannot be, is of no use.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -18,6 +19,9 @@ from fractal_tasks.storage.plate.images import list_labels, open_labels
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.tables import open_tables
 from fractal_tasks.storage.urls import MAX_NAME_BYTES, ImageUrl, is_name
+
+_LABEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""No file of metadata is called so."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,10 @@ class ApplyOrder:
                 "overwrite_input=False: the registered image is written beside the "
                 "input."
             )
-        if seen_label is not None and not is_name(seen_label):
+        if seen_label is not None and not _LABEL_NAME.fullmatch(seen_label):
             raise InvalidInputError(
-                f"seen_label={seen_label!r}: needed is a name for a folder, e.g. "
-                "'seen'."
+                f"seen_label={seen_label!r}: needed are letters, digits, '_' and '-', "
+                "at most 100, e.g. 'seen'."
             )
         if overwrite_input and output_format != OutputFormat():
             found = output_format.model_dump(exclude_defaults=True)

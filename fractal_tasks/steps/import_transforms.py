@@ -23,7 +23,14 @@ from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.tables import remove_unused_displacements
 from fractal_tasks.storage.plate.work import working_on
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.transforms import PixelSizes, Transform, Warp, find_affine
+from fractal_tasks.transforms import (
+    Affine,
+    PixelSizes,
+    Transform,
+    Translation,
+    Warp,
+    find_affine,
+)
 from fractal_tasks.transforms.base import list_points
 
 if TYPE_CHECKING:
@@ -144,6 +151,9 @@ def _make_record(
     """Make the row of a ROI, if the transform can be that of these images."""
     pixels = PixelSizes(image.spacing_um, fixed.spacing_um)
     transform = pixels.from_centres(found.transform)
+    if isinstance(transform, Affine) and np.array_equal(transform.matrix, np.eye(3)):
+        # Whatever a file can say: what only moves is copied, not interpolated.
+        transform = Translation(transform.offset_um)
     _check(roi, transform, found.source, image, fixed)
     return RoiRecord.of(
         roi,

@@ -1,6 +1,6 @@
 """Where places of an acquisition lie in the reference, and the way back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -120,6 +120,20 @@ class PointMap:
                 names[index] = name
         return MappedPoints(mapped[:, axes], tuple(names))
 
+    def without_border(self, border_um: FloatArray) -> "PointMap":
+        """Count places of the reference from a corner that lies so far inside."""
+        if not border_um.any():
+            return self
+        return PointMap(
+            {
+                roi: transform.in_frames(np.zeros(3), -border_um)
+                for roi, transform in self.transforms.items()
+            },
+            self.acquisition_um,
+            {roi: box - border_um for roi, box in self.reference_um.items()},
+            {roi: box - border_um for roi, box in self.core_um.items()},
+        )
+
     def _map_in_space(self, points: FloatArray, roi: str, to: Side) -> FloatArray:
         transform = self.transforms[roi]
         if to == "reference":
@@ -146,7 +160,8 @@ def read_point_map(url: ImageUrl, registered_roi_table: str) -> PointMap:
     """Read the transforms of an acquisition, and where they hold.
 
     Args:
-        url: The acquisition, before or after *apply*.
+        url: The acquisition: before *apply* the map leads to the reference image as it
+            is; or the registered image, to places as in that.
         registered_roi_table: The table that *find consensus* wrote; of a registered
             image it is known.
 
@@ -156,16 +171,13 @@ def read_point_map(url: ImageUrl, registered_roi_table: str) -> PointMap:
     """
     applied = read_applied_record(url)
     if applied is None:
-        image = open_image(url)
-        record = _read_consensus(image, registered_roi_table)
-        own = _read_rois(image, str(record.settings["input_roi_table"]))
-        registered_um = record.registered_grid.spacing_um
-        return _make(record.placements, own, registered_um, displacements_of(url))
+        found, border_um = _read_judged(url, registered_roi_table)
+        return found.without_border(border_um)
     beside = url.sibling(applied.input_image)
     if beside != url and files_of(beside).exists(beside.location):
         # There ROIs are whole.
         table = str(applied.settings["registered_roi_table"])
-        return read_point_map(beside, table)
+        return _read_judged(beside, table)[0]
     registered_um = open_image(url).spacing_um
     return _make(applied.placements, {}, registered_um, displacements_of(url))
 
@@ -177,7 +189,26 @@ def read_placements(
     applied = read_applied_record(url)
     if applied is not None:
         return applied.placements
-    return _read_consensus(open_image(url), registered_roi_table).placements
+    record = _read_consensus(open_image(url), registered_roi_table)
+    if not record.border_um.any():
+        return record.placements
+    found = []
+    for stored in record.placements:
+        placement = stored.to_placement(displacements_of(url))
+        whole = placement.transform.in_frames(np.zeros(3), -record.border_um)
+        moved = replace(placement, transform=whole)
+        found.append(StoredPlacement.of(stored.key, moved, stored.pixel_sizes))
+    return tuple(found)
+
+
+def _read_judged(url: ImageUrl, table: str) -> tuple[PointMap, FloatArray]:
+    """Read the map to the registered reference, and where the reference lies in it."""
+    image = open_image(url)
+    record = _read_consensus(image, table)
+    own = _read_rois(image, str(record.settings["input_roi_table"]))
+    registered_um = record.registered_grid.spacing_um
+    found = _make(record.placements, own, registered_um, displacements_of(url))
+    return found, record.border_um
 
 
 def _read_consensus(image: OpenImage, registered_roi_table: str) -> ConsensusRecord:

@@ -113,6 +113,7 @@ def write_registered_tables(
             **dict(record),
             reference_image=well.reference_path,
             reference_grid=canvas.grid,
+            border_px=canvas.pad_px,
             registered_grid=one.grid,
             placements=tuple(
                 StoredPlacement.of(key, placement, pixels)

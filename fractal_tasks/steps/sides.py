@@ -174,8 +174,10 @@ def _open_side(
     reference: OpenImage | None,
 ) -> Side:
     check_single_timepoint(image)
-    names = (channel, *settings.more_wavelength_ids)
-    channels = tuple(dict.fromkeys(find_channel(image, name) for name in names))
+    found = [find_channel(image, channel)]
+    for name in settings.more_wavelength_ids:
+        found.append(find_channel(image, name, "more_wavelength_ids"))
+    channels = tuple(dict.fromkeys(found))
     is_stored = settings.mask not in {NO_MASK, OTSU}
     return Side(
         image=image,

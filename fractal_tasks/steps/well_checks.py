@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
-from fractal_tasks.model import ConsensusSettings
+from fractal_tasks.model import Canvas, ConsensusSettings
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.records.well_rows import AcquisitionRows, WellRows
 from fractal_tasks.storage.files import files_of
@@ -13,6 +15,7 @@ from fractal_tasks.storage.plate.images import (
     list_tables,
     open_labels,
 )
+from fractal_tasks.storage.plate.levels import spatial_shape
 from fractal_tasks.storage.plate.open_image import OpenImage
 from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import (
@@ -62,9 +65,28 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
         check_not_foreign(rows.image, rows.table, settings.registered_roi_table)
     for rows in well.others:
         _check_same_reference(rows, well.reference.image.url)
+    for rows in well.acquisitions:
+        _check_output_grid(rows, well.reference, settings.output_grid)
     if settings.keep != "intersection":
         for rows in well.written:
             check_fill_value(rows.image, settings.fill_value)
+
+
+def _check_output_grid(
+    rows: AcquisitionRows, reference: AcquisitionRows, output_grid: str
+) -> None:
+    """Refuse pixels so large that a level of an image would have none."""
+    canvas = Canvas.of(reference.image.grid, output_grid)
+    _, *found = canvas.grid_of(rows.image.grid).shape
+    paths = rows.image.container.level_paths
+    last = spatial_shape(rows.image.container.get_image(path=paths[-1]))
+    needed = np.ceil(np.divide(rows.image.shape, last)).astype(int)[1:]
+    if np.less(found, needed).any():
+        raise InvalidInputError(
+            f"{rows.image.zarr_url}: with output_grid={output_grid!r} the registered "
+            f"image would have {found} pixels (y, x); needed for its {len(paths)} "
+            f"levels are at least {needed.tolist()}. Choose smaller pixels."
+        )
 
 
 def check_not_foreign(image: OpenImage, table: RoiTableData, name: str) -> None:

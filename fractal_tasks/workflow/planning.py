@@ -189,9 +189,9 @@ def _open_reference(
     check_single_timepoint(image)
     own = settings.values["acquisition_wavelength_ids"]
     wanted = settings.calculate
-    first = choose_channel(url, own, wanted.wavelength_id)
-    for channel in (first, *wanted.more_wavelength_ids):
-        find_channel(image, channel)
+    find_channel(image, choose_channel(url, own, wanted.wavelength_id))
+    for channel in wanted.more_wavelength_ids:
+        find_channel(image, channel, "more_wavelength_ids")
     find_level(image, settings.calculate.level_path)
     return image, find_roi_table(image, settings.calculate.input_roi_table)
 

@@ -9,6 +9,7 @@ import pytest
 
 import fractal_tasks as ft
 from fractal_tasks.cli import main
+from fractal_tasks.transforms import Translation
 from tests.cli.helpers import IN_PROCESS, Capture
 from tests.conftest import MakePlate
 from tests.tasks.plates import (
@@ -56,6 +57,8 @@ def test_what_is_imported_is_used_as_it_is(
     assert statuses(url) == {"FOV_1": "imported", "FOV_2": "imported"}
     moved = ft.point_map(url).transforms["FOV_2"]
     assert moved.displacement_at((0, 0, 0)) == pytest.approx((0, 9.1, -6.5))
+    # What only moves is copied, not interpolated.
+    assert isinstance(moved, Translation)
 
 
 def test_one_roi_is_imported_and_the_other_measured(image: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.steps.point_map import read_point_map
+from fractal_tasks.steps.point_map import read_placements, read_point_map
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.urls import parse_image_url
 from tests.conftest import MakePlate
@@ -17,6 +17,7 @@ from tests.tasks.foreign import multiscale_of, read_array, write_plate
 from tests.tasks.plates import (
     REGISTERED,
     TABLE,
+    data_of,
     image_urls,
     open_container,
     read_pixels,
@@ -184,7 +185,7 @@ def make_other_pixels(folder: Path, **coarse: Any) -> list[str]:
 
 @pytest.mark.parametrize("keep", ["intersection", "reference", "union"])
 @pytest.mark.parametrize(
-    ("output_grid", "size_um"), [("reference", FINE_UM), ("0.8", 0.8), ("1", 1.0)]
+    ("output_grid", "size_um"), [("reference", FINE_UM), ("0.8", 0.8), ("1.0", 1.0)]
 )
 def test_all_images_get_the_pixels_that_are_asked_for(
     tmp_path: Path, output_grid: str, size_um: float, keep: str
@@ -243,6 +244,32 @@ def test_points_follow_onto_the_pixels_that_were_asked_for(tmp_path: Path) -> No
         back = point_map.to_acquisition(mapped).points_um
         np.testing.assert_allclose(back, places)
         run_apply(urls)
+
+
+def test_before_their_pixels_move_places_are_those_of_the_reference_as_it_is(
+    make_plate: MakePlate,
+) -> None:
+    urls = move(make_plate(**OPTIONS))
+    run_consensus(urls, keep="union")
+    acquisition = parse_image_url(urls[1])
+    places = [[10.0, 10.0]]
+    expected = np.add(places, np.multiply((-UP, RIGHT), PIXEL_UM))
+    before = read_point_map(acquisition, REGISTERED).to_reference(places).points_um
+    np.testing.assert_allclose(before, expected)
+    for stored in read_placements(acquisition, REGISTERED):
+        moved_um = stored.to_placement(None).transform.displacement_at(np.zeros(3))
+        np.testing.assert_allclose(moved_um[1:], (-UP * PIXEL_UM, RIGHT * PIXEL_UM))
+    run_apply(urls)
+    after = read_point_map(acquisition, REGISTERED).to_reference(places).points_um
+    np.testing.assert_allclose(after, np.add(expected, (UP * PIXEL_UM, 0)))
+
+
+def test_pixels_too_large_for_the_levels_are_refused(tmp_path: Path) -> None:
+    urls = make_other_pixels(tmp_path)
+    before = data_of(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"output_grid='30' the registered"):
+        run_consensus(urls, output_grid="30")
+    assert data_of(tmp_path) == before
 
 
 def test_own_pixels_are_copied(tmp_path: Path) -> None:
@@ -306,8 +333,9 @@ def test_label_of_seen_pixels_is_made_anew_and_no_other_is_lost(
     before = tree_of(Path(urls[1]))
     with pytest.raises(InvalidInputError, match="has a label of this name"):
         run_apply(urls, seen_label="nuclei")
-    with pytest.raises(InvalidInputError, match="seen_label='a/b'"):
-        run_apply(urls, seen_label="a/b")
+    for odd in ("a/b", "zarr.json", ".zattrs", "", "x" * 101):
+        with pytest.raises(InvalidInputError, match="seen_label="):
+            run_apply(urls, seen_label=odd)
     assert tree_of(Path(urls[1])) == before
     for _ in range(2):
         run_apply(urls, seen_label="seen")

@@ -67,7 +67,9 @@ def _text(entry: dict[str, Any], key: str) -> str | None:
     return None if value is None or value == "" else str(value)
 
 
-def find_channel(image: OpenImage, wavelength_id: str) -> int:
+def find_channel(
+    image: OpenImage, wavelength_id: str, argument: str = "wavelength_id"
+) -> int:
     """Give the index of the channel with this id; else label; else index.
 
     The only channel of an image that has no name is taken in any case.
@@ -86,7 +88,7 @@ def find_channel(image: OpenImage, wavelength_id: str) -> int:
         return 0
     listed = "; ".join(map(str, channels))
     raise InvalidInputError(
-        f"{image.where()}: wavelength_id={wavelength_id!r} fits "
+        f"{image.where()}: {argument}={wavelength_id!r} fits "
         f"{'several channels' if found else 'no channel'} of the image, which has "
         f"{listed}. Give the id, label or index of exactly one, that of a stain which "
         "is in every acquisition, e.g. the nuclear stain; where acquisitions differ, "
