@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from fractal_tasks.discovery import absolute_url
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE
+from fractal_tasks.qc.usability import PlateVerdict, judge_plate
 from fractal_tasks.report.results import (
     GroupResult,
     RoiResult,
@@ -73,10 +74,16 @@ class Result:
 
         return DataFrame([roi.as_cells() for roi in self.rois])
 
+    @cached_property
+    def verdict(self) -> PlateVerdict:
+        """Whether the plate is usable, and what to look at, worst first."""
+        return judge_plate(self.rois)
+
     def _repr_html_(self) -> str:
-        """Show acquisitions, the worst wells and what failed."""
+        """Show the verdict, acquisitions, the worst wells and what failed."""
         acquisitions, wells = by_acquisition(self.rois), by_well(self.rois)[:_MAX_WELLS]
         parts = [
+            f"<p><b>{escape(str(self.verdict))}</b></p>" if self.rois else "",
             f"<p>{len(self.images)} registered images, {len(self.rois)} ROIs</p>",
             _to_html("Acquisitions", acquisitions) if acquisitions else "",
             _to_html("Wells, worst first", wells) if wells else "",

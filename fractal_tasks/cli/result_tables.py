@@ -1,6 +1,7 @@
 """What became of a plate, as `register` shows it: as text, as JSON data, as CSV."""
 
 import csv
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.qc.usability import judge_plate
 from fractal_tasks.report.results import (
     GroupResult,
     RoiResult,
@@ -35,7 +37,7 @@ _ACQUISITION: dict[str, _Cell] = {"acq.": lambda one: str(one.acquisition)}
 
 
 def describe_results(results: Sequence[RoiResult]) -> str:
-    """Write a line for each acquisition of a plate, and for each of the worst wells.
+    """Say whether a plate is usable, then tell of acquisitions and the worst wells.
 
     Returns:
         Empty without results.
@@ -67,7 +69,8 @@ def describe_results(results: Sequence[RoiResult]) -> str:
             shown = groups[:_MAX_WELLS]
             title = f"{what}, worst first ({len(shown)} of {len(groups)})"
             tables.append(_make_table(title, shown, has_z, leading))
-    return _render(tables)
+    verdict = textwrap.fill(str(judge_plate(results)), _WIDTH)
+    return f"{verdict}\n\n{_render(tables)}"
 
 
 def describe_lost(results: Sequence[RoiResult]) -> str:
@@ -97,7 +100,9 @@ def _are_several(wells: Sequence[GroupResult]) -> bool:
 
 def results_as_data(results: Sequence[RoiResult]) -> dict[str, Any]:
     """Give the same of all wells, and every ROI, as JSON data."""
+    verdict = judge_plate(results)
     return {
+        "verdict": {"usability": verdict.usability, "sentence": verdict.sentence},
         "acquisitions": [asdict(one) for one in by_acquisition(results)],
         "wells": [asdict(one) for one in by_well(results)],
         "rois": [asdict(one) for one in results],

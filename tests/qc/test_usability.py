@@ -1,0 +1,76 @@
+"""The verdict on a plate, from results made by hand."""
+
+from typing import Any
+
+import pytest
+
+from fractal_tasks.qc.usability import UsabilityLimits, find_blame, judge_plate
+from fractal_tasks.report.results import RoiResult
+from tests.report.test_results import of_well, result
+
+GOOD = of_well("A/01", *["measured"] * 9)
+
+
+def test_plate_is_usable_if_all_rois_are_known_well() -> None:
+    verdict = judge_plate([*GOOD, *of_well("A/02", "imputed")])
+    assert verdict.usability == "usable"
+    assert verdict.look_at == ()
+    assert str(verdict) == (
+        "Usable: all 10 ROIs lie on the reference, 1 of them placed as their well or "
+        "plate moved; half are known to 0.10 px, 95% to 0.10 px."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "sentence"),
+    [
+        ({"status": "unresolved"}, "unresolved: nothing", "1 are unresolved"),
+        ({"error_px": 1.5}, "may be off by 1.5 px", "1 may be off by more than 1 px"),
+        ({"evidence": {"left_px": 3.0}}, "off by up to 3.0 px", "'similarity'"),
+        ({"kept": 0.5}, "50% of it is cropped", "since acquisition 1 moved far"),
+    ],
+)
+def test_what_is_worth_a_look_is_named(
+    changes: dict[str, Any], reason: str, sentence: str
+) -> None:
+    verdict = judge_plate([*GOOD, result(well="B/02", roi="FOV_3", **changes)])
+    assert verdict.usability == "usable, but look at these"
+    assert sentence in verdict.sentence
+    (flag,) = verdict.look_at
+    assert (flag.index, flag.name) == (9, "B/02 acquisition 1, FOV_3")
+    assert reason in flag.reason
+
+
+def test_the_worst_is_first() -> None:
+    rois = [
+        result(roi="cropped", kept=0.4),
+        result(roi="exact"),
+        result(roi="lost", status="unresolved"),
+        result(roi="unsure", error_px=4.0),
+        *GOOD,
+    ]
+    indices = [flag.index for flag in judge_plate(rois).look_at]
+    assert indices == [2, 3, 0]
+
+
+def test_plate_is_not_usable_if_an_acquisition_is_lost() -> None:
+    """In a plate of many acquisitions it is but a small part of all ROIs."""
+    good = [result(acquisition=number) for number in range(1, 20)]
+    lost = result(acquisition=20, status="unresolved")
+    verdict = judge_plate([*good, lost])
+    assert verdict.usability == "not usable"
+    assert "1 of 1 in acquisition 20" in verdict.sentence
+    lenient = judge_plate([*good, lost], UsabilityLimits(max_unresolved=1))
+    assert lenient.usability == "usable, but look at these"
+
+
+@pytest.mark.parametrize("rois", [[], [result(status=None)]])
+def test_what_has_no_verdicts_is_not_judged(rois: list[RoiResult]) -> None:
+    assert judge_plate(rois).usability == "not judged"
+
+
+def test_area_is_lost_because_of_what_moved_farthest() -> None:
+    near = result(acquisition=1, kept=0.5)
+    far = result(acquisition=2, kept=0.5, shift_um=(0.0, 90.0, 0.0))
+    assert find_blame([near, far]) == 2
+    assert find_blame([result(kept=1.0)]) is None
