@@ -148,4 +148,5 @@ def clear_demo(folder: Path) -> None:
     """Remove the plate of an earlier demo, and nothing else, from `folder`."""
     for name in ("plate.zarr", "pictures"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "plate.zarr.truth.json").unlink(missing_ok=True)
+    for name in ("plate.zarr.truth.json", "plate_registration.html"):
+        (folder / name).unlink(missing_ok=True)

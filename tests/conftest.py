@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fractal_tasks.cli import report_command
 from fractal_tasks.storage.local import publish
 from fractal_tasks.synthetic import PlateOptions, create_plate
 
@@ -80,6 +81,13 @@ def no_flush(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     path = request.path.relative_to(Path(__file__).parent).as_posix()
     if not path.startswith(FLUSHING):
         monkeypatch.setattr(publish, "_flush_file_system", lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Leave the page out that `register` ends with: it takes seconds each time."""
+    if "report" not in request.path.name:
+        monkeypatch.setattr(report_command, "write_reports", lambda *_: [])
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,12 @@ def build_app() -> App:
         sort_key=0,
     )
     app.command(
+        "fractal_tasks.cli.report_command:report",
+        help="Say on a page whether a plate is usable: maps, overlays, all ROIs.",
+        help_prologue=_example("report plate.zarr"),
+        sort_key=0,
+    )
+    app.command(
         "fractal_tasks.cli.heal_command:heal",
         help="Clear what interrupted runs left of a plate or of images.",
         help_prologue=_example("heal plate.zarr --dry-run"),

@@ -17,7 +17,9 @@ from fractal_tasks.demo import (
     save_demo_overlays,
 )
 from fractal_tasks.discovery import discover_images
+from fractal_tasks.report.plate_report import write_report
 from fractal_tasks.runner import select_arguments
+from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.synthetic import create_plate
 from fractal_tasks.workflow.catalogue import list_task_commands
 from fractal_tasks.workflow.run import REGISTER_TASKS
@@ -33,8 +35,8 @@ _ARGUMENTS = {
 def demo(folder: str, *, options: RunOptions = _DEFAULT) -> int:
     """Register a synthetic plate and compare the result with the truth.
 
-    Writes a plate and before/after pictures into the folder. An earlier demo in it is
-    replaced; anything else in it is left alone.
+    Writes a plate, its report and before/after pictures into the folder. An earlier
+    demo in it is replaced; anything else in it is left alone.
 
     Args:
         folder: Where plate and pictures go, e.g. `demo-output`.
@@ -55,10 +57,16 @@ def demo(folder: str, *, options: RunOptions = _DEFAULT) -> int:
                 return 1
     results = compare_with_truth(plate)
     pictures = save_demo_overlays(plate, output / "pictures")
+    found = discover_images([str(plate)])
+    page = write_report(
+        [parse_image_url(url) for url in (*found.images, *found.registered)],
+        output / "plate_registration.html",
+    )
     reporter.show(
-        _describe(results, plate, pictures),
+        f"{_describe(results, plate, pictures)}\nReport: {page}",
         {
             "plate": str(plate),
+            "report": str(page),
             "pictures": [str(picture) for picture in pictures],
             "fields": [
                 {**asdict(result), "error_px": result.error_px} for result in results

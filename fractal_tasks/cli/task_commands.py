@@ -58,6 +58,13 @@ _Yes = Annotated[
         help="Replace images without asking. Asked is only in a terminal.",
     ),
 ]
+_Report = Annotated[
+    bool,
+    Parameter(
+        group=_RUN,
+        help="Write a page about the plate beside it, `<plate>_registration.html`.",
+    ),
+]
 _Output = Annotated[
     str | None,
     Parameter(
@@ -106,6 +113,7 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         csv: Path | None = None,
         yes: bool = False,
         output: str | None = None,
+        report: bool = True,
         **values: Any,
     ) -> int:
         from fractal_tasks.cli.result_tables import check_csv
@@ -130,13 +138,14 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
             return 1
         rois = {one.url.zarr_url: one.rois for one in workflow.plan.images}
         _run_tasks(reporter, workflow, options.workers, rois)
-        return _show_results(reporter, workflow, csv)
+        return _show_results(reporter, workflow, csv, report=report)
 
     own = {
         "dry_run": (_DryRun, False),
         "csv": (_Csv, None),
         "yes": (_Yes, False),
         "output": (_Output, None),
+        "report": (_Report, True),
     }
     return _with_flags(register, functions, **own)
 
@@ -198,8 +207,11 @@ def _run_tasks(
     reporter.repeat_warnings(workflow.results[before:])
 
 
-def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> int:
+def _show_results(
+    reporter: Reporter, workflow: Workflow, csv: Path | None, *, report: bool
+) -> int:
     """Say what became of the images, and give the exit code of that."""
+    from fractal_tasks.cli.report_command import write_reports
     from fractal_tasks.cli.result_tables import (
         describe_lost,
         describe_results,
@@ -213,14 +225,18 @@ def _show_results(reporter: Reporter, workflow: Workflow, csv: Path | None) -> i
     unread = workflow.found.failures.items()
     reporter.show_errors({url: error for url, error in unread if url not in known})
     results, left_out = workflow.results, workflow.found.failures
+    paths = write_reports(reporter, workflow, rois) if report else []
     texts = (
         summarise(results) or _no_results(workflow),
         describe_results(rois),
         additions(workflow.plan, workflow.settings) if rois else "",
+        "\n".join(f"Report: {path}" for path in paths),
     )
     reporter.show(
         "\n\n".join(text for text in texts if text),
-        results_to_json(results, left_out) | results_as_data(rois),
+        results_to_json(results, left_out)
+        | results_as_data(rois)
+        | {"reports": [str(path) for path in paths]},
     )
     # What an earlier run wrote is not replaced by nothing.
     if csv is not None and rois:

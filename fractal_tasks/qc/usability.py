@@ -24,13 +24,13 @@ class UsabilityLimits:
     """Part (0 to 1) of an acquisition's ROIs that may be unresolved. With more, whole
     wells lack their replicates; every cell lacks this stain there."""
 
-    max_error_px: float = 1.0
-    """Standard error, in pixels, from which a ROI is worth a look. Moving by whole
-    pixels is off by up to half a pixel per axis anyway."""
+    max_error_px: float = 3.0
+    """Standard error, in pixels, from which a ROI is worth a look. Nuclei are some 30
+    pixels wide; a tenth of that hardly changes what is measured in them."""
 
-    max_left_px: float = 2.0
-    """How far, in pixels, places of a ROI may be off since it was turned or warped.
-    Two pixels more or less hardly change what lies in a nucleus."""
+    max_left_px: float = 3.0
+    """How far, in pixels, places of a ROI may be off since it was turned or warped,
+    for the same reason."""
 
     min_kept: float = 0.8
     """Part (0 to 1) of a ROI that has to be kept. Stages come back to within a tenth
@@ -93,11 +93,11 @@ class PlateVerdict:
         return f"{self.usability.capitalize()}: {self.sentence}"
 
 
-_USUAL = UsabilityLimits()
+USUAL_LIMITS = UsabilityLimits()
 
 
 def judge_plate(
-    rois: Iterable[JudgedRoi], limits: UsabilityLimits = _USUAL
+    rois: Iterable[JudgedRoi], limits: UsabilityLimits = USUAL_LIMITS
 ) -> PlateVerdict:
     """Say whether a plate is usable, from what became of its ROIs.
 

@@ -42,6 +42,24 @@ def read_registered_rows(
     return [row for row in rows if is_placed or row.status is not None]
 
 
+def read_estimates(image: OpenImage, input_roi_table: str) -> list[RoiRecord]:
+    """Read what *calculate* found of the ROIs of an image, not judged yet.
+
+    Returns:
+        Empty if it has not run for the image.
+
+    Raises:
+        InvalidDataError: The table is damaged.
+        MissingStepError: A translation is there, but not whole.
+    """
+    table = read_roi_table(image, input_roi_table)
+    rows = [
+        RoiRecord.from_roi(roi, image, image.where(f"table {table.name!r}, {name!r}"))
+        for name, roi in table.rois.items()
+    ]
+    return [replace(row, status=None) for row in rows if row.candidates]
+
+
 def describe_registered(
     reference_tables: Mapping[str, RoiTableData],
     own: RoiTableData,

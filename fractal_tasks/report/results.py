@@ -15,13 +15,14 @@ import numpy as np
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.model import Status
 from fractal_tasks.model.candidate import LEFT_PX
-from fractal_tasks.records.registered_rows import read_registered_rows
+from fractal_tasks.records.registered_rows import read_estimates, read_registered_rows
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition_of_each
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Vector
+from fractal_tasks.transforms.base import to_vector
 from fractal_tasks.transforms.boxes import AXES
 
 
@@ -55,6 +56,11 @@ class RoiResult:
 
     evidence: Mapping[str, float]
 
+    centre_um: Vector | None = None
+    """Of what is kept of it, where its image says that it lies (z, y, x)."""
+
+    size_um: Vector | None = None
+
     @property
     def left_px(self) -> float | None:
         """How far places of the ROI are off at most, as it was turned or warped."""
@@ -69,7 +75,7 @@ class RoiResult:
                 vector = value or (None, None, None)
                 for axis, part in zip(AXES, vector, strict=True):
                     cells[f"shift_{axis}_{unit}"] = part
-            elif name != "evidence":
+            elif name not in {"evidence", "centre_um", "size_um"}:
                 cells[name] = value
         return cells | dict(sorted(self.evidence.items()))
 
@@ -123,6 +129,7 @@ def read_results(
     images: Iterable[ImageUrl],
     registered_roi_table: str,
     failed: Callable[[ImageUrl, FractalTasksError], None] | None = None,
+    input_roi_table: str | None = None,
 ) -> list[RoiResult]:
     """Read what became of every ROI; images without such a table are left out.
 
@@ -131,6 +138,8 @@ def read_results(
         registered_roi_table: Name of the table.
         failed: Called with what is wrong with an image, which is left out then; by
             default it is raised.
+        input_roi_table: Table of which the estimates are given, without status, where
+            an image has none of the former.
 
     Raises:
         InvalidDataError: An image, a table or a well cannot be read.
@@ -139,7 +148,9 @@ def read_results(
     results: list[RoiResult] = []
     for url, acquisition in read_acquisition_of_each(list(images)).items():
         try:
-            results += _read_image(url, registered_roi_table, acquisition)
+            image = open_image(url)
+            rows = _read_rows(image, registered_roi_table, input_roi_table)
+            results += [_to_result(row, image, acquisition) for row in rows]
         except FractalTasksError as error:
             if failed is None:
                 raise
@@ -147,14 +158,15 @@ def read_results(
     return results
 
 
-def _read_image(
-    url: ImageUrl, registered_roi_table: str, acquisition: int
-) -> list[RoiResult]:
-    image = open_image(url)
-    if registered_roi_table not in list_tables(image):
+def _read_rows(
+    image: OpenImage, registered_roi_table: str, input_roi_table: str | None
+) -> list[RoiRecord]:
+    tables = list_tables(image)
+    if registered_roi_table in tables:
+        return read_registered_rows(image, registered_roi_table)
+    if input_roi_table not in tables:
         return []
-    rows = read_registered_rows(image, registered_roi_table)
-    return [_to_result(row, image, acquisition) for row in rows]
+    return read_estimates(image, str(input_roi_table))
 
 
 def _to_result(row: RoiRecord, image: OpenImage, acquisition: int) -> RoiResult:
@@ -178,6 +190,8 @@ def _to_result(row: RoiRecord, image: OpenImage, acquisition: int) -> RoiResult:
         shift_px=None if shift_um is None else _in_pixels(shift_um, image),
         kept=row.kept,
         evidence={} if best is None else dict(best.evidence),
+        centre_um=to_vector(np.add(row.centre_um, image.grid.origin_um)),
+        size_um=row.size_um,
     )
 
 

@@ -44,7 +44,7 @@ def test_every_parameter_of_a_task_has_a_flag_and_every_flag_a_parameter(
 def test_register_has_the_flags_of_all_its_tasks() -> None:
     names = [name.replace("_", "-") for name in REGISTER_TASKS]
     expected = {key for name in names for key in flags_of(name)}
-    own = {"--dry-run", "--csv", "--yes", "--output"}
+    own = {"--dry-run", "--csv", "--yes", "--output", "--report"}
     assert set(flags_of("register")) == expected | own
 
 

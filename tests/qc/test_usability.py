@@ -25,8 +25,8 @@ def test_plate_is_usable_if_all_rois_are_known_well() -> None:
     ("changes", "reason", "sentence"),
     [
         ({"status": "unresolved"}, "unresolved: nothing", "1 are unresolved"),
-        ({"error_px": 1.5}, "may be off by 1.5 px", "1 may be off by more than 1 px"),
-        ({"evidence": {"left_px": 3.0}}, "off by up to 3.0 px", "'similarity'"),
+        ({"error_px": 4.5}, "may be off by 4.5 px", "1 may be off by more than 3 px"),
+        ({"evidence": {"left_px": 5.0}}, "off by up to 5.0 px", "'similarity'"),
         ({"kept": 0.5}, "50% of it is cropped", "since acquisition 1 moved far"),
     ],
 )

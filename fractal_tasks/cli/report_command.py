@@ -1,0 +1,109 @@
+"""The command `report`, and the page that `register` writes at its end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fractal_tasks.cli.output import OutputOptions, Reporter
+from fractal_tasks.discovery import discover_images
+from fractal_tasks.errors import FractalTasksError, InvalidInputError
+from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
+from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits
+from fractal_tasks.report.plate_report import (
+    ReportOptions,
+    choose_path,
+    group_by_plate,
+    write_report,
+)
+from fractal_tasks.report.results import RoiResult
+from fractal_tasks.storage.urls import (
+    ImageUrl,
+    parse_image_url,
+    parse_storage_options,
+)
+from fractal_tasks.workflow.run import Workflow
+
+_DEFAULT = OutputOptions()
+
+
+def report(
+    *urls: Annotated[
+        str, Parameter(name="zarr-url", required=True, help="A plate, wells or images.")
+    ],
+    output: Path | None = None,
+    registered_roi_table: str = DEFAULT_REGISTERED_TABLE,
+    input_roi_table: str = DEFAULT_ROI_TABLE,
+    overlays: int = 60,
+    megabytes: float = 6.0,
+    limits: Annotated[UsabilityLimits, Parameter(name="*")] = USUAL_LIMITS,
+    storage_options: str | None = None,
+    options: OutputOptions = _DEFAULT,
+) -> int:
+    """Say on a page whether a plate is usable, with maps, overlays and a table.
+
+    It is one file that needs no network. It can be written before, during and after a
+    registration, and changes nothing in the plate.
+
+    Args:
+        urls: What is reported on.
+        output: The file, e.g. `report.html`; left out, it lies beside the plate.
+        registered_roi_table: Table with the verdicts.
+        input_roi_table: Table with the estimates, where there are no verdicts yet.
+        overlays: Number of ROIs of which pictures are shown.
+        megabytes: How much of the page pictures may take.
+        limits: From where on a plate is not usable, or a ROI worth a look.
+        storage_options: How to reach an object store, as a JSON object.
+        options: How much is shown.
+    """
+    reporter = Reporter(options)
+    store = parse_storage_options(storage_options)
+    made = ReportOptions(
+        registered_roi_table, input_roi_table, limits, overlays, megabytes
+    )
+    with reporter.log():
+        found = discover_images(urls, store)
+        images = [parse_image_url(u, store) for u in (*found.images, *found.registered)]
+        groups = group_by_plate(images)
+        if output is not None and len(groups) > 1:
+            raise InvalidInputError(
+                f"--output {str(output)!r}: found images of {len(groups)} plates; "
+                "needed is one. Leave it out, or report on each by itself."
+            )
+        paths = [
+            write_report(group, output or choose_path(group), made) for group in groups
+        ]
+    reporter.show_errors(found.failures)
+    reporter.show("\n".join(map(str, paths)), {"reports": [str(one) for one in paths]})
+    return 0
+
+
+def write_reports(
+    reporter: Reporter,
+    workflow: Workflow,
+    rois: Sequence[RoiResult],
+) -> list[Path]:
+    """Write the report of each plate that was registered, and give the paths.
+
+    One that cannot be written is no failure of the registration: it is warned of.
+    """
+    urls = (*workflow.left, *workflow.list_registered())
+    images = [parse_image_url(url, workflow.storage_options) for url in urls]
+    names = ("registered_roi_table", "input_roi_table")
+    options = ReportOptions(*(workflow.settings[name] for name in names))
+    paths = []
+    for group in group_by_plate(images):
+        own = _rois_of(group, rois)
+        if not own:
+            continue
+        try:
+            paths.append(write_report(group, choose_path(group), options, own))
+        except FractalTasksError as error:
+            reporter.say(f"Warning: no report was written. {error}")
+    return paths
+
+
+def _rois_of(group: Sequence[ImageUrl], rois: Sequence[RoiResult]) -> list[RoiResult]:
+    urls = {image.zarr_url for image in group}
+    return [one for one in rois if one.zarr_url in urls]

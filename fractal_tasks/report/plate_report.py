@@ -1,0 +1,184 @@
+"""Write the report of a plate: one page, from what its tables and images hold."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
+from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits, judge_plate
+from fractal_tasks.records.applied import is_registered
+from fractal_tasks.report.history import read_history
+from fractal_tasks.report.images import SortedImages, sort_images
+from fractal_tasks.report.results import RoiResult, read_results
+from fractal_tasks.storage.plate.wells import is_in_plate
+from fractal_tasks.storage.urls import ImageUrl
+
+_SUFFIX = "_registration.html"
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is made from, and how."""
+
+    registered_roi_table: str = DEFAULT_REGISTERED_TABLE
+    input_roi_table: str = DEFAULT_ROI_TABLE
+    limits: UsabilityLimits = USUAL_LIMITS
+    overlays: int = 60
+    """Number of ROIs of which pictures are shown."""
+
+    megabytes: float = 6.0
+    """How much of the page pictures may take."""
+
+
+def group_by_plate(images: Sequence[ImageUrl]) -> list[list[ImageUrl]]:
+    """Put images of a plate together, and those that are in none."""
+    groups: dict[str, list[ImageUrl]] = {}
+    for image in images:
+        plate = image.plate_url if is_in_plate(image) else ""
+        groups.setdefault(plate, []).append(image)
+    return list(groups.values())
+
+
+def choose_path(images: Sequence[ImageUrl], zarr_dir: str | None = None) -> Path:
+    """Give where the report of a plate, or of images in none, lies by default.
+
+    Args:
+        images: Its images.
+        zarr_dir: Folder of the report; None: beside the plate.
+
+    Raises:
+        InvalidInputError: The plate is in an object store, and no folder is given.
+    """
+    first = images[0]
+    if zarr_dir is None and first.is_remote:
+        raise InvalidInputError(
+            f"{first.zarr_url}: a report is written to this machine. Name its file as "
+            "output."
+        )
+    url = first.plate_url if is_in_plate(first) else first.zarr_url
+    folder, _, name = url.rpartition("/")
+    return Path(zarr_dir or folder or "/") / (name.removesuffix(".zarr") + _SUFFIX)
+
+
+def write_report(
+    images: Sequence[ImageUrl],
+    path: Path,
+    options: ReportOptions | None = None,
+    rois: Sequence[RoiResult] | None = None,
+) -> Path:
+    """Write the report of a plate, or of images in none.
+
+    An image that cannot be read does not stop it: the page names it.
+
+    Args:
+        images: All that were found, registered ones included.
+        path: The file, which is replaced in one step.
+        options: What it is made from.
+        rois: What became of each ROI, if that was read already.
+
+    Returns:
+        The path.
+
+    Raises:
+        InvalidInputError: There are no images, or the path is inside a plate.
+        PublishError: The file could not be written.
+    """
+    # Jinja2, bokeh and pillow are loaded by nothing else.
+    from fractal_tasks.report.overlays import Budget, make_overlays
+    from fractal_tasks.report.page import Content, render_page
+
+    options = options or ReportOptions()
+    if not images:
+        raise InvalidInputError("Found no images to report on. Name a plate.")
+    _check_path(path, images)
+    sorted_images = sort_images(images)
+    failures: dict[str, str] = {}
+    tables = (options.registered_roi_table, options.input_roi_table)
+    if rois is None:
+        rois = read_results(
+            sorted_images.told,
+            tables[0],
+            lambda image, error: failures.update({image.zarr_url: str(error)}),
+            tables[1],
+        )
+    verdict = judge_plate(rois, options.limits)
+    overlays = []
+    if any(one.status == "reference" for one in rois):
+        overlays = make_overlays(
+            rois,
+            verdict,
+            sorted_images.registered,
+            {image.zarr_url: image for image in sorted_images.told},
+            tables,
+            Budget(options.overlays, options.megabytes),
+            failures,
+        )
+    first = images[0]
+    is_plate = is_in_plate(first)
+    content = Content(
+        title=(first.plate_url if is_plate else first.zarr_url).rpartition("/")[2],
+        stage=_describe_stage(rois, sorted_images),
+        rois=rois,
+        verdict=verdict,
+        history=read_history(sorted_images.told, tables[::-1]),
+        inputs=[image.zarr_url for image in sorted_images.told],
+        failures=failures,
+        overlays=overlays,
+    )
+    _replace(path, render_page(content))
+    return path
+
+
+def _describe_stage(rois: Sequence[RoiResult], images: SortedImages) -> str:
+    """Say what to run next; '' if the plate is registered."""
+    if not rois:
+        return (
+            "The tables hold neither estimates nor verdicts. Run 'fractal-tasks "
+            "register', or name the ROI tables; 'fractal-tasks inspect' lists what is "
+            "there."
+        )
+    if all(one.status is None for one in rois):
+        return (
+            "These are shifts that nothing has judged. Run 'Find Registration "
+            "Consensus' next, if the plate is not registered by another package."
+        )
+    if images.registered or any(map(is_registered, images.told)):
+        return ""
+    return "No pixel is moved yet: run 'Apply Registration to Image' next."
+
+
+def _check_path(path: Path, images: Sequence[ImageUrl]) -> None:
+    first = images[0]
+    if first.is_remote:
+        return
+    inside = Path(first.plate_url if is_in_plate(first) else first.zarr_url)
+    if path.absolute().is_relative_to(inside):
+        raise InvalidInputError(
+            f"{path}: is inside {inside}; needed is a file outside of the plate, which "
+            "other software reads. Choose another."
+        )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file beside, and exchange it in one step."""
+    try:
+        with NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
+        ) as file:
+            file.write(text)
+        os.chmod(file.name, 0o666 & ~_umask())
+        os.replace(file.name, path)
+    except OSError as error:
+        raise PublishError(
+            f"{path}: the report could not be written ({error}). The plate is as it "
+            "was. Choose another output."
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

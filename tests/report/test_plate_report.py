@@ -1,0 +1,172 @@
+"""The page about a plate, at any stage, and what must never stop it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fractal_tasks.cli import main
+from fractal_tasks.discovery import discover_images
+from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.report.images import sort_images
+from fractal_tasks.report.plate_report import (
+    ReportOptions,
+    choose_path,
+    group_by_plate,
+    write_report,
+)
+from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from tests.cli.helpers import CHANNEL, IN_PROCESS
+from tests.conftest import MakePlate
+
+TINY = {"columns": 2, "fields_x": 1, "acquisitions": 2, "channels": 1}
+
+
+TABLE = ("--registered-roi-table", "FOV_ROI_table_registered")
+
+
+def run(command: str, plate: Path, *words: str) -> None:
+    assert main([command, str(plate), *words, *IN_PROCESS, "--quiet"]) == 0
+
+
+def calculated(plate: Path) -> None:
+    run("calculate-registration", plate, *CHANNEL)
+
+
+def judged(plate: Path) -> None:
+    run("find-registration-consensus", plate)
+
+
+def kept(plate: Path) -> None:
+    run("apply-registration-to-image", plate, *TABLE, "--no-overwrite-input")
+
+
+def replaced(plate: Path) -> None:
+    run("apply-registration-to-image", plate, *TABLE)
+
+
+def images_of(plate: Path) -> list[ImageUrl]:
+    found = discover_images([str(plate)])
+    return [parse_image_url(url) for url in (*found.images, *found.registered)]
+
+
+def write(plate: Path, **options: object) -> str:
+    images = images_of(plate)
+    path = write_report(images, choose_path(images), ReportOptions(**options))
+    assert path == plate.with_name("plate_registration.html")
+    assert not list(plate.parent.glob("*.tmp"))
+    return path.read_text(encoding="utf-8")
+
+
+def test_plate_that_is_not_registered_says_what_to_run(make_plate: MakePlate) -> None:
+    page = write(make_plate(**TINY))
+    assert "Nothing is registered yet" in page
+    assert "fractal-tasks register" in page
+    assert "<img" not in page
+
+
+def test_estimates_are_shown_and_not_judged(make_plate: MakePlate) -> None:
+    page = write(make_plate(**TINY, then=[calculated]))
+    assert "<strong>Not judged</strong>" in page
+    assert "Find Registration Consensus" in page
+    assert "<dt>shift, median</dt>" in page
+
+
+@pytest.mark.parametrize(
+    ("steps", "titles"),
+    [
+        ((calculated, judged), ["before", "after: moved by the transform"]),
+        ((calculated, judged, kept), ["before", "after"]),
+        (
+            (calculated, judged, replaced),
+            ["before: moved back by the transform", "after"],
+        ),
+    ],
+    ids=["judged", "kept", "in place"],
+)
+def test_page_has_verdict_numbers_settings_and_overlays(
+    make_plate: MakePlate, steps: tuple[object, ...], titles: list[str]
+) -> None:
+    page = write(make_plate(**TINY, then=steps))
+    assert "<strong>Usable</strong>" in page
+    assert "<dt>unresolved</dt><dd>0</dd>" in page
+    assert "<td>wavelength_id</td><td><code>A01_C01</code>" in page
+    assert ("No pixel is moved yet" in page) == ("moved by" in titles[-1])
+    for title in titles:
+        assert f"<figcaption>{title}</figcaption>" in page
+        assert f"<figcaption>{title}, full resolution</figcaption>" in page
+
+
+def test_pictures_keep_to_their_budget(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY, then=[calculated, judged])
+    assert write(plate, overlays=1).count('class="card"><h3>') == 1
+    assert "<figure>" not in write(plate, megabytes=0.001)
+
+
+def test_registered_images_are_told_from_their_inputs(make_plate: MakePlate) -> None:
+    images = sort_images(images_of(make_plate(**TINY, then=[calculated, judged, kept])))
+    assert [image.image_path for image in images.told] == ["0", "1"] * 2
+    assert {
+        source.image_path: image.image_path
+        for source, image in images.registered.items()
+    } == {"0": "0_registered", "1": "1_registered"}
+
+
+def test_image_that_cannot_be_read_is_named(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY, then=[calculated, judged])
+    shutil.rmtree(plate / "A/01/1/tables/FOV_ROI_table_registered")
+    page = write(plate)
+    assert "Could not be read" in page
+    assert f"<td>{plate}/A/01/1</td>" in page
+
+
+def test_page_without_pixels_still_has_the_verdict(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY, then=[calculated, judged])
+    for chunk in (plate / "A/01/0/0").rglob("*"):
+        if chunk.is_file() and not chunk.name.startswith("."):
+            chunk.write_bytes(b"no chunk")
+    page = write(plate)
+    assert "<strong>Usable</strong>" in page
+    assert "No overlay: " in page
+
+
+def test_report_is_never_written_into_a_plate(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    with pytest.raises(InvalidInputError, match="is inside"):
+        write_report(images_of(plate), plate / "report.html")
+    with pytest.raises(InvalidInputError, match="Found no images"):
+        write_report([], plate.with_name("report.html"))
+
+
+def test_folder_that_is_not_there_is_named(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    with pytest.raises(PublishError, match="could not be written"):
+        write_report(images_of(plate), plate.parent / "none" / "report.html")
+
+
+def test_images_in_no_plate_have_one_report(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    folder = plate.parent
+    for day in (0, 1):
+        shutil.copytree(plate / f"A/01/{day}", folder / f"day {day}.zarr")
+    images = [parse_image_url(f"{folder}/day {day}.zarr") for day in (0, 1)]
+    assert group_by_plate(images) == [images]
+    assert choose_path(images) == folder / "day 0_registration.html"
+    with pytest.raises(InvalidInputError, match="Name its file as output"):
+        choose_path([parse_image_url("s3://bucket/p.zarr/A/01/0", {"anon": True})])
+
+
+def test_register_ends_with_the_path_of_its_report(
+    make_plate: MakePlate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plate = make_plate(**TINY)
+    report = plate.with_name("plate_registration.html")
+    assert main(["register", str(plate), *CHANNEL, *IN_PROCESS]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == f"Report: {report}"
+    assert "Usable: all 2 ROIs" in shown
+    assert "<strong>Usable</strong>" in report.read_text(encoding="utf-8")
+    other = plate.with_name("other.html")
+    assert main(["report", str(plate), "--output", str(other)]) == 0
+    assert capsys.readouterr().out == f"{other}\n"
+    assert "before: moved back by the transform" in other.read_text(encoding="utf-8")
