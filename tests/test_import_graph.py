@@ -139,7 +139,8 @@ def test_task_module_imports_without_the_heavy_libraries(executable: str) -> Non
     module = ".".join(Path(executable).with_suffix("").parts)
     code = (
         f"import fractal_tasks.{module}, sys; "
-        "print([m for m in ('ngio', 'anndata', 'dask', 'itk', 'pandas', 'fsspec')"
+        "print([m for m in ('ngio', 'anndata', 'dask', 'itk', 'pandas', 'fsspec',"
+        " 'bokeh', 'jinja2', 'PIL')"
         " if m in sys.modules])"
     )
     run = subprocess.run(

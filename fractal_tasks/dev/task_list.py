@@ -3,7 +3,11 @@
 from fractal_tasks.storage.upstream import log_unchanged
 
 with log_unchanged():
-    from fractal_task_tools.task_models import CompoundTask, ParallelTask
+    from fractal_task_tools.task_models import (
+        CompoundTask,
+        NonParallelTask,
+        ParallelTask,
+    )
 
 # Not for development alone: the command line makes its commands from it at run time. It
 # lies here as fractal-task-tools looks for `<package>.dev.task_list`.
@@ -46,6 +50,13 @@ TASK_LIST = [
         output_types={"registered": True},
         meta={"cpus_per_task": 2, "mem": 2000},
         docs_info="file:task_info/apply_registration_to_image.md",
+        **_COMMON,
+    ),
+    NonParallelTask(
+        name="Registration Report",
+        executable="tasks/registration_report.py",
+        meta={"cpus_per_task": 1, "mem": 2000},
+        docs_info="file:task_info/registration_report.md",
         **_COMMON,
     ),
 ]
