@@ -17,7 +17,12 @@ from fractal_tasks.storage.plate.roi_tables import (
 )
 from fractal_tasks.storage.plate.tables import read_table_types
 from fractal_tasks.storage.urls import is_inner_path
-from fractal_tasks.transforms import FloatArray, PixelSizes, ReadDisplacements
+from fractal_tasks.transforms import (
+    FloatArray,
+    PixelSizes,
+    ReadDisplacements,
+    Vector,
+)
 from fractal_tasks.transforms.boxes import PixelBox
 
 
@@ -111,8 +116,11 @@ class ConsensusRecord(Record):
     reference_grid: Grid
     """The pixels of the registered reference."""
 
+    reference_um: Vector
+    """Pixel size of the reference image before that."""
+
     border_px: tuple[int, int, int] = (0, 0, 0)
-    """So many pixels of it lie before the first one of the reference image."""
+    """So many pixels of the grid lie before the first one of the reference image."""
 
     registered_grid: Grid
     """The pixels of the registered image."""

@@ -67,7 +67,7 @@ class Elastix(ElastixMethod):
     samples: int = Field(default=2048, ge=100)
     """Places of the ROI that are compared in each step, drawn anew each time."""
 
-    random_seed: int = Field(default=1, ge=0)
+    random_seed: int = Field(default=1, ge=0, lt=2**32)
     """Seed of these places: the same one gives the same result."""
 
     @property

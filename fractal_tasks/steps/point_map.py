@@ -16,7 +16,13 @@ from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.transforms import FloatArray, ReadDisplacements, Transform, Vector
+from fractal_tasks.transforms import (
+    FloatArray,
+    PixelSizes,
+    ReadDisplacements,
+    Transform,
+    Vector,
+)
 from fractal_tasks.transforms.boxes import PixelBox
 
 Side: TypeAlias = Literal["acquisition", "reference"]
@@ -190,14 +196,16 @@ def read_placements(
     if applied is not None:
         return applied.placements
     record = _read_consensus(open_image(url), registered_roi_table)
-    if not record.border_um.any():
+    grid_um = record.reference_grid.spacing_um
+    if not record.border_um.any() and record.reference_um == grid_um:
         return record.placements
     found = []
     for stored in record.placements:
         placement = stored.to_placement(displacements_of(url))
         whole = placement.transform.in_frames(np.zeros(3), -record.border_um)
         moved = replace(placement, transform=whole)
-        found.append(StoredPlacement.of(stored.key, moved, stored.pixel_sizes))
+        pixels = PixelSizes(stored.pixel_sizes.moving_um, record.reference_um)
+        found.append(StoredPlacement.of(stored.key, moved, pixels))
     return tuple(found)
 
 

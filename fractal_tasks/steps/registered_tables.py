@@ -101,6 +101,7 @@ def write_registered_tables(
     """
     name = str(record.settings["registered_roi_table"])
     acquisitions, canvas = registered.acquisitions, registered.canvas
+    reference = acquisitions[0].rows
     rows_of = [one.to_rois(well.pixels_of(one.rows)) for one in acquisitions]
     moved = [_move_table(table, canvas) for table in reference_tables.values()]
     own = _describe_reference(name, acquisitions[0], rows_of[0])
@@ -113,6 +114,7 @@ def write_registered_tables(
             **dict(record),
             reference_image=well.reference_path,
             reference_grid=canvas.grid,
+            reference_um=reference.image.spacing_um,
             border_px=canvas.pad_px,
             registered_grid=one.grid,
             placements=tuple(
@@ -176,6 +178,7 @@ def write_unregistered_table(
         **dict(record),
         reference_image=well.reference_path,
         reference_grid=well.reference.image.grid,
+        reference_um=well.reference.image.spacing_um,
         registered_grid=rows.image.grid,
         placements=(),
         reference_tables={},

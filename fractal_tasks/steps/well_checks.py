@@ -26,6 +26,9 @@ from fractal_tasks.storage.plate.tables import open_tables, read_table_types
 from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import ImageUrl
 
+_MOST_FINER = 40
+"""By which pixels may become smaller: objectives of 4 and 100 times differ by less."""
+
 
 def check_one_well(images: Sequence[ImageUrl]) -> None:
     """Refuse images of several wells. Those that are in no plate belong together.
@@ -81,6 +84,13 @@ def _check_output_grid(
     paths = rows.image.container.level_paths
     last = spatial_shape(rows.image.container.get_image(path=paths[-1]))
     needed = np.ceil(np.divide(rows.image.shape, last)).astype(int)[1:]
+    finer = max(np.divide(rows.image.spacing_um, canvas.grid.spacing_um)[1:])
+    if finer > _MOST_FINER:
+        raise InvalidInputError(
+            f"{rows.image.zarr_url}: with output_grid={output_grid!r} its pixels would "
+            f"become {finer:.4g} times smaller, which makes {finer**2:.3g} times as "
+            f"many; at most {_MOST_FINER} times is allowed. Choose larger pixels."
+        )
     if np.less(found, needed).any():
         raise InvalidInputError(
             f"{rows.image.zarr_url}: with output_grid={output_grid!r} the registered "

@@ -82,6 +82,7 @@ def make_stored(plate: Path, settings: ConsensusSettings = SETTINGS) -> dict[str
         **dict(record),
         reference_image=plan.reference_image,
         reference_grid=plan.reference_grid,
+        reference_um=plan.reference_grid.spacing_um,
         registered_grid=plan.registered_grid,
         placements=tuple(placements),
         reference_tables={

@@ -267,9 +267,22 @@ def test_before_their_pixels_move_places_are_those_of_the_reference_as_it_is(
 def test_pixels_too_large_for_the_levels_are_refused(tmp_path: Path) -> None:
     urls = make_other_pixels(tmp_path)
     before = data_of(tmp_path)
-    with pytest.raises(InvalidInputError, match=r"output_grid='30' the registered"):
-        run_consensus(urls, output_grid="30")
+    for odd in ("30", "0.001"):
+        with pytest.raises(InvalidInputError, match=rf"output_grid='{odd}'"):
+            run_consensus(urls, output_grid=odd)
     assert data_of(tmp_path) == before
+
+
+def test_what_is_exported_is_what_was_measured(tmp_path: Path) -> None:
+    """Between the centres of the images as they are, whatever pixels are to come."""
+    urls = make_other_pixels(tmp_path)
+    run_consensus(urls, output_grid="0.8", keep="union")
+    (stored,) = read_placements(parse_image_url(urls[1]), REGISTERED)
+    assert stored.pixel_sizes.moving_um[1:] == (COARSE_UM, COARSE_UM)
+    assert stored.pixel_sizes.fixed_um[1:] == (FINE_UM, FINE_UM)
+    transform = stored.to_placement(None).transform
+    moved_um = transform.displacement_at(np.zeros(3))
+    np.testing.assert_allclose(moved_um, (0, MOVED_UM, MOVED_UM))
 
 
 def test_own_pixels_are_copied(tmp_path: Path) -> None:
