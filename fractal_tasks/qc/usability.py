@@ -69,9 +69,10 @@ class Flag:
     index: int
     """Of the ROI among those that were judged."""
 
-    name: str
-    """Of it, e.g. ``A/01 acquisition 1, FOV_1``."""
+    place: str
+    """Well and acquisition, e.g. ``A/01 acquisition 1``."""
 
+    roi: str
     reason: str
     severity: float
     """The larger, the worse."""
@@ -162,7 +163,7 @@ def _find_flags(index: int, one: JudgedRoi, limits: UsabilityLimits) -> list[Fla
         return []
     place = f"{one.well} acquisition {one.acquisition}" if one.well else one.zarr_url
     reason = "; ".join(text for text, _ in found)
-    return [Flag(index, f"{place}, {one.roi}", reason, sum(n for _, n in found))]
+    return [Flag(index, place, one.roi, reason, sum(n for _, n in found))]
 
 
 def _describe_lost(moved: Sequence[JudgedRoi], limits: UsabilityLimits) -> str:

@@ -16,17 +16,19 @@ _SHOWN = 4000
 """Points of a scatter plot, spread over all ROIs: more hide each other."""
 
 
+def colour_acquisitions(rois: Columns) -> dict[int, str]:
+    """Give each acquisition that was registered a colour."""
+    moved = np.array([status != "reference" for status in rois["status"]])
+    numbers = sorted({int(number) for number in rois["acquisition"][moved]})
+    return {number: Colorblind[8][i % 8] for i, number in enumerate(numbers)}
+
+
 def make_distributions(rois: Columns) -> list[Any]:
     """Draw them, one colour per acquisition; what nothing is known of is left out."""
     moved = np.array([status != "reference" for status in rois["status"]])
-    numbers = sorted({int(number) for number in rois["acquisition"][moved]})
-    colours = Colorblind[8]
     by_acquisition = {
-        number: (
-            np.flatnonzero(moved & (rois["acquisition"] == number)),
-            colours[index % 8],
-        )
-        for index, number in enumerate(numbers)
+        number: (np.flatnonzero(moved & (rois["acquisition"] == number)), colour)
+        for number, colour in colour_acquisitions(rois).items()
     }
     plots = [
         _histogram(rois, by_acquisition, "shift", "Shift (µm)"),
@@ -69,9 +71,7 @@ def _histogram(
             mode="after",
             color=colour,
             line_width=2,
-            legend_label=f"acquisition {number}",
         )
-    _place_legend(plot)
     return plot
 
 
@@ -81,7 +81,7 @@ def _scatter(
     across, up = names
     plot = _make_figure(*labels)
     drawn = []
-    for number, (own, colour) in groups.items():
+    for own, colour in groups.values():
         known = own[np.isfinite(rois[across][own]) & np.isfinite(rois[up][own])]
         chosen = known[:: max(1, len(known) * len(groups) // _SHOWN)]
         if not chosen.size:
@@ -99,13 +99,11 @@ def _scatter(
                 size=5,
                 color=colour,
                 alpha=0.6,
-                legend_label=f"acquisition {number}",
             )
         )
     if not drawn:
         return None
     plot.add_tools(HoverTool(renderers=drawn, tooltips=[("ROI", "@name")]))
-    _place_legend(plot)
     return plot
 
 
@@ -121,13 +119,3 @@ def _make_figure(across: str, up: str) -> Any:  # noqa: ANN401 - bokeh has no ty
     plot.outline_line_color = None
     plot.xgrid.visible = False
     return plot
-
-
-def _place_legend(plot: Any) -> None:  # noqa: ANN401 - bokeh has no types
-    """Put the legend above the plot, where it hides nothing."""
-    legend = plot.legend[0]
-    legend.orientation = "horizontal"
-    legend.border_line_color = None
-    legend.background_fill_alpha = 0
-    legend.padding = legend.margin = 0
-    plot.add_layout(legend, "above")

@@ -95,7 +95,7 @@ def make_plate_map(sources: Sources) -> tuple[Any, Any]:
     mapper = LinearColorMapper(
         palette=list(Viridis256), low=low, high=high, nan_color=GREY
     )
-    plot = _make_figure("plate_map", height=460, tools="tap,save")
+    plot = _make_figure("plate_map", height=400, tools="tap,save")
     squares = plot.rect(
         "column",
         "row",
@@ -152,7 +152,7 @@ def make_plate_map(sources: Sources) -> tuple[Any, Any]:
 
 def make_well_layout(sources: Sources) -> Any:  # noqa: ANN401 - bokeh has no types
     """Draw what is kept of the ROIs of a well where they lie, and how they moved."""
-    plot = _make_figure("well_layout", height=460, tools="pan,wheel_zoom,reset,save")
+    plot = _make_figure("well_layout", height=400, tools="pan,wheel_zoom,reset,save")
     fields = plot.rect(
         "x",
         "y",
@@ -167,7 +167,6 @@ def make_well_layout(sources: Sources) -> Any:  # noqa: ANN401 - bokeh has no ty
         line_color=factor_cmap(
             "status", list(STATUS_COLOURS.values()), list(STATUS_COLOURS)
         ),
-        legend_field="status",
     )
     _draw_arrows(plot, sources.rois, sources.field_view, ("x", "y", "to_x", "to_y"))
     plot.add_tools(

@@ -200,7 +200,8 @@ def _make_view(title: str, reference: Picture, moving: Picture, frame: Frame) ->
 
 def _encode(picture: Picture, colour: tuple[int, int, int]) -> str:
     """Give a picture in shades of a colour as a data url; unknown pixels are black."""
-    known = picture[np.isfinite(picture)]
+    # Registered images are 0 where they show nothing.
+    known = picture[np.isfinite(picture) & (picture != 0)]
     low, high = np.percentile(known, (1, 99.8)) if known.size else (0.0, 1.0)
     scaled = (np.nan_to_num(picture, nan=low) - low) / max(float(high - low), 1e-6)
     grey = (np.clip(scaled, 0, 1) * 255).astype(np.uint8)

@@ -15,16 +15,30 @@ from fractal_tasks import __version__
 from fractal_tasks.qc.usability import PlateVerdict, find_blame
 from fractal_tasks.records.provenance import Record
 from fractal_tasks.report.columns import Columns, make_roi_columns, make_well_columns
-from fractal_tasks.report.distributions import make_distributions
+from fractal_tasks.report.distributions import colour_acquisitions, make_distributions
 from fractal_tasks.report.history import describe_settings
-from fractal_tasks.report.maps import make_plate_map, make_well_layout
+from fractal_tasks.report.maps import STATUS_COLOURS, make_plate_map, make_well_layout
 from fractal_tasks.report.overlays import Overlay
 from fractal_tasks.report.results import RoiResult
 from fractal_tasks.report.roi_table import make_roi_table
 from fractal_tasks.report.sources import Sources
 
-_SHOWN_FLAGS = 100
-"""More nobody reads; all are in the table."""
+_SHOWN_FLAGS = 50
+"""More lines nobody reads; all are in the table."""
+
+
+_STYLE = """
+.bk-input, .bk-btn { background-color: var(--page) !important;
+  color: var(--ink) !important; border-color: var(--line) !important; }
+.bk-btn.bk-active { font-weight: 700; background-color: var(--line) !important; }
+label { color: var(--dim); }
+.slick-row, .slick-header-column { color: var(--ink) !important; }
+.slick-row, .slick-header-column, .slick-viewport {
+  background: var(--page) !important; }
+.slick-row.odd { background: var(--card) !important; }
+.slick-cell { border-color: var(--line) !important; }
+"""
+"""Of bokeh's controls and table, in the colours of the page, light or dark."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +64,14 @@ class Content:
 def render_page(content: Content) -> str:
     """Write the page; all names are escaped."""
     charts: dict[str, Any] = {}
+    colours: dict[int, str] = {}
     script = library = ""
+    flags = _group_flags(content.verdict)
     moved = [one for one in content.rois if one.status != "reference"]
     if moved:
-        charts, script = _draw(make_roi_columns(content.rois))
+        columns = make_roi_columns(content.rois)
+        charts, script = _draw(columns)
+        colours = colour_acquisitions(columns)
         parts = ["bokeh", "bokeh-widgets", "bokeh-tables"]
         # The bundle of bokeh's own wheel: no name of a plate is in it.
         library = Resources(mode="inline", components=parts).render_js()
@@ -65,8 +83,14 @@ def render_page(content: Content) -> str:
     return environment.get_template("page.html.j2").render(
         content=content,
         numbers=_count(moved),
-        flags=content.verdict.look_at[:_SHOWN_FLAGS],
-        more_flags=max(0, len(content.verdict.look_at) - _SHOWN_FLAGS),
+        flags=flags[:_SHOWN_FLAGS],
+        more_flags=len(flags[_SHOWN_FLAGS:]),
+        status_colours={
+            name: colour
+            for name, colour in STATUS_COLOURS.items()
+            if name in {one.status or "estimated" for one in content.rois}
+        },
+        acquisition_colours=colours,
         charts=charts,
         script=Markup(script),
         library=Markup(library),
@@ -74,6 +98,14 @@ def render_page(content: Content) -> str:
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _group_flags(verdict: PlateVerdict) -> list[tuple[str, list[str], str]]:
+    """Put ROIs of an image together that are worth a look for the same reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for flag in verdict.look_at:
+        groups.setdefault((flag.place, flag.reason), []).append(flag.roi)
+    return [(place, rois, reason) for (place, reason), rois in groups.items()]
 
 
 def _draw(rois: Columns) -> tuple[dict[str, Any], str]:
@@ -94,6 +126,8 @@ def _draw(rois: Columns) -> tuple[dict[str, Any], str]:
     }
     distributions = make_distributions(rois)
     models |= {f"distribution_{i}": plot for i, plot in enumerate(distributions)}
+    for model in models.values():
+        model.stylesheets = [_STYLE]
     script, divs = components(models)
     charts = {name: Markup(div) for name, div in divs.items()}
     return charts, script

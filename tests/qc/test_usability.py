@@ -37,7 +37,7 @@ def test_what_is_worth_a_look_is_named(
     assert verdict.usability == "usable, but look at these"
     assert sentence in verdict.sentence
     (flag,) = verdict.look_at
-    assert (flag.index, flag.name) == (9, "B/02 acquisition 1, FOV_3")
+    assert (flag.index, flag.place, flag.roi) == (9, "B/02 acquisition 1", "FOV_3")
     assert reason in flag.reason
 
 
