@@ -55,8 +55,9 @@ def choose_path(images: Sequence[ImageUrl], zarr_dir: str | None = None) -> Path
     first = images[0]
     if zarr_dir is None and first.is_remote:
         raise InvalidInputError(
-            f"{first.zarr_url}: a report is written to this machine. Name its file as "
-            "output."
+            f"{first.zarr_url}: found an image in an object store; a report is a file "
+            "of this machine. Name it: 'fractal-tasks report ... --output "
+            "report.html'."
         )
     url = first.plate_url if is_in_plate(first) else first.zarr_url
     folder, _, name = url.rpartition("/")

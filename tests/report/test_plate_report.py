@@ -152,7 +152,7 @@ def test_images_in_no_plate_have_one_report(make_plate: MakePlate) -> None:
     images = [parse_image_url(f"{folder}/day {day}.zarr") for day in (0, 1)]
     assert group_by_plate(images) == [images]
     assert choose_path(images) == folder / "day 0_registration.html"
-    with pytest.raises(InvalidInputError, match="Name its file as output"):
+    with pytest.raises(InvalidInputError, match="Name it: "):
         choose_path([parse_image_url("s3://bucket/p.zarr/A/01/0", {"anon": True})])
 
 
