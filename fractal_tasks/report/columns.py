@@ -46,7 +46,7 @@ def place_of(one: RoiResult) -> str:
 
 
 def make_roi_columns(rois: Sequence[RoiResult]) -> Columns:
-    """Give a row per ROI, references included, with arrows magnified in their well."""
+    """Give a row per ROI, references included, with arrows that fit into their well."""
     columns: Columns = {
         name: _numbers(number(one) for one in rois)
         for name, number in _ROI_NUMBERS.items()
@@ -148,7 +148,7 @@ def _magnify(
     for own in groups.values():
         sizes = np.minimum(columns["height"][own], columns["width"][own])
         room = _ARROW * _largest(sizes)
-        times[own] = max(1.0, float(_round_down(room / _largest(shift[own]))))
+        times[own] = _round_down(room / _largest(shift[own]))
     return times
 
 

@@ -36,6 +36,10 @@ STATUS_COLOURS = {
 """Colours of Okabe and Ito, which all eyes can tell apart."""
 
 
+_MANY = 24
+"""Rows or columns; with more, dots and names are small: a plate of 1536 wells."""
+
+
 @dataclass(frozen=True)
 class _Quantity:
     """What wells can be coloured by."""
@@ -114,6 +118,7 @@ def make_plate_map(sources: Sources) -> tuple[Any, Any]:
         sources.wells,
         sources.map_view,
         ("column", "row", "to_column", "to_row"),
+        dot=5 if len(set(wells["column"])) <= _MANY else 2,
     )
     plot.add_tools(
         HoverTool(
@@ -177,7 +182,7 @@ def make_well_layout(sources: Sources) -> Any:  # noqa: ANN401 - bokeh has no ty
                 ("Status", "@status"),
                 ("Why", "@reason"),
                 ("Shift y, x", "@shift_y{0.00}, @shift_x{0.00} µm"),
-                ("Arrow", "@times{0,0} times as long"),
+                ("Arrow", "@times{0.[000]} times as long"),
                 ("Confidence", "@confidence{0.00}"),
                 ("Standard error", "@error_px{0.00} px"),
                 ("Left by rotation, warp", "@left_px{0.0} px"),
@@ -211,15 +216,18 @@ def _draw_arrows(
     source: Any,  # noqa: ANN401
     view: Any,  # noqa: ANN401
     ends: tuple[str, str, str, str],
+    dot: int = 5,
 ) -> list[Any]:
     """Draw lines with a dot where they come from; bokeh's arrows take no view."""
     x, y, to_x, to_y = ends
     data = {"source": source, "view": view}
     # Seen on all colours of the scale.
     return [
-        plot.segment(x, y, to_x, to_y, color="#ffffff", line_width=4, **data),
+        plot.segment(x, y, to_x, to_y, color="#ffffff", line_width=dot - 1, **data),
         plot.segment(x, y, to_x, to_y, color="#20242b", line_width=1.5, **data),
-        plot.scatter(x, y, size=5, fill_color="#ffffff", line_color="#20242b", **data),
+        plot.scatter(
+            x, y, size=dot, fill_color="#ffffff", line_color="#20242b", **data
+        ),
     ]
 
 
@@ -233,5 +241,6 @@ def _label(axis: Any, places: Sequence[float], names: Sequence[str]) -> None:  #
     by_place = {float(p): name for p, name in zip(places, names, strict=True)}
     axis.ticker = sorted(by_place)
     axis.major_label_overrides = by_place
+    axis.major_label_text_font_size = "11px" if len(by_place) <= _MANY else "7px"
     axis.major_tick_line_color = None
     axis.axis_line_color = None
