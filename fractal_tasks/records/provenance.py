@@ -76,6 +76,8 @@ def fingerprint(parts: Iterable[object]) -> str:
 def fingerprint_rois(table: RoiTableData) -> str:
     """Give a fingerprint of where the ROIs of a table lie, whatever their columns.
 
+    The order of axes is none of it: a table that is made has another than one read.
+
     To nine digits: a table in another unit than micrometres is rounded as it is read
     and written.
     """
@@ -84,7 +86,7 @@ def fingerprint_rois(table: RoiTableData) -> str:
             roi.name,
             [
                 [part.axis_name, *map(_round, (part.start, part.length))]
-                for part in roi.slices
+                for part in sorted(roi.slices, key=lambda part: part.axis_name)
             ],
         ]
         for roi in table.rois.values()

@@ -168,6 +168,9 @@ def test_fingerprint_of_rois_is_of_where_they_lie_whatever_their_columns(
 ) -> None:
     plain = fingerprint_rois(table_of(image, a_roi()))
     assert fingerprint_rois(table_of(image, a_roi(colour="red"))) == plain
+    turned = a_roi().model_copy(update={"slices": a_roi().slices[::-1]})
+    assert turned.slices != a_roi().slices
+    assert fingerprint_rois(table_of(image, turned)) == plain
     for other in (a_roi("FOV_2"), a_roi(x_um=5.1)):
         assert fingerprint_rois(table_of(image, other)) != plain
 
