@@ -52,7 +52,7 @@ QUOTES = [
     (JUDGING, "or {:g} of what is left", CAMERA, "_CERTAIN"),
     (JUDGING, "and {:g} standard errors)", CAMERA, "_SURPRISING_SDS"),
     (JUDGING, "correlation of {:g} in the mean", CAMERA, "_VISIBLE"),
-    (JUDGING, "and of up to {} others", "steps.measure_rois", "_OTHERS"),
+    (JUDGING, "and of up to {} others", "steps.estimates", "_OTHERS"),
     (
         JUDGING,
         "peak without a shift, {:g} standard deviations",

@@ -50,7 +50,7 @@ def points_in(url: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["rfc5", "itk", "itk_h5"])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_what_is_exported_can_be_imported_and_does_the_same(
     plate: Path, fresh: Path, tmp_path: Path, kind: str
 ) -> None:

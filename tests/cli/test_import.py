@@ -92,6 +92,7 @@ def test_import_before_anything_was_measured_is_applied(
 
 
 @pytest.mark.parametrize("kind", ["rfc5", "itk", "itk_h5", "matrix"])
+@pytest.mark.sampled(2)
 def test_what_was_exported_is_imported_in_each_format(
     image: str, tmp_path: Path, kind: str
 ) -> None:

@@ -30,6 +30,7 @@ def shift_um(image: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("unit", "first"), [("um", 0), ("pixel", 0), ("index", -0.5)])
+@pytest.mark.sampled(3)
 def test_rows_of_csv_are_mapped_and_back(
     image: str, tmp_path: Path, unit: str, first: float, capsys: Capture
 ) -> None:
@@ -116,7 +117,7 @@ def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
         ("a.geojson", None, "cannot be read as GeoJSON"),
     ],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_file_that_holds_no_points_is_an_error(
     image: str,
     tmp_path: Path,

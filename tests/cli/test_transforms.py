@@ -41,6 +41,7 @@ def test_transforms_are_shown_before_and_after_apply(
         ("rfc5", "FOV_1.ome.zarr/zarr.json"),
     ],
 )
+@pytest.mark.sampled(2)
 def test_each_roi_gets_a_file_and_none_is_overwritten(
     image: str, tmp_path: Path, kind: str, name: str, capsys: Capture
 ) -> None:

@@ -153,7 +153,7 @@ def test_a_block_4_px_further_in_the_moving_image_gives_minus_1_3_um() -> None:
     [(0, 0, 0), (1, 4, -6), (-0.4, 2.37, 5.71), (1.3, -81.6, 23.2), (0.6, 60.3, 93.8)],
     ids=["none", "whole", "sub-pixel", "large", "diagonal"],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_a_known_shift_is_found(
     method: RegistrationMethod, ndim: int, shift: tuple[float, ...]
 ) -> None:

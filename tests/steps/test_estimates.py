@@ -62,6 +62,7 @@ def test_process_that_is_killed_is_an_error_that_says_so(plate: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.sampled(2)
 def test_processes_end_with_their_parent(plate: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "tests.steps.process_driver", str(plate)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:

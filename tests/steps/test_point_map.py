@@ -38,6 +38,7 @@ def true_um(plate: Path, points_um: npt.NDArray[Any], field: int) -> npt.NDArray
 
 
 @pytest.mark.parametrize("when", ["judged", "beside", "in place"])
+@pytest.mark.sampled(3)
 def test_points_go_where_the_truth_has_them_and_back(plate: Path, when: str) -> None:
     url = image_urls(plate, 2)[1]
     if when != "judged":

@@ -69,7 +69,7 @@ def assert_true(
     ],
     ids=["czyx", "v05", "yx", "zyx", "cyx", "tyx", "tczyx", "float"],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_stored_translation_is_the_true_one(
     make_plate: MakePlate, options: dict[str, object]
 ) -> None:

@@ -150,7 +150,7 @@ def hidden(folder: Path) -> list[str]:
         pytest.param(0.6, id="middle"),
     ],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_a_full_disk_loses_nothing_and_a_rerun_succeeds(
     prepared: Path,
     tmp_path: Path,

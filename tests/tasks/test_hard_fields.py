@@ -182,7 +182,7 @@ def assert_no_silent_failure(plate: Path) -> None:
 
 @pytest.mark.parametrize("options", FLAWED.values(), ids=FLAWED)
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_what_the_camera_shows_is_not_taken_for_the_sample(
     make_plate: MakePlate, options: dict[str, object], seed: int
 ) -> None:

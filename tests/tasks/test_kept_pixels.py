@@ -139,6 +139,7 @@ def test_field_of_the_reference_comes_from_the_field_itself(
 
 
 @pytest.mark.parametrize("size_um", [0.325, 0.65])
+@pytest.mark.sampled(2)
 def test_union_of_turned_fields_holds_all_of_them(
     make_plate: MakePlate, size_um: float
 ) -> None:
@@ -187,6 +188,7 @@ def make_other_pixels(folder: Path, **coarse: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("output_grid", "size_um"), [("reference", FINE_UM), ("0.8", 0.8), ("1.0", 1.0)]
 )
+@pytest.mark.sampled(3)
 def test_all_images_get_the_pixels_that_are_asked_for(
     tmp_path: Path, output_grid: str, size_um: float, keep: str
 ) -> None:

@@ -25,7 +25,7 @@ def kills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kills]:
         ("apply keeping again", False),
     ],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(6)
 def test_a_plate_is_whole_after_a_kill_and_a_rerun_ends_as_if_undisturbed(
     kills: Kills, name: str, two_renames: bool
 ) -> None:

@@ -185,7 +185,7 @@ def metadata_of(image: Path) -> set[str]:
         ),
     ],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_other_version_has_the_same_content(
     loose: Make, options: dict[str, Any], wanted: Format
 ) -> None:
@@ -201,6 +201,7 @@ def test_other_version_has_the_same_content(
 
 
 @pytest.mark.parametrize("options", [{}, V05, SHARDED], ids=["0.4", "0.5", "shards"])
+@pytest.mark.sampled(3)
 def test_metadata_are_those_of_the_input_in_the_words_of_the_other_version(
     loose: Make, options: Format
 ) -> None:
@@ -270,6 +271,7 @@ def test_compressor_stays_what_it_was_in_another_version(
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("compressor", ["zstd", "blosc", "gzip", "none"])
+@pytest.mark.sampled(4)
 def test_chunks_and_compressor_are_those_wanted(
     make_plate: Make, version: str, compressor: str
 ) -> None:

@@ -40,7 +40,7 @@ def name(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", PAIRWISE[::3], ids=name)
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 def test_plate_is_registered_as_it_was_moved(
     case: Case, tmp_path: Path, capsys: Capture
 ) -> None:

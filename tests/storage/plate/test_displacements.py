@@ -166,7 +166,7 @@ def stretch(folder: Path) -> None:
     ids=lambda one: one.__name__,
 )
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 def test_damage_is_named_and_mended_by_the_next_estimate(
     url: ImageUrl, damage: Any, direction: str
 ) -> None:
