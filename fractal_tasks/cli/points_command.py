@@ -12,9 +12,9 @@ from fractal_tasks.cli.measured_columns import find_coordinates, list_outdated
 from fractal_tasks.cli.output import OutputOptions, Reporter
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.steps.point_map import PointMap, Side, read_point_map
-from fractal_tasks.storage.plate.feature_tables import read_table_rows
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
+from fractal_tasks.storage.plate.tables import read_table_rows
 from fractal_tasks.transforms import FloatArray, Vector
 
 if TYPE_CHECKING:

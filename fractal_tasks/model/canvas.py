@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -58,7 +59,7 @@ class Canvas:
 
     def grid_of(self, own: Grid) -> Grid:
         """Give the pixels of the registered image of an acquisition."""
-        return own.registered_to(self.grid, keeps_size=not self.is_shared)
+        return _grid_of(self, own)
 
     def lead(self, transform: Transform) -> Transform:
         """Let a transform lead to points counted from its first corner."""
@@ -68,10 +69,14 @@ class Canvas:
 
     def place(self, box: PixelBox, reference: Grid) -> PixelBox:
         """Give the pixels inside a box of the reference image."""
+        z, y, x = self.pad_px
+        # Of a single plane, or beside one, it is all planes already.
+        has_all_planes = reference.is_flat or self.grid.is_flat
         inside = box_on_grid(box, reference, self.grid)
-        if reference.is_flat or self.grid.is_flat:
-            return PixelBox(
-                (inside.start[0], *inside.shifted(self.pad_px).start[1:]),
-                (inside.stop[0], *inside.shifted(self.pad_px).stop[1:]),
-            )
-        return inside.shifted(self.pad_px)
+        return inside.shifted((0 if has_all_planes else z, y, x))
+
+
+@lru_cache(maxsize=64)
+def _grid_of(canvas: Canvas, own: Grid) -> Grid:
+    """Asked for each ROI, of which an image may have thousands."""
+    return own.registered_to(canvas.grid, keeps_size=not canvas.is_shared)

@@ -3,7 +3,9 @@
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from fractal_tasks.errors import InvalidDataError
 from fractal_tasks.storage.files import files_of, open_group
@@ -22,6 +24,9 @@ from fractal_tasks.storage.plate.roi_tables import (
 )
 from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms.warp import FOLDER
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 logger = logging.getLogger(__name__)
 
@@ -100,16 +105,34 @@ def open_tables(image: OpenImage, *, skip: str) -> None:
         if table_type.endswith("roi_table"):
             load_roi_table(image, name)
             continue
-        with (
-            reading(
-                image.where(f"table {name!r} cannot be loaded"),
-                "Remove it from the image, or make it again.",
-            ),
-            own_columns_known(),
-        ):
-            check_table(image, name)
-            with finding_files(image, name):
-                image.container.get_table(name).set_table_data()
+        with _loading(image, name):
+            image.container.get_table(name).set_table_data()
+
+
+def read_table_rows(image: OpenImage, name: str) -> "DataFrame":
+    """Read the rows of a table; what names them is a column, too.
+
+    Raises:
+        InvalidDataError: It cannot be read.
+    """
+    with _loading(image, name):
+        frame: DataFrame = image.container.get_table(name).dataframe
+    return frame.reset_index() if frame.index.name else frame
+
+
+@contextmanager
+def _loading(image: OpenImage, name: str) -> Iterator[None]:
+    """Check a table of any type, and say what is wrong if the body cannot read it."""
+    with (
+        reading(
+            image.where(f"table {name!r} cannot be loaded"),
+            "Remove it from the image, or make it again.",
+        ),
+        own_columns_known(),
+    ):
+        check_table(image, name)
+        with finding_files(image, name):
+            yield
 
 
 def _guess_type(image: OpenImage, name: str) -> str:
