@@ -19,11 +19,11 @@ import fractal_tasks
 from fractal_tasks import errors
 from fractal_tasks.cli import build_app
 from fractal_tasks.dev.task_list import TASK_LIST
+from fractal_tasks.model.candidate import EVIDENCE
 from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.records.applied import AppliedRecord
 from fractal_tasks.records.columns import EVIDENCE_PREFIX, OWN_COLUMNS
 from fractal_tasks.records.stored_plan import ConsensusRecord, StoredPlacement
-from fractal_tasks.registration.evidence import EVIDENCE
 from fractal_tasks.registration.registry import METHODS
 from fractal_tasks.synthetic import PlateOptions
 from fractal_tasks.workflow.catalogue import list_task_commands

@@ -3,11 +3,29 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from fractal_tasks.transforms import Transform
 
 LEFT_PX = "left_px"
 """Name of the evidence that says what a transform does not undo."""
+
+EVIDENCE: Mapping[str, str] = MappingProxyType(
+    {
+        "ratio": "height of the peak at full resolution over the highest one elsewhere",
+        "lead": "score at low resolution over the highest one elsewhere",
+        "dissent": "part of the windows (0 to 1) that clearly show another shift",
+        "similarity_before": "correlation of the images (-1 to 1) as they lie",
+        "similarity_after": "their correlation (-1 to 1) where the transform puts them",
+        "overlap": "part of the smaller image (0 to 1) that both see after it",
+        "turn_deg": "turn of the sample that the windows show, from y towards x",
+        "scale": "its size over that in the reference, as the windows show it",
+        "turn_error_deg": "standard error of the turn; in radians that of the scale",
+        LEFT_PX: "how many pixels places of the ROI are off after it, at most",
+        "fixed_pattern": "1 if the camera alone explains the match, or else 0",
+    }
+)
+"""What the evidence of a candidate means, by name."""
 
 _KNOWN_PX = 1 / 3
 """That nothing turned is known if corners are within a pixel: 3 standard errors."""

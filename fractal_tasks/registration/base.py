@@ -60,8 +60,8 @@ class RegistrationMethod(BaseModel, ABC):
 
         Returns:
             Candidates, best first, accurate in pixels of level 0. Each has confidence,
-            error, and its evidence by the names of `evidence.EVIDENCE`, or further ones
-            that are explained there.
+            error, and its evidence by the names of `candidate.EVIDENCE`, or further
+            ones that are explained there.
 
         Raises:
             InvalidInputError: A patch has too few pixels for the method, or there is no

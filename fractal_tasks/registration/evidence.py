@@ -1,11 +1,10 @@
 """How much the images support a shift, and the confidence that follows from it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from types import MappingProxyType
 
 import numpy as np
 from scipy import fft
@@ -18,23 +17,6 @@ from fractal_tasks.registration.spectra import (
     whiten,
 )
 from fractal_tasks.transforms import FloatArray
-
-EVIDENCE: Mapping[str, str] = MappingProxyType(
-    {
-        "ratio": "height of the peak at full resolution over the highest one elsewhere",
-        "lead": "score at low resolution over the highest one elsewhere",
-        "dissent": "part of the windows (0 to 1) that clearly show another shift",
-        "similarity_before": "correlation of the images (-1 to 1) as they lie",
-        "similarity_after": "their correlation (-1 to 1) where the transform puts them",
-        "overlap": "part of the smaller image (0 to 1) that both see after it",
-        "turn_deg": "turn of the sample that the windows show, from y towards x",
-        "scale": "its size over that in the reference, as the windows show it",
-        "turn_error_deg": "standard error of the turn; in radians that of the scale",
-        "left_px": "how many pixels places of the ROI are off after it, at most",
-        "fixed_pattern": "1 if the camera alone explains the match, or else 0",
-    }
-)
-"""What the evidence of a candidate means, by name."""
 
 _PEAK_RADIUS_PX = 8
 """Shifts around a whitened peak that belong to it: 4 of its standard deviations, as

@@ -14,7 +14,7 @@ import numpy as np
 
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.model import Status
-from fractal_tasks.model.candidate import LEFT_PX
+from fractal_tasks.model.candidate import EVIDENCE, LEFT_PX
 from fractal_tasks.records.registered_rows import read_estimates, read_registered_rows
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.storage.plate.images import list_tables
@@ -67,7 +67,10 @@ class RoiResult:
         return self.evidence.get(LEFT_PX)
 
     def as_cells(self) -> dict[str, object]:
-        """Give it as the row of a table: a column per axis, and per evidence."""
+        """Give it as the row of a table: a column per axis, and per evidence.
+
+        All have the columns of the evidence that methods of this package give.
+        """
         cells: dict[str, object] = {}
         for name, value in asdict(self).items():
             if name in {"shift_um", "shift_px"}:
@@ -77,7 +80,8 @@ class RoiResult:
                     cells[f"shift_{axis}_{unit}"] = part
             elif name not in {"evidence", "centre_um", "size_um"}:
                 cells[name] = value
-        return cells | dict(sorted(self.evidence.items()))
+        evidence = dict.fromkeys(EVIDENCE) | dict(self.evidence)
+        return cells | dict(sorted(evidence.items()))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from fractal_tasks.model.candidate import EVIDENCE
 from fractal_tasks.registration.elastix import Elastix
 from fractal_tasks.registration.estimate import Estimate
-from fractal_tasks.registration.evidence import EVIDENCE
 from fractal_tasks.registration.gain import find_unlike, hold_out_windows
 from fractal_tasks.registration.patch import ArrayPatch
 from fractal_tasks.transforms import FloatArray, Translation, Warp

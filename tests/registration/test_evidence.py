@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 
 from fractal_tasks.model import DEFAULT_MIN_CONFIDENCE
+from fractal_tasks.model.candidate import EVIDENCE
 from fractal_tasks.registration.evidence import (
-    EVIDENCE,
     Dissent,
     Evidence,
     find_dissent,

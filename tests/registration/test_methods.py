@@ -13,11 +13,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.candidate import EVIDENCE
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.chi2_shift import Chi2Shift
 from fractal_tasks.registration.elastix_method import ElastixMethod
 from fractal_tasks.registration.estimate import Estimate
-from fractal_tasks.registration.evidence import EVIDENCE, Evidence
+from fractal_tasks.registration.evidence import Evidence
 from fractal_tasks.registration.patch import ArrayPatch, Box, Pixels
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.registration.registry import METHODS as OWN

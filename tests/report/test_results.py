@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fractal_tasks.model.candidate import EVIDENCE
 from fractal_tasks.report.results import (
     RoiResult,
     by_acquisition,
@@ -90,6 +91,12 @@ def test_results_are_read_from_the_registered_tables(make_plate: MakePlate) -> N
     assert second.shift_px == pytest.approx((0.0, 4.0, -2.0))
     assert second.shift_um == pytest.approx((0.0, 4 * PIXEL_UM, -2 * PIXEL_UM))
     assert second.evidence == {"ratio": 3.0}
+
+
+def test_row_of_a_table_has_the_evidence_that_methods_give_known_or_not() -> None:
+    cells = result(evidence={"own_measure": 2.0, "ratio": 3.0}).as_cells()
+    assert cells.keys() > EVIDENCE.keys()
+    assert (cells["ratio"], cells["left_px"], cells["own_measure"]) == (3.0, None, 2.0)
 
 
 def test_image_that_was_not_judged_has_no_results(make_plate: MakePlate) -> None:
