@@ -67,6 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         cases[test] += 1
 
 
+def path_in_tests(request: pytest.FixtureRequest) -> str:
+    return request.path.relative_to(Path(__file__).parent).as_posix()
+
+
 FLUSHING = ("storage/local", "tasks/test_disk_faults.py", "tasks/test_kills.py")
 """Tests of what survives a crash or a full disk."""
 
@@ -78,8 +82,7 @@ def no_flush(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
     A replacement flushes the whole file system. On a busy machine that takes a second,
     and only a power cut could tell the difference.
     """
-    path = request.path.relative_to(Path(__file__).parent).as_posix()
-    if not path.startswith(FLUSHING):
+    if not path_in_tests(request).startswith(FLUSHING):
         monkeypatch.setattr(publish, "_flush_file_system", lambda _: None)
 
 
@@ -96,17 +99,27 @@ def plate_cache(tmp_path_factory: pytest.TempPathFactory) -> PlateCache:
 
 
 @pytest.fixture
-def make_plate(tmp_path: Path, plate_cache: PlateCache) -> MakePlate:
+def make_plate(
+    tmp_path: Path, plate_cache: PlateCache, request: pytest.FixtureRequest
+) -> MakePlate:
     """Give a function that makes a fresh copy of a small plate.
+
+    Its tables are JSON, of which five are written in the time of one of anndata. Tests
+    of `make e2e`, and of what survives a crash, have anndata as most plates do.
 
     Keyword arguments change single options of `SMALL`; `then` is called with the paths
     of plates, once for all copies, to do to them what many tests begin with, in order.
     """
 
+    is_usual = bool(request.node.get_closest_marker("e2e")) or path_in_tests(
+        request
+    ).startswith(FLUSHING)
+    backend = {} if is_usual else {"table_backend": "json"}
+
     def make(
         name: str = "plate.zarr", *, then: Sequence[Prepare] = (), **changes: object
     ) -> Path:
-        options = PlateOptions(**{**SMALL.model_dump(), **changes})
+        options = PlateOptions(**SMALL.model_dump() | backend | changes)
         plate = tmp_path / name
         copy_plate(plate_cache.give(options, tuple(then)), plate)
         return plate
