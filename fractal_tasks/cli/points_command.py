@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from fractal_tasks.cli.exchange import RecordOptions, check_new, write_new
-from fractal_tasks.cli.measured_columns import find_coordinates, list_outdated
 from fractal_tasks.cli.output import OutputOptions, Reporter
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
+from fractal_tasks.steps.measured_columns import find_coordinates, list_outdated
 from fractal_tasks.steps.point_map import PointMap, Side, read_point_map
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image

@@ -3,18 +3,19 @@
 The reference's ROI tables describe the registered image; the rows of the registered
 table keep the acquisition's verdicts. The acquisition's own further ROI tables move
 along, masking ROI tables are made anew from the registered label, and measurements are
-carried over.
+carried over, with a note of the columns that do not hold any more.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fractal_tasks.model import Placement
 from fractal_tasks.records.plans import RegistrationPlan
+from fractal_tasks.steps.measured_columns import list_outdated
 from fractal_tasks.storage.files import files_of, open_group
 from fractal_tasks.storage.pixels.label_boxes import build_masking_rois
 from fractal_tasks.storage.plate.formats import ZarrFormat
@@ -23,11 +24,11 @@ from fractal_tasks.storage.plate.roi_table_data import RoiTableData
 from fractal_tasks.storage.plate.roi_tables import load_roi_table, write_rois
 from fractal_tasks.storage.plate.rois import roi_extent_um
 from fractal_tasks.storage.plate.table_formats import convert_table
-from fractal_tasks.storage.plate.tables import read_table_types
+from fractal_tasks.storage.plate.tables import list_columns, read_table_types
 from fractal_tasks.storage.upstream import get_label, open_container
 from fractal_tasks.storage.urls import Location
-from fractal_tasks.transforms import FloatArray
-from fractal_tasks.transforms.base import list_points
+from fractal_tasks.transforms import FloatArray, Transform, Translation
+from fractal_tasks.transforms.base import list_points, to_vector
 from fractal_tasks.transforms.box_index import BoxIndex
 from fractal_tasks.transforms.boxes import AXES, box_from_um
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from ngio import Roi
 
 logger = logging.getLogger(__name__)
+
+OUTDATED_KEY = "outdated_by_registration"
+"""Attribute of a table: its columns that tell of the image before."""
 
 OWN_SUFFIX = "_acquisition"
 """Added to the name of an own table, as often as needed to have one of its own, if a
@@ -58,7 +62,7 @@ def write_moved_tables(
     import zarr
 
     types = read_table_types(source)
-    mover = _Mover(source, plan)
+    mover, movements = _Mover(source, plan), _list_movements(plan)
     tables = dict(plan.reference_tables)
     carried = {}
     for name, table_type in types.items():
@@ -80,7 +84,8 @@ def write_moved_tables(
             rois = list(table.rois.values())
             write_rois(folder / name, rois, table.meta, source.unit_um)
         for new_name, name in carried.items():
-            _carry_over(source, name, Location(str(folder / new_name)), zarr_format)
+            copy = Location(str(folder / new_name))
+            _carry_over(source, name, copy, zarr_format, movements)
         group.attrs["tables"] = [*tables, *carried]
 
 
@@ -173,17 +178,46 @@ def _remade_masking_table(
 
 
 def _carry_over(
-    image: OpenImage, name: str, copy: Location, zarr_format: ZarrFormat
+    image: OpenImage,
+    name: str,
+    copy: Location,
+    zarr_format: ZarrFormat,
+    movements: Sequence[Transform],
 ) -> None:
-    """Copy a table of measurements as it is, if need be into another zarr format."""
-    logger.info(
-        "%s: table %r is carried over as it is; positions in it, if any, are those "
-        "before registration",
-        image.zarr_url,
-        name,
-    )
+    """Copy a table of measurements, if need be into another zarr format.
+
+    Its values stay. Which columns do not hold any more is noted in its attributes: in
+    what unit places are, only their maker knows.
+    """
     table = image.url.location / "tables" / name
     if open_group(table).metadata.zarr_format == zarr_format:
         files_of(table).copy_folder(table, copy)
     else:
         convert_table(table, copy, zarr_format)
+    columns = list_columns(image, name)
+    outdated = list_outdated(columns, (), movements) if movements else []
+    if not outdated:
+        logger.info("%s: table %r is carried over as it is", image.zarr_url, name)
+        return
+    group = open_group(copy, mode="r+")
+    before: Any = group.attrs.get(OUTDATED_KEY, [])
+    group.attrs[OUTDATED_KEY] = [*dict.fromkeys([*before, *outdated])]
+    logger.warning(
+        "%s: table %r is carried over; its columns %s are those before registration, "
+        "as its attribute %r says. 'fractal-tasks points' maps places",
+        image.zarr_url,
+        name,
+        outdated,
+        OUTDATED_KEY,
+    )
+
+
+def _list_movements(plan: RegistrationPlan) -> list[Transform]:
+    """Give what was done to pixels, of ROIs that are not where they were."""
+    done: list[Transform] = []
+    for one in plan.placements.values():
+        if not one.is_copied:
+            done.append(one.transform)
+        elif any(one.shift_px):
+            done.append(Translation(to_vector(one.shift_px)))
+    return done

@@ -2,19 +2,24 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from ngio import Roi
+from ngio import OmeZarrContainer, Roi, open_ome_zarr_container
+from ngio.tables import FeatureTable
+from pandas import DataFrame
+from pandas.testing import assert_frame_equal
 
 from fractal_tasks.records.plans import RegistrationPlan
 from fractal_tasks.steps.moved_tables import write_moved_tables
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.urls import Location
+from fractal_tasks.transforms import Affine, plane_matrix
 from tests.records.plans import make_plan
 from tests.records.plates import (
     PIXEL_UM,
@@ -106,9 +111,86 @@ def test_no_own_table_is_lost_for_its_name(plate: Path) -> None:
 
 def test_measurements_are_carried_over_as_they_are(plate: Path) -> None:
     built = build_tables(plate, make_plan(plate))
-    before = tree_of(image_url(plate, 1).path / "tables" / "nuclei_features")
-    assert tree_of(built.url.path / "tables" / "nuclei_features") == before
+    before, after = (
+        tree_of(url.path / "tables" / "nuclei_features")
+        for url in (image_url(plate, 1), built.url)
+    )
+    # Where objects were is marked in its attributes.
+    assert before.pop(".zattrs") != after.pop(".zattrs")
+    assert after == before
     assert {TABLE, "nuclei_features", "nuclei_ROI_table"} <= set(list_tables(built))
+
+
+MEASURED = DataFrame(
+    {
+        "label": [1, 2],
+        "centroid_y_um": [1.5, 2.5],
+        "area": [10.0, 20.0],
+        "orientation": [0.1, 0.2],
+        "mean_DAPI": [100.0, 200.0],
+    }
+)
+
+
+def add_measured(plate: Path, backend: str) -> OmeZarrContainer:
+    container = open_ome_zarr_container(image_url(plate, 1).path)
+    container.add_table("measured", FeatureTable(MEASURED), backend=backend)
+    return container
+
+
+def turned(plan: RegistrationPlan) -> RegistrationPlan:
+    turn = Affine.of(plane_matrix(turn_rad=0.1), np.zeros(3))
+    placements = {
+        key: replace(one, transform=turn, is_copied=False)
+        for key, one in plan.placements.items()
+    }
+    return replace(plan, placements=placements)
+
+
+def kept(plan: RegistrationPlan) -> RegistrationPlan:
+    placements = {
+        key: replace(one, source=one.destination)
+        for key, one in plan.placements.items()
+    }
+    return replace(plan, placements=placements)
+
+
+@pytest.mark.parametrize("backend", ["anndata", "csv", "json", "parquet"])
+@pytest.mark.parametrize(
+    ("change", "outdated"),
+    [
+        (lambda plan: plan, ["centroid_y_um"]),
+        (turned, ["centroid_y_um", "orientation"]),
+        (kept, None),
+    ],
+    ids=["moved", "turned", "at its place"],
+)
+@pytest.mark.sampled(4)
+def test_columns_that_do_not_hold_any_more_are_marked(
+    plate: Path,
+    backend: str,
+    change: Callable[[RegistrationPlan], RegistrationPlan],
+    outdated: list[str] | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    container = add_measured(plate, backend)
+    built = build_tables(plate, change(make_plan(plate)))
+    attributes = zarr.open_group(built.url.path / "tables/measured", mode="r").attrs
+    assert attributes.get("outdated_by_registration") == outdated
+    assert all(f"'{name}'" in caplog.text for name in outdated or ())
+    values = built.container.get_table("measured").dataframe
+    assert_frame_equal(
+        values, container.get_table("measured").dataframe, check_like=True
+    )
+
+
+def test_columns_that_did_not_hold_before_are_still_marked(plate: Path) -> None:
+    add_measured(plate, "csv")
+    path = image_url(plate, 1).path / "tables/measured"
+    zarr.open_group(path, mode="r+").attrs["outdated_by_registration"] = ["area"]
+    built = build_tables(plate, make_plan(plate))
+    attributes = zarr.open_group(built.url.path / "tables/measured", mode="r").attrs
+    assert attributes["outdated_by_registration"] == ["area", "centroid_y_um"]
 
 
 def test_masking_table_is_made_from_the_label_in_the_build(plate: Path) -> None:

@@ -120,6 +120,21 @@ def read_table_rows(image: OpenImage, name: str) -> "DataFrame":
     return frame.reset_index() if frame.index.name else frame
 
 
+def list_columns(image: OpenImage, name: str) -> list[str]:
+    """Give the names of the columns of a table, of measurements and others.
+
+    Raises:
+        InvalidDataError: It cannot be read.
+    """
+    from anndata import AnnData
+
+    with _loading(image, name):
+        table = image.container.get_table(name).table_data
+        if isinstance(table, AnnData):
+            return [*map(str, table.var_names), *map(str, table.obs.columns)]
+        return [*map(str, table.columns)]
+
+
 @contextmanager
 def _loading(image: OpenImage, name: str) -> Iterator[None]:
     """Check a table of any type, and say what is wrong if the body cannot read it."""
