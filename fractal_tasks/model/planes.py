@@ -2,14 +2,18 @@
 
 from typing import Annotated, TypeAlias
 
-from pydantic import StringConstraints
-
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.model.text_form import TextForm
 
 ALL_PLANES = "all"
 
 Planes: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^(all|[1-9][0-9]*|[0-9]+-[0-9]+)$")
+    str,
+    TextForm(
+        r"^(all|[1-9][0-9]*|[0-9]+-[0-9]+)$",
+        "'all', so many planes in the middle, as '5', or the first to the last one, "
+        "counted from 0, as '2-9'",
+    ),
 ]
 """``all``, so many in the middle (``5``), or first to last (``2-9``, from 0)."""
 

@@ -6,11 +6,12 @@ nothing to do.
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.model.planes import Planes
+from fractal_tasks.model.text_form import TextForm
 
 Dimensions: TypeAlias = Literal["auto", "2d", "3d"]
 """Register stacks as volumes, or their maximum projections."""
@@ -54,8 +55,9 @@ OWN_GRID, REFERENCE_GRID = "own", "reference"
 
 OutputGrid: TypeAlias = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^(own|reference|[0-9]*[1-9][0-9]*\.?[0-9]*|[0-9]*\.[0-9]*[1-9][0-9]*)$"
+    TextForm(
+        r"^(own|reference|[0-9]*[1-9][0-9]*\.?[0-9]*|[0-9]*\.[0-9]*[1-9][0-9]*)$",
+        "'own', 'reference', or a pixel size in um above 0, as '0.65'",
     ),
 ]
 """Each image keeps its pixel size, all get that of the reference, or one in um."""

@@ -148,6 +148,15 @@ def test_default_of_a_field_is_that_of_the_chosen_model(
             ["register", "p.zarr", *CHANNEL, "--method.min-overlap", "3"],
             "--method.min-overlap 3.0: Input should be less than or equal to 1",
         ),
+        (
+            ["register", "p.zarr", *CHANNEL, "--planes", "3-"],
+            "--planes '3-': needed is 'all', so many planes in the middle, as '5', or "
+            "the first to the last one, counted from 0, as '2-9'",
+        ),
+        (
+            ["register", "p.zarr", *CHANNEL, "--output-grid", "0"],
+            "--output-grid '0': needed is 'own', 'reference', or a pixel size in um",
+        ),
         (["register", "p.zarr", *CHANNEL, "--workers", "0"], "--workers 0: Input"),
         (["demo-plate", "p", "--levels", "1"], "--levels '1': Input should be greater"),
         (["demo-plate", "p", "--z-shift-um", "2"], "needs planes > 1"),

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,5 +33,11 @@ def test_planes_that_are_not_there_are_an_error(planes: str) -> None:
 
 @pytest.mark.parametrize("planes", ["", "0", "-3", "3-", "middle", "1.5"])
 def test_anything_else_is_refused(planes: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="needed is 'all', so many"):
         TypeAdapter(Planes).validate_python(planes)
+
+
+def test_web_forms_know_what_is_accepted() -> None:
+    schema = TypeAdapter(Planes).json_schema()
+    assert re.fullmatch(schema["pattern"], "2-9")
+    assert not re.fullmatch(schema["pattern"], "3-")
