@@ -1,9 +1,11 @@
 """Files of transforms that the commands `transforms` read and write."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
 from fractal_tasks.cli.exchange import write_new
@@ -35,6 +37,9 @@ from fractal_tasks.transforms.exchange import (
 from fractal_tasks.transforms.foreign import CENTRED, read_transform
 from fractal_tasks.transforms.itk import list_itk_parts, read_itk_parts
 from fractal_tasks.transforms.rfc5 import ENDS, Beside, Ends
+
+if TYPE_CHECKING:
+    import zarr
 
 Format: TypeAlias = Literal["rfc5", "scene", "itk", "itk_h5", "nifti", "matrix"]
 
@@ -138,34 +143,34 @@ def _beside(folder: Path, images: tuple[ImageUrl, ImageUrl] | None) -> Beside:
     if len(set(names)) > 1:
         (first,), (last,) = ENDS
         ends = (first, names[0]), (last, names[1])
-    return Beside(partial(_read_field, folder), partial(_read_group, folder), ends)
+    return Beside(partial(_read_field, folder), partial(_read_ome, folder), ends)
 
 
-def _read_group(folder: Path, path: str) -> dict[str, Any]:
-    """Read what OME-Zarr says of an image of a scene.
-
-    Raises:
-        InvalidInputError: It is missing or damaged.
-    """
-    found = f"{folder}: the image {path!r} of the scene is missing or damaged"
-    if not is_inner_path(path):
-        raise InvalidInputError(f"{found}: needed is a path below it.")
-    with reading(found, "Mend the scene."):
-        ome: Any = open_group(Location(str(folder / path))).attrs["ome"]
+def _read_ome(folder: Path, path: str) -> dict[str, Any]:
+    """Read what OME-Zarr says of an image of a scene."""
+    with _opening(folder, path, "image of the scene", "Mend it.") as group:
+        ome: Any = group.attrs["ome"]
         return dict(ome)
 
 
 def _read_field(folder: Path, path: str) -> tuple[Displacements, Vector]:
-    """Read displacements that a transformation store names.
+    """Read displacements that a transformation store names."""
+    with _opening(folder, path, "displacements", "Export it again.") as group:
+        return read_displacements(group)
+
+
+@contextmanager
+def _opening(folder: Path, path: str, what: str, remedy: str) -> Iterator["zarr.Group"]:
+    """Open a group that a file in a folder names.
 
     Raises:
-        InvalidInputError: They are missing or damaged.
+        InvalidInputError: It is not below the folder, missing, or damaged.
     """
-    found = f"{folder}: the displacements {path!r} are missing or damaged"
+    found = f"{folder}: the {what} {path!r} cannot be read"
     if not is_inner_path(path):
-        raise InvalidInputError(f"{found}: needed is a path below it. Export it again.")
-    with reading(found, "Export it again."):
-        return read_displacements(open_group(Location(str(folder / path))))
+        raise InvalidInputError(f"{found}: needed is a path below it. {remedy}")
+    with reading(found, remedy):
+        yield open_group(Location(str(folder / path)))
 
 
 def _check_image(document: dict[str, Any], path: Path, url: ImageUrl) -> None:

@@ -59,38 +59,29 @@ def place_rows(
     placements: list[dict[RowKey, Placement]] = [{} for _ in well.acquisitions]
     unseen: dict[RowKey, str] = {}
     # Those that have a row: the reference, and what is paired with it.
-    members_of = {
-        key: [index for index, of in enumerate(verdicts) if key in of]
+    own_of = {
+        key: {index: of[key] for index, of in enumerate(verdicts) if key in of}
         for key in well.reference.keys
     }
-    views_of = {
-        key: _view(
-            [well.acquisitions[index] for index in members],
-            key,
-            [verdicts[index][key] for index in members],
-            settings,
-        )
-        for key, members in members_of.items()
-    }
+    views_of = {key: _view(well, key, own, settings) for key, own in own_of.items()}
     canvas = find_canvas(
         ((views[0], views[1:]) for views in views_of.values()),
         settings.keep,
         Canvas.of(well.reference.image.grid, settings.output_grid),
     )
-    for key, views in views_of.items():
-        members = members_of[key]
-        seen = [well.acquisitions[index] for index in members]
-        own = [verdicts[index][key] for index in members]
+    for key, own in own_of.items():
+        views = views_of[key]
         placed = place_views(views[0], views[1:], settings.keep, canvas)
         gone = [one.destination.is_empty for one in placed]
         if any(gone):
-            own = [
-                _stay(verdict) if away and verdict.status == "unresolved" else verdict
-                for away, verdict in zip(gone, own, strict=True)
-            ]
-            views = _view(seen, key, own, settings)
+            own = {
+                index: _stay(one) if away and one.status == "unresolved" else one
+                for away, (index, one) in zip(gone, own.items(), strict=True)
+            }
+            views = _view(well, key, own, settings)
             placed = place_views(views[0], views[1:], settings.keep, canvas)
         if any(placement.destination.is_empty for placement in placed):
+            seen = [well.acquisitions[index] for index in own]
             unseen[key] = _describe_shifts(seen, views)
             continue
         logger.info(
@@ -98,33 +89,36 @@ def place_rows(
             key,
             max(view.on(canvas).residual_px for view in views),
         )
-        for index, verdict, placement in zip(members, own, placed, strict=True):
+        for (index, verdict), placement in zip(own.items(), placed, strict=True):
             used[index][key] = verdict
             placements[index][key] = placement
     return PlacedWell(_without_unseen(well, unseen), used, placements, canvas)
 
 
 def _view(
-    seen: Sequence[AcquisitionRows],
+    well: WellRows,
     key: RowKey,
-    verdicts: Sequence[Verdict],
+    verdicts: Mapping[int, Verdict],
     settings: ConsensusSettings,
 ) -> list[View]:
-    """Give how each acquisition sees a row.
+    """Give how each acquisition sees a row that it has a verdict on, by its index.
 
     Where a ROI is not known to be, it must not cost the others any pixels, and gains
     nothing from parts of one.
     """
-    return [
-        View(
-            rows.boxes[key],
-            rows.image.grid,
-            verdict.candidate.transform,
-            is_sure=verdict.status != "unresolved",
-            subpixel=settings.subpixel and verdict.status != "unresolved",
+    views = []
+    for index, verdict in verdicts.items():
+        rows, is_sure = well.acquisitions[index], verdict.status != "unresolved"
+        views.append(
+            View(
+                rows.boxes[key],
+                rows.image.grid,
+                verdict.candidate.transform,
+                is_sure=is_sure,
+                subpixel=settings.subpixel and is_sure,
+            )
         )
-        for rows, verdict in zip(seen, verdicts, strict=True)
-    ]
+    return views
 
 
 def _stay(verdict: Verdict) -> Verdict:
