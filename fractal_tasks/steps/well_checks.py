@@ -69,31 +69,33 @@ def check_well(well: WellRows, settings: ConsensusSettings) -> None:
     for rows in well.others:
         _check_same_reference(rows, well.reference.image.url)
     for rows in well.acquisitions:
-        _check_output_grid(rows, well.reference, settings.output_grid)
+        check_output_grid(rows.image, well.reference.image, settings.output_grid)
     if settings.keep != "intersection":
         for rows in well.written:
             check_fill_value(rows.image, settings.fill_value)
 
 
-def _check_output_grid(
-    rows: AcquisitionRows, reference: AcquisitionRows, output_grid: str
-) -> None:
-    """Refuse pixels so large that a level of an image would have none."""
-    canvas = Canvas.of(reference.image.grid, output_grid)
-    _, *found = canvas.grid_of(rows.image.grid).shape
-    paths = rows.image.container.level_paths
-    last = spatial_shape(rows.image.container.get_image(path=paths[-1]))
-    needed = np.ceil(np.divide(rows.image.shape, last)).astype(int)[1:]
-    finer = max(np.divide(rows.image.spacing_um, canvas.grid.spacing_um)[1:])
+def check_output_grid(image: OpenImage, reference: OpenImage, output_grid: str) -> None:
+    """Refuse pixels so large that a level of an image would have none, or too many.
+
+    Raises:
+        InvalidInputError: They are.
+    """
+    canvas = Canvas.of(reference.grid, output_grid)
+    _, *found = canvas.grid_of(image.grid).shape
+    paths = image.container.level_paths
+    last = spatial_shape(image.container.get_image(path=paths[-1]))
+    needed = np.ceil(np.divide(image.shape, last)).astype(int)[1:]
+    finer = max(np.divide(image.spacing_um, canvas.grid.spacing_um)[1:])
     if finer > _MOST_FINER:
         raise InvalidInputError(
-            f"{rows.image.zarr_url}: with output_grid={output_grid!r} its pixels would "
+            f"{image.zarr_url}: with output_grid={output_grid!r} its pixels would "
             f"become {finer:.4g} times smaller, which makes {finer**2:.3g} times as "
             f"many; at most {_MOST_FINER} times is allowed. Choose larger pixels."
         )
     if np.less(found, needed).any():
         raise InvalidInputError(
-            f"{rows.image.zarr_url}: with output_grid={output_grid!r} the registered "
+            f"{image.zarr_url}: with output_grid={output_grid!r} the registered "
             f"image would have {found} pixels (y, x); needed for its {len(paths)} "
             f"levels are at least {needed.tolist()}. Choose smaller pixels."
         )

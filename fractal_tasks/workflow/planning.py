@@ -19,9 +19,9 @@ from fractal_tasks.steps.channel_choice import (
     choose_channels,
 )
 from fractal_tasks.steps.roi_pairs import open_pairs
-from fractal_tasks.steps.sides import open_sides
+from fractal_tasks.steps.sides import Side, open_sides
 from fractal_tasks.steps.unknown_files import list_rewritten
-from fractal_tasks.steps.well_checks import check_not_foreign
+from fractal_tasks.steps.well_checks import check_not_foreign, check_output_grid
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.pixels.stored import METADATA_FILES
 from fractal_tasks.storage.plate.channels import find_channel
@@ -150,8 +150,12 @@ def _plan_image(
     with entering(url):
         if url == group.reference:
             image, table, pairing = *_open_reference(url, settings), None
+            reference = image
         else:
-            image, table, pairing = _open_acquisition(url, group.reference, settings)
+            fixed, moving, pairing = _open_acquisition(url, group.reference, settings)
+            image, table, reference = moving.image, moving.table, fixed.image
+        for one in (reference, image):
+            check_output_grid(one, reference, settings.consensus.output_grid)
         _check_tables(image, table, settings.consensus)
         check_content(order, image)
         # *Consensus* does so, too: what *apply* will be told it cannot know.
@@ -198,14 +202,14 @@ def _open_reference(
 
 def _open_acquisition(
     url: ImageUrl, reference: ImageUrl, settings: Settings
-) -> tuple[OpenImage, RoiTableData, Pairing]:
+) -> tuple[Side, Side, Pairing]:
     wanted = settings.calculate
     own = settings.values["acquisition_wavelength_ids"]
     channels = choose_channels(reference, url, own, wanted.wavelength_id)
     fixed, moving = open_sides(reference, url, wanted, channels)
     open_pairs(fixed, moving, settings.method, wanted)
     pairing = pair_rois(fixed.image, fixed.table, moving.image, moving.table)
-    return moving.image, moving.table, pairing
+    return fixed, moving, pairing
 
 
 def _check_tables(

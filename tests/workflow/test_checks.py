@@ -53,8 +53,10 @@ def run(plate: Path, *flags: str) -> int:
             ["--no-overwrite-input", "--output-image-suffix", "a b"],
             "--output-image-suffix 'a b'",
         ),
+        (NUCLEI, False, ["--output-grid", "0.001"], "its pixels would become"),
+        (NUCLEI, False, ["--output-grid", "500"], "Choose smaller pixels"),
     ],
-    ids=["link", "lost labels", "label of no numbers", "suffix"],
+    ids=["link", "lost labels", "label of no numbers", "suffix", "fine", "coarse"],
 )
 def test_nothing_is_changed_if_an_image_could_not_be_registered_in_the_end(
     tmp_path: Path,
