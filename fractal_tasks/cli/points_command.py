@@ -11,7 +11,12 @@ from fractal_tasks.cli.exchange import RecordOptions, check_new, write_new
 from fractal_tasks.cli.output import OutputOptions, Reporter
 from fractal_tasks.errors import InvalidDataError, InvalidInputError
 from fractal_tasks.steps.measured_columns import find_coordinates, list_outdated
-from fractal_tasks.steps.point_map import PointMap, Side, read_point_map
+from fractal_tasks.steps.point_map import (
+    MappedPoints,
+    PointMap,
+    Side,
+    read_point_map,
+)
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.tables import read_table_rows
@@ -27,6 +32,9 @@ Unit: TypeAlias = Literal["um", "pixel", "index"]
 
 _ROI = "registration_roi"
 """What is added to a row or a feature: by the transform of which ROI it was mapped."""
+
+_SEEN = "registration_seen"
+"""And whether its image shows it there."""
 
 
 def points(
@@ -69,19 +77,25 @@ def points(
         scale = _Scale(unit, opened.spacing_um)
         outdated: list[str] = []
         if Path(file).suffix.lower() in {".geojson", ".json"}:
-            text, count, lost = _map_shapes(Path(file), point_map, to, scale)
+            text, seen = _map_shapes(Path(file), point_map, to, scale)
         else:
             frame = _read_rows(file, opened)
             names = _find_columns(file, frame, columns)
             outdated = list_outdated(
                 frame.columns, names, point_map.transforms.values()
             )
-            lost = _map_rows(file, frame, names, point_map, to, scale)
-            text, count = frame.to_csv(index=False, lineterminator="\n"), len(frame)
+            seen = _map_rows(file, frame, names, point_map, to, scale)
+            text = frame.to_csv(index=False, lineterminator="\n")
         write_new({output: text})
+    count, lost, unseen = len(seen), seen.count(None), seen.count(False)
     if lost:
         reporter.say(
             f"Warning: {lost} of {count} lie in no ROI, and have no coordinates now."
+        )
+    if unseen:
+        reporter.say(
+            f"Warning: {unseen} of {count} lie where nothing of their ROI is kept in "
+            f"the {to}: {_SEEN} is False."
         )
     if outdated:
         reporter.say(
@@ -92,6 +106,7 @@ def points(
         "output": str(output),
         "mapped": count - lost,
         "in_no_roi": lost,
+        "unseen": unseen,
         "outdated_columns": outdated,
     }
     reporter.show(f"{count - lost} of {count} mapped: {output}", found)
@@ -154,8 +169,12 @@ def _map_rows(
     point_map: PointMap,
     to: Side,
     scale: _Scale,
-) -> int:
-    """Change the coordinates of a table, and nothing else; count those in no ROI."""
+) -> list[bool | None]:
+    """Change the coordinates of a table, and nothing else.
+
+    Returns:
+        Of each row whether it is seen; None of those in no ROI.
+    """
     try:
         values = frame[names].to_numpy().astype(np.float64)
     except ValueError as error:
@@ -169,38 +188,49 @@ def _map_rows(
         frame[name] = [
             "" if np.isnan(one) else repr(float(one)) for one in found.T[index]
         ]
-    frame[_ROI] = [roi or "" for roi in mapped.rois]
-    return sum(roi is None for roi in mapped.rois)
+    listed = _list_found(mapped)
+    frame[_ROI] = [roi or "" for roi, _ in listed]
+    frame[_SEEN] = ["" if is_seen is None else str(is_seen) for _, is_seen in listed]
+    return [is_seen for _, is_seen in listed]
+
+
+def _list_found(mapped: MappedPoints) -> list[tuple[str | None, bool | None]]:
+    """Give the ROI of each point, and whether it is seen; None of those in no ROI."""
+    return [
+        (roi, None if roi is None else bool(is_seen))
+        for roi, is_seen in zip(mapped.rois, mapped.is_seen, strict=True)
+    ]
 
 
 def _map_shapes(
     file: Path, point_map: PointMap, to: Side, scale: _Scale
-) -> tuple[str, int, int]:
-    """Give GeoJSON with other coordinates; a shape goes with the ROI of its middle."""
+) -> tuple[str, list[bool | None]]:
+    """Give GeoJSON with other coordinates; a shape goes with the ROI of its middle.
+
+    And of each whether that is seen; None of those in no ROI.
+    """
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         listed = document if isinstance(document, list) else document.get("features")
         features = [document] if listed is None else listed
         if isinstance(document, dict):
             document.pop("bbox", None)
-        lost = 0
-        for feature in features:
-            lost += not _map_feature(feature, point_map, to, scale)
+        seen = [_map_feature(one, point_map, to, scale) for one in features]
     except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         raise InvalidDataError(
             f"{file}: cannot be read as GeoJSON ({error!r}); needed are features with "
             "geometries of [x, y]."
         ) from error
-    return json.dumps(document), len(features), lost
+    return json.dumps(document), seen
 
 
 def _map_feature(
     feature: dict[str, Any], point_map: PointMap, to: Side, scale: _Scale
-) -> bool:
+) -> bool | None:
     """Map the geometry of a feature in its place; None of what lies in no ROI."""
     feature.pop("bbox", None)
     if feature["geometry"] is None:
-        return False
+        return None
     vertices: list[list[float]] = []
 
     def collect(point: list[float]) -> list[float]:
@@ -210,12 +240,13 @@ def _map_feature(
     _walk(feature["geometry"], collect)
     um = scale.to_um(np.array(vertices, dtype=np.float64))
     middle = (um.min(axis=0) + um.max(axis=0)) / 2
-    (roi,) = point_map.map_points(middle[None], to).rois
+    found = point_map.map_points(middle[None], to)
+    ((roi, is_seen),) = _list_found(found)
     properties = feature.get("properties") or {}
-    feature["properties"] = {**properties, _ROI: roi}
+    feature["properties"] = {**properties, _ROI: roi, _SEEN: is_seen}
     if roi is None:
         feature["geometry"] = None
-        return False
+        return None
     mapped = iter(scale.from_um(point_map.map_by(roi, um, to)).tolist())
 
     def replace(point: list[float]) -> list[float]:
@@ -223,7 +254,7 @@ def _map_feature(
         return [x, y, *point[2:]]
 
     feature["geometry"] = _walk(feature["geometry"], replace)
-    return True
+    return is_seen
 
 
 def _walk(part: Any, visit: Callable[[list[float]], list[float]]) -> Any:

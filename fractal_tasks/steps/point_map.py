@@ -38,6 +38,10 @@ class MappedPoints:
     rois: tuple[str | None, ...]
     """By the transform of which ROI each was mapped."""
 
+    is_seen: npt.NDArray[np.bool_]
+    """Whether each lies in what is kept of its ROI in the reference, or in the ROI in
+    the acquisition. Elsewhere its image may show nothing of it."""
+
 
 @dataclass(frozen=True)
 class PointMap:
@@ -52,7 +56,8 @@ class PointMap:
         >>> point_map = PointMap({"FOV_1": moved}, {"FOV_1": box}, {"FOV_1": box})
         >>> point_map.to_reference([[10.0, 20.0], [10.0, 70.0]])
         ... # doctest: +NORMALIZE_WHITESPACE
-        MappedPoints(points_um=array([[12., 19.], [nan, nan]]), rois=('FOV_1', None))
+        MappedPoints(points_um=array([[12., 19.], [nan, nan]]), rois=('FOV_1', None),
+            is_seen=array([ True, False]))
         >>> point_map.to_acquisition([[12.0, 19.0]]).points_um.tolist()
         [[10.0, 20.0]]
     """
@@ -106,25 +111,21 @@ class PointMap:
         is_seen = np.zeros(len(points), dtype=bool)
         # Of ROIs that overlap the later one counts that has seen it, as for their
         # pixels; and first the one that is there in the reference.
-        boxes = (
-            self.acquisition_um.items()
-            if to == "reference"
-            else [*self.reference_um.items(), *self.core_um.items()]
-        )
+        if to == "reference":
+            boxes, there_um = [*self.acquisition_um.items()], self.reference_um
+        else:
+            boxes = [*self.reference_um.items(), *self.core_um.items()]
+            there_um = self.acquisition_um
         for name, box_um in boxes:
             inside = np.flatnonzero(_is_inside(points, box_um, axes))
             found = self._map_in_space(points[inside], name, to)
-            seen = (
-                np.ones(len(inside), dtype=bool)
-                if to == "reference"
-                else _is_inside(found, self.acquisition_um[name], axes)
-            )
+            seen = _is_inside(found, there_um[name], axes)
             better = seen | ~is_seen[inside]
             mapped[inside[better]] = found[better]
             is_seen[inside] |= seen
             for index in inside[better]:
                 names[index] = name
-        return MappedPoints(mapped[:, axes], tuple(names))
+        return MappedPoints(mapped[:, axes], tuple(names), is_seen)
 
     def without_border(self, border_um: FloatArray) -> "PointMap":
         """Count places of the reference from a corner that lies so far inside."""

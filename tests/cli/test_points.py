@@ -16,6 +16,7 @@ from tests.cli.helpers import Capture
 TURN = Affine.of(plane_matrix(turn_rad=0.1), (0.0, 1.0, 2.0))
 WIDER = Affine.of(plane_matrix(turn_rad=0.0, scale=1.1), (0.0, 1.0, 2.0))
 PIXEL_UM = 0.325
+ADDED = ["registration_roi", "registration_seen"]
 
 
 def run(*words: object) -> int:
@@ -40,10 +41,11 @@ def test_rows_of_csv_are_mapped_and_back(
     assert run(image, file, *words, "reference", "--output", mapped) == 0
     assert "1 of 2 lie in no ROI" in capsys.readouterr().err
     found = pd.read_csv(mapped, dtype=str, keep_default_na=False)
-    assert list(found.columns) == ["cell", "x", "y", "area", "registration_roi"]
+    assert list(found.columns) == ["cell", "x", "y", "area", *ADDED]
     assert list(found["cell"]) == ["007", "008"]
     assert list(found["area"]) == ["1.50", "n/a"]
     assert list(found["registration_roi"]) == ["FOV_1", ""]
+    assert list(found["registration_seen"]) == ["True", ""]
     assert found["x"][1] == found["y"][1] == ""
     y_um, x_um = shift_um(image)
     assert float(found["y"][0]) == pytest.approx((5 + y_um) / step + first)
@@ -54,6 +56,34 @@ def test_rows_of_csv_are_mapped_and_back(
     assert run(image, mapped, *words, "acquisition", "--output", back) == 0
     again = pd.read_csv(back)
     assert (again["y"][0], again["x"][0]) == pytest.approx((y, x))
+
+
+def test_places_that_are_not_kept_are_marked(
+    image: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """The first or the last rows and columns of a field that moved are cropped."""
+    extent_um = 32 * PIXEL_UM
+    file, mapped = tmp_path / "in.csv", tmp_path / "out.csv"
+    edge = [0.01, extent_um - 0.01]
+    rows = [(y, x) for y in edge for x in edge]
+    file.write_text("y,x\n5,6\n" + "".join(f"{y},{x}\n" for y, x in rows))
+    shapes = [{"type": "Point", "coordinates": [x, y]} for y, x in [(5, 6), *rows]]
+    drawn, moved = tmp_path / "in.geojson", tmp_path / "out.geojson"
+    features = [{"type": "Feature", "geometry": one} for one in shapes]
+    drawn.write_text(json.dumps({"features": features}))
+    assert run(image, file, "--to", "reference", "--output", mapped) == 0
+    found = pd.read_csv(mapped)
+    assert found["registration_seen"][0]
+    unseen = list(~found["registration_seen"]).count(True)
+    assert 1 <= unseen < 5
+    assert f"{unseen} of 5 lie where nothing of their ROI is kept" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert run(image, drawn, "--to", "reference", "--output", moved) == 0
+    assert [
+        one["properties"]["registration_seen"]
+        for one in json.loads(moved.read_text())["features"]
+    ] == list(found["registration_seen"])
 
 
 def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
@@ -88,9 +118,11 @@ def test_shapes_of_geojson_go_as_a_whole(image: str, tmp_path: Path) -> None:
     *mapped, nothing, lost = found["features"]
     assert nothing == features[4]
     assert [one["id"] for one in mapped] == [0, 1, 2, 3]
-    assert mapped[0]["properties"] == {"n": 0, "registration_roi": "FOV_1"}
+    assert mapped[0]["properties"] == {"n": 0} | dict(
+        zip(ADDED, ["FOV_1", True], strict=True)
+    )
     assert lost["geometry"] is None
-    assert lost["properties"] == {"n": 5, "registration_roi": None}
+    assert lost["properties"] == {"n": 5} | dict.fromkeys(ADDED)
     y_um, x_um = shift_um(image)
     moved = [[x + x_um / PIXEL_UM, y + y_um / PIXEL_UM] for x, y in ring]
     for expected, point in zip(
@@ -149,7 +181,7 @@ def test_nothing_mapped_is_no_success(image: str, tmp_path: Path) -> None:
     file.write_text("top,left\n-5,-5\n")
     words = ["--to", "reference", "--columns", "top,left", "--output", output]
     assert run(image, file, *words) == 1
-    assert output.read_text() == "top,left,registration_roi\n,,\n"
+    assert output.read_text() == f"top,left,{','.join(ADDED)}\n,,,\n"
 
 
 def test_table_of_the_image_is_mapped(

@@ -56,6 +56,22 @@ def test_points_go_where_the_truth_has_them_and_back(plate: Path, when: str) -> 
             np.testing.assert_allclose(back.points_um, points, atol=1e-9)
 
 
+def test_places_that_apply_cropped_are_marked(plate: Path) -> None:
+    """Of a field that is interpolated the corners of what is read are not kept."""
+    url = image_urls(plate, 2)[1]
+    run_apply(image_urls(plate, 2))
+    found = ft.point_map(url)
+    (first, last), kept = found.acquisition_um["FOV_1"], found.reference_um["FOV_1"]
+    sides = np.linspace(first[1:] + 0.05, last[1:] - 0.05, 40)
+    points = np.array([(y, x) for y in sides[:, 0] for x in sides[:, 1]])
+    mapped = found.to_reference(points)
+    inside = (mapped.points_um >= kept[0, 1:]) & (mapped.points_um < kept[1, 1:])
+    assert set(mapped.rois) == {"FOV_1"}
+    assert np.array_equal(mapped.is_seen, inside.all(axis=1))
+    assert not mapped.is_seen.all()
+    assert mapped.is_seen[len(points) // 2 + 20]
+
+
 def test_whole_rois_are_mapped_while_the_input_is_there(plate: Path) -> None:
     """At the border of a field lies what is not kept of it."""
     url = image_urls(plate, 2)[1]
