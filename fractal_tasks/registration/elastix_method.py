@@ -156,11 +156,13 @@ class ElastixMethod(RegistrationMethod):
             if not _is_better(pair, candidate, best):
                 refused.append(candidate)
                 continue
-            best, refused = candidate, []
+            # What bends may be right still.
+            bent = [one for one in refused if isinstance(one.transform, Warp)]
+            best, refused = candidate, bent
             if self._is_enough(best):
                 break
         if best.left_px is None and refused:
-            best = _with_doubt(best, refused[-1], moving[0])
+            best = _with_doubt(best, refused, moving[0])
         if isinstance(best.transform, Warp):
             left_px = max(best.left_px or 0.0, pair.find_left_px(best.transform))
             best = replace(best, evidence={**best.evidence, LEFT_PX: left_px})
@@ -227,14 +229,16 @@ def _beside(best: Candidate, other: Candidate) -> Candidate:
     return replace(other, confidence=min(other.confidence or 0.0, left))
 
 
-def _with_doubt(best: Candidate, refused: Candidate, moving: Patch) -> Candidate:
+def _with_doubt(
+    best: Candidate, refused: Sequence[Candidate], moving: Patch
+) -> Candidate:
     """Say how far places may be off if what was refused is right after all."""
     box_um = np.zeros((2, 3))
     box_um[1, -len(moving.shape) :] = np.multiply(moving.shape, moving.spacing_um)
     points = list_points(box_um)
-    mapped = (one.transform.map_points(points) for one in (best, refused))
-    off_px = np.subtract(*mapped)[:, 1:] / moving.spacing_um[-2:]
-    left_px = float(np.linalg.norm(off_px, axis=1).max())
+    ours, *others = (one.transform.map_points(points) for one in (best, *refused))
+    off_px = (np.array(others) - ours)[..., 1:] / moving.spacing_um[-2:]
+    left_px = float(np.linalg.norm(off_px, axis=-1).max())
     return replace(best, evidence={**best.evidence, LEFT_PX: left_px})
 
 
@@ -250,13 +254,18 @@ def _is_credible(candidate: Candidate, best: Candidate) -> bool:
 
 
 def _is_better(pair: VolumePair, candidate: Candidate, best: Candidate) -> bool:
-    """Tell whether a transform that allows more explains the images better."""
-    bends = isinstance(candidate.transform, Warp)
-    before, after = (
-        to_affine(one) if isinstance(one, Translation) else one
-        for one in (best.transform, candidate.transform)
+    """Tell whether a transform that allows more explains the images better.
+
+    What bends must be better, too, than what of it does not.
+    """
+    after = candidate.transform
+    if not isinstance(after, Warp):
+        before, after = to_affine(best.transform), to_affine(after)
+        return pair.is_clear_gain(before, after, held_out=False)
+    return all(
+        pair.is_clear_gain(find_affine(one), after, held_out=True)
+        for one in (best.transform, after)
     )
-    return pair.is_clear_gain(before, after, held_out=bends)
 
 
 def _as_translation(candidate: Candidate) -> Candidate:

@@ -154,11 +154,13 @@ def sample_warp(
     sides[unused] = 0
     first = region_um[0].copy()
     first[unused] = region_um[:, unused].mean(axis=0)
+    affine = None
     while True:
         step_um = np.minimum(sides.max() / gaps, np.maximum(sides, 1e-3) / _LEAST_STEPS)
         step_um[unused] = 1.0
         nodes = Nodes.between(first, first + sides, step_um)
-        warp = Warp.sampled(pull, _fit_affine(pull, nodes, used), nodes)
+        affine = affine or _fit_affine(pull, nodes, used)
+        warp = Warp.sampled(pull, affine, nodes)
         centres = nodes.centres_um
         off_um = np.abs(warp.pull_points(centres) - pull(centres)).max()
         if off_um <= exact_um or gaps >= _MOST_STEPS:

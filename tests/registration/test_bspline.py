@@ -8,7 +8,7 @@ from fractal_tasks.registration.elastix import Elastix
 from fractal_tasks.registration.estimate import Estimate
 from fractal_tasks.registration.gain import find_unlike, hold_out_windows
 from fractal_tasks.registration.patch import ArrayPatch
-from fractal_tasks.transforms import FloatArray, Translation, Warp
+from fractal_tasks.transforms import Affine, FloatArray, Translation, Warp
 from tests.registration.scene import (
     SHAPE,
     SPACING_UM,
@@ -17,6 +17,7 @@ from tests.registration.scene import (
     photograph,
     warp_of,
 )
+from tests.registration.test_elastix import SHEAR, draw_changed, errors_px
 from tests.registration.test_methods import confidence_of, draw_pair, register
 
 BSPLINE = Elastix(transform="bspline")
@@ -80,6 +81,14 @@ def test_same_images_give_the_same_transform() -> None:
 def test_sample_that_only_moved_stays_a_shift(seed: int) -> None:
     found = register(BSPLINE, *draw_pair(2, (6.0, -9.5), seed=seed))
     assert isinstance(found.best.transform, Translation)
+
+
+def test_sample_that_was_only_sheared_is_not_bent() -> None:
+    """Bending it is better than a shift, but not than its own linear part."""
+    fixed, moving, truth = draw_changed(SHEAR, (400, 400))
+    found = register(BSPLINE, fixed, moving)
+    assert isinstance(found.best.transform, Affine)
+    assert errors_px(found, truth, moving).max() < 0.4
 
 
 def test_unrelated_images_are_not_bent_onto_each_other() -> None:
