@@ -155,13 +155,14 @@ def draw_stage(options: PlateOptions, acquisition: int) -> Stage:
         * (options.z_shift_um, options.rotation_deg, options.scale_change)
     )
     gain = 1 + rng.uniform(-1, 1) * options.gain_spread
+    last_deg = options.last_rotation_deg if options.is_last(acquisition) else 0.0
     return Stage(
         translation_um=(
             float(z_um),
             float(length_um * np.sin(direction)),
             float(length_um * np.cos(direction)),
         ),
-        rotation_deg=float(rotation_deg),
+        rotation_deg=float(rotation_deg) + last_deg,
         scale=float(1 + scale_change),
         gain=float(gain * (1 - options.bleaching) ** acquisition),
     )
@@ -195,7 +196,8 @@ def largest_displacement_um(options: PlateOptions) -> float:
     """Bound how far in the plane any point of a well can move in any acquisition."""
     pixel_um = options.pixel_size_um * options.whole_pixel_shifts
     half_diagonal_um = np.hypot(*well_size_um(options)[1:]) / 2
-    turn = (1 + options.scale_change) * np.deg2rad(options.rotation_deg)
+    largest_deg = options.rotation_deg + options.last_rotation_deg
+    turn = (1 + options.scale_change) * np.deg2rad(largest_deg)
     return float(
         options.plate_shift_um
         + np.sqrt(2) * (options.stage_jitter_um + pixel_um)

@@ -166,6 +166,16 @@ def remove_from_fields(
     return nuclei.select(kept)
 
 
+def wash_off(nuclei: Nuclei, options: PlateOptions, field: int) -> Nuclei:
+    """Let what is in the middle of a field be lost before the last acquisition."""
+    centre_um = field_windows(options)[field].centre_um
+    distance_um = np.hypot(*(nuclei.centre_um - centre_um)[:, 1:].T)
+    last = np.where(
+        distance_um < options.last_washed_um, options.acquisitions - 1, nuclei.lost_in
+    )
+    return replace(nuclei, lost_in=np.minimum(nuclei.lost_in, last))
+
+
 def reach_um(options: PlateOptions) -> float:
     """Give the distance from its centre at which a nucleus can no longer be seen."""
     return REACH * options.nucleus_diameter_um + BLUR_REACH * options.defocus_um

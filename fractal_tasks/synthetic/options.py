@@ -75,6 +75,15 @@ class PlateOptions(BaseModel):
     empty_fields: int = Field(default=0, ge=0)
     """Fields per well without any cell, in every acquisition."""
 
+    last_rotation_deg: float = Field(default=0.0, ge=0, le=45)
+    """Further rotation of the last acquisition about the well's centre in degrees."""
+    last_debris: float = Field(default=0.0, ge=0)
+    """Mean number of further bright blobs in the first field with cells of the last
+    acquisition."""
+    last_washed_um: float = Field(default=0.0, ge=0)
+    """Radius of a region in the middle of the last field with cells that is washed off
+    before the last acquisition."""
+
     plate_shift_um: float = Field(default=5.0, ge=0)
     """Longest shift of the plate between acquisitions in micrometres; one vector per
     acquisition, between 0.3 and 1 times as long."""
@@ -119,6 +128,10 @@ class PlateOptions(BaseModel):
     dust_specks: int = Field(default=0, ge=0)
     """Shadows of dust on the camera, the same in every image of the plate: 4 to 25
     pixels wide (standard deviation), each takes 5 to 30 percent of the light."""
+
+    def is_last(self, acquisition: int) -> bool:
+        """Whether it is the one with the troubles of the last acquisition."""
+        return 0 < acquisition == self.acquisitions - 1
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -32,6 +32,7 @@ from fractal_tasks.synthetic.nuclei import (
     reach_um,
     remove_from_fields,
     stain_markers,
+    wash_off,
 )
 from fractal_tasks.synthetic.options import PlateOptions
 from fractal_tasks.synthetic.rendering import render_debris, render_field
@@ -60,6 +61,9 @@ class _Acquisition:
     acquisition: int
     gain: float
     camera: Camera
+    dirty_field: int | None
+    """The one with the debris of the last acquisition."""
+
     nuclei: Nuclei
 
 
@@ -121,9 +125,12 @@ def write_plate(
     truths = []
     for well, well_path in enumerate(plate.wells_paths()):
         progress(well, len(wells))
-        nuclei = remove_from_fields(
-            draw_nuclei(options, well), options, draw_empty_fields(options, well)
-        )
+        empty = draw_empty_fields(options, well)
+        nuclei = remove_from_fields(draw_nuclei(options, well), options, empty)
+        count = options.fields_y * options.fields_x
+        full = [field for field in range(count) if field not in empty]
+        if full:
+            nuclei = wash_off(nuclei, options, full[-1])
         acquisitions = tuple(
             _write_image(
                 path / well_path / str(acquisition),
@@ -133,6 +140,7 @@ def write_plate(
                     acquisition=acquisition,
                     gain=draw_stage(options, acquisition).gain,
                     camera=camera,
+                    dirty_field=full[0] if full else None,
                     nuclei=stain_markers(
                         nuclei.select(nuclei.lost_in > acquisition),
                         options,
@@ -192,7 +200,9 @@ def _write_field(
     nuclei = source.nuclei.moved(placement)
     nuclei = nuclei.select(window.within(nuclei.centre_um, reach_um(options)))
     rendering = render_field(nuclei, window, defocus_um=options.defocus_um * later)
-    signal = rendering.signal + render_debris(options.debris_per_field, window, rng)
+    is_dirty = options.is_last(source.acquisition) and field == source.dirty_field
+    debris = options.debris_per_field + options.last_debris * is_dirty
+    signal = rendering.signal + render_debris(debris, window, rng)
     if options.inverted and later:
         signal = np.exp(-signal)
     signal += np.float32(options.haze)

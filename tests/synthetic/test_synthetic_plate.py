@@ -400,3 +400,29 @@ def test_options_that_cannot_be_are_refused(
 def test_every_option_explains_itself() -> None:
     for name, field in PlateOptions.model_fields.items():
         assert field.description, name
+
+
+def test_last_acquisition_is_turned_dirty_and_washed(tmp_path: Path) -> None:
+    """The two acquisitions before it are as they are without these options."""
+    own = {"acquisitions": 3, "fields_y": 1, "nuclei_per_mm2": 3000, "seed": 2}
+    trouble = {"last_rotation_deg": 0.5, "last_debris": 30, "last_washed_um": 20.0}
+    plain = make(tmp_path / "plain", **CLEAN, **own)
+    plate = make(tmp_path / "trouble", **CLEAN, **own, **trouble)
+    first, _, last = load_truth(plate).wells[0].acquisitions
+    assert (first.rotation_deg, last.rotation_deg) == (0.0, 0.5)
+    half = pixels(plain, "A/01/2").shape[-1] // 2
+    bright = [
+        np.count_nonzero(pixels(one, "A/01/2")[..., :half] > 1500)
+        for one in (plain, plate)
+    ]
+    assert bright[1] > bright[0] + 30
+    # The last field is 64 pixels of 0.325 um wide.
+    before, after = (pixels(plate, f"A/01/{number}")[0] for number in (0, 2))
+    middle = (..., slice(8, 56), slice(half + 8, half + 56))
+    assert before[middle].max() > 500 > after[middle].max()
+
+
+def test_single_acquisition_has_no_trouble(tmp_path: Path) -> None:
+    plain = make(tmp_path / "plain", acquisitions=1)
+    plate = make(tmp_path / "same", acquisitions=1, last_debris=30, last_washed_um=9.0)
+    assert np.array_equal(pixels(plain, "A/01/0"), pixels(plate, "A/01/0"))
