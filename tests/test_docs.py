@@ -83,7 +83,13 @@ def shown(value: object) -> str:
         "extending",
         *(
             pytest.param(page, marks=pytest.mark.e2e)
-            for page in ("quickstart", "python", "your-data", "did-it-work")
+            for page in (
+                "quickstart",
+                "python",
+                "your-data",
+                "did-it-work",
+                "napari",
+            )
         ),
     ],
 )
