@@ -13,7 +13,7 @@ help:
 	@echo "make stress    run tasks at once, kill them, cut the power: hours"
 	@echo "make e2e       register plates of all writers, and on a real Fractal server"
 	@echo "make interop   compare with other software that reads and writes transforms"
-	@echo "make docs      write docs/errors.md, build the documentation into site/"
+	@echo "make docs      write docs/errors.md and pictures (needs chromium), build site/"
 	@echo "make clean     remove all that these targets made"
 
 $(BIN)/python:
@@ -88,6 +88,7 @@ interop: $(VENV)/.installed-interop
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python docs/generate_errors.py
+	$(BIN)/python docs/make_pictures.py
 	$(BIN)/mkdocs build --strict
 	@echo "The documentation is in $(CURDIR)/site/index.html"
 

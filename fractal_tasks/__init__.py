@@ -1,7 +1,8 @@
 """Registration tasks for multiplexed OME-Zarr plates on the Fractal platform.
 
 From Python, e.g. in a notebook, `register` registers plates or images, and `calculate`,
-`consensus` and `apply` are its three steps. `point_map` maps points as pixels were.
+`consensus` and `apply` are its three steps. `show` draws a well, and `point_map` maps
+points as pixels were.
 """
 
 from importlib import import_module
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fractal_tasks.api import (
-        Result,
         apply,
         calculate,
         consensus,
         point_map,
         register,
+        show,
     )
+    from fractal_tasks.api.result import Result
 
 __version__ = version("fractal-tasks")
 
@@ -28,6 +30,7 @@ __all__ = [
     "consensus",
     "point_map",
     "register",
+    "show",
 ]
 
 

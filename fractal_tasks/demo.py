@@ -11,16 +11,25 @@ import numpy.typing as npt
 from fractal_tasks.model import RowKey
 from fractal_tasks.records.applied import read_applied_record
 from fractal_tasks.records.rows import RoiRecord
-from fractal_tasks.report.overlay import save_overlays
+from fractal_tasks.report.pairs import Tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.roi_tables import read_roi_table
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from fractal_tasks.synthetic import PlateOptions, Truth, load_truth
+from fractal_tasks.workflow.overlay import choose_images, save_picture, show_images
 
 DEMO_OPTIONS = PlateOptions(
-    columns=2, plate_shift_um=25.0, stage_jitter_um=0.5, empty_fields=1, lost_cells=0.1
+    columns=2,
+    plate_shift_um=25.0,
+    stage_jitter_um=0.5,
+    empty_fields=1,
+    lost_cells=0.05,
+    last_rotation_deg=0.6,
+    last_debris=25,
+    last_washed_um=40,
 )
-"""Shifts of up to 80 pixels, one field without cells per well."""
+"""Shifts of up to 80 pixels, one field without cells per well; and what a report is
+for: the last acquisition is turned, has debris in a field, and lost cells."""
 
 ROI_TABLE = "FOV_ROI_table"
 
@@ -115,33 +124,16 @@ def _registered(image: ImageUrl) -> ImageUrl:
 
 
 def save_demo_overlays(plate: Path, folder: Path) -> list[Path]:
-    """Save a before/after overlay of the first channel of every acquisition."""
-    truth = load_truth(plate)
+    """Save the overlay of every well, as `fractal-tasks show` draws it."""
     pictures = []
     folder.mkdir(parents=True, exist_ok=True)
-    for image in _acquisition_urls(plate, truth):
-        reference = image.sibling("0")
-        panels = {
-            "before registration": (_plane(reference), _plane(image)),
-            "after registration": (
-                _plane(_registered(reference)),
-                _plane(_registered(image)),
-            ),
-        }
-        path = folder / f"{image.row}{image.column}_acquisition_{image.image_path}.png"
-        save_overlays(path, panels)
+    tables = Tables(f"{ROI_TABLE}_registered", ROI_TABLE)
+    for well in load_truth(plate).wells:
+        chosen = choose_images(f"{plate}/{well.path}")
+        path = folder / f"{well.path.replace('/', '')}.png"
+        save_picture(show_images(chosen, tables), path)
         pictures.append(path)
     return pictures
-
-
-def _plane(image: ImageUrl) -> npt.NDArray[np.generic]:
-    """Give the middle plane of the first channel, at the second level."""
-    container = open_image(image).container
-    level = container.get_image(path=container.level_paths[1])
-    pixels = np.asarray(level.get_as_numpy())
-    stack = pixels.reshape((-1, *pixels.shape[-2:]))
-    planes = stack.shape[0] // max(container.num_channels, 1)
-    return np.asarray(stack[planes // 2])
 
 
 def clear_demo(folder: Path) -> None:

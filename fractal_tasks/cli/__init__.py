@@ -90,6 +90,12 @@ def build_app() -> App:
         sort_key=0,
     )
     app.command(
+        "fractal_tasks.cli.show_command:show",
+        help="Draw a well before and after registration: acquisition on reference.",
+        help_prologue=_example("show plate.zarr/A/01 --roi FOV_1"),
+        sort_key=0,
+    )
+    app.command(
         "fractal_tasks.cli.heal_command:heal",
         help="Clear what interrupted runs left of a plate or of images.",
         help_prologue=_example("heal plate.zarr --dry-run"),

@@ -92,6 +92,8 @@ def _describe(
             "they got the movement of their well (imputed).",
             "'off' is the distance of a field from where it should lie; after "
             "registration it includes rounding to whole pixels.",
+            "Acquisition 2 is turned a little, has debris in a field of each well and "
+            "has lost a patch of cells in another: the report shows what became of it.",
             f"Plate:    {plate} (truth in {plate}.truth.json)",
             "Pictures: " + "\n          ".join(map(str, pictures)),
             "Open the plate with napari (plugin napari-ome-zarr) or "

@@ -2,28 +2,31 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_gradient_magnitude, uniform_filter
 
 from fractal_tasks.errors import FractalTasksError
+from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
 from fractal_tasks.qc.usability import PlateVerdict
 from fractal_tasks.report.columns import place_of
-from fractal_tasks.report.pairs import ShownPair, open_pair
+from fractal_tasks.report.contrast import Grey
+from fractal_tasks.report.open_pair import open_pair
+from fractal_tasks.report.pairs import Pair, Tables
+from fractal_tasks.report.panels import Panel, Sizes, draw_panels
 from fractal_tasks.report.results import RoiResult
-from fractal_tasks.report.sampling import Frame, Picture, sample
 from fractal_tasks.storage.urls import ImageUrl
 
-_SIZE_PX = 240
-"""Side of a picture."""
-
-_CROP_PX = 120
-"""Side of the part at full resolution, drawn twice as large: one pixel is seen."""
+_SIZES = Sizes(whole_px=240, crop_px=120)
+"""Crops are drawn twice as large: one pixel is seen."""
 
 _QUALITY = 80
+
+_MAX_LISTED = 1000
+"""More commands nobody runs."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,27 @@ class Budget:
     """Of all pictures together."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The overlays of a page."""
+
+    overlays: list[Overlay] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    """Commands that draw what the budget left out, worst first."""
+
+    is_untold: bool = False
+    """Whether nothing tells how any of the images was moved."""
+
+
 def make_overlays(
     rois: Sequence[RoiResult],
     verdict: PlateVerdict,
     registered: dict[ImageUrl, ImageUrl],
     images: dict[str, ImageUrl],
-    tables: tuple[str, str],
+    tables: Tables,
     budget: Budget,
     failures: dict[str, str],
-) -> list[Overlay]:
+) -> Drawn:
     """Make overlays of flagged ROIs, worst first, then the worst, median and best.
 
     Args:
@@ -84,133 +99,104 @@ def make_overlays(
         verdict: Which are flagged.
         registered: Registered versions beside images.
         images: By their urls.
-        tables: Registered ROI table, input ROI table.
+        tables: They say how ROIs moved.
         budget: How much they may take.
         failures: Gets what is wrong, by the url of each image that cannot be shown.
     """
-    made: list[Overlay] = []
-    size = 0.0
-    for index, why in choose_rois(rois, verdict):
-        if len(made) >= budget.rois:
-            break
+    chosen = choose_rois(rois, verdict)
+    is_moved = any(one.status != "reference" for one in rois)
+    drawn = Drawn(is_untold=is_moved and not chosen)
+    pairs: dict[str, Pair | None] = {}
+    size, is_full = 0.0, False
+    for index, why in chosen:
         one = rois[index]
-        if one.zarr_url in failures:
+        is_full = is_full or len(drawn.overlays) >= budget.rois
+        if is_full and len(drawn.others) < _MAX_LISTED:
+            drawn.others.append(write_show_command(one, tables))
+        if is_full or one.zarr_url in failures:
             continue
         try:
-            pair = open_pair(one, rois, registered, images, tables)
+            if one.zarr_url not in pairs:
+                url = images[one.zarr_url]
+                pairs[one.zarr_url] = open_pair(url, registered, tables)
+            pair = pairs[one.zarr_url]
+            if pair is None:
+                continue
             overlay = draw_overlay(pair, one, why)
         except FractalTasksError as error:
             failures[one.zarr_url] = f"No overlay: {error}"
             continue
         size += overlay.size_bytes / 1e6
-        if size > budget.megabytes:
-            break
-        made.append(overlay)
-    return made
+        is_full = size > budget.megabytes
+        if is_full:
+            drawn.others.append(write_show_command(one, tables))
+        else:
+            drawn.overlays.append(overlay)
+    return drawn
+
+
+def write_show_command(one: RoiResult, tables: Tables) -> str:
+    """Write the command line that draws the overlay of a ROI."""
+    words = ["fractal-tasks", "show", one.zarr_url, "--roi", one.roi]
+    if tables.registered != DEFAULT_REGISTERED_TABLE:
+        words += ["--registered-roi-table", tables.registered]
+    if tables.estimates != DEFAULT_ROI_TABLE:
+        words += ["--input-roi-table", tables.estimates]
+    return shlex.join(words)
 
 
 def choose_rois(
     rois: Sequence[RoiResult], verdict: PlateVerdict
 ) -> list[tuple[int, str]]:
-    """Choose what is shown, each once: index, and why."""
-    known = [
-        (one.error_px, index)
-        for index, one in enumerate(rois)
-        if one.error_px is not None and one.status != "reference"
-    ]
-    by_error = [index for _, index in sorted(known)]
+    """Choose what is shown, each once: index, and why.
+
+    Other packages store no standard errors: then shifts tell what is worst.
+    """
+    moved = [i for i, one in enumerate(rois) if one.status != "reference"]
+    known = [(rois[i].error_px, i) for i in moved if rois[i].error_px is not None]
+    what, unit = "standard error", "px"
+    if not known:
+        shifts = [(rois[i].shift_um, i) for i in moved]
+        known = [(float(np.linalg.norm(one)), i) for one, i in shifts if one]
+        what, unit = "shift", "µm"
+    ranks = sorted(known)
     chosen = {flag.index: flag.reason for flag in verdict.look_at}
-    if by_error:
-        for why, index in (
-            ("largest standard error", by_error[-1]),
-            ("median standard error", by_error[len(by_error) // 2]),
-            ("smallest standard error", by_error[0]),
+    if ranks:
+        for why, (value, index) in (
+            ("largest", ranks[-1]),
+            ("median", ranks[len(ranks) // 2]),
+            ("smallest", ranks[0]),
         ):
-            text = f"{why} of the plate, {rois[index].error_px:.2f} px"
-            chosen.setdefault(index, text)
+            chosen.setdefault(index, f"{why} {what} of the plate, {value:.2f} {unit}")
     return list(chosen.items())
 
 
-def draw_overlay(pair: ShownPair, one: RoiResult, why: str) -> Overlay:
+def draw_overlay(pair: Pair, one: RoiResult, why: str) -> Overlay:
     """Draw the whole ROI and a part of it at full resolution.
 
     Raises:
         InvalidDataError: Pixels cannot be read.
     """
-    size_um = max(pair.size_um[1:])
-    whole = _make_frame(pair, pair.centre_um[1:], size_um / _SIZE_PX, _SIZE_PX)
-    pictures = list(_sample_all(pair, whole))
-    place = _find_structure(pictures[0][1], whole)
-    crop_px = min(_CROP_PX, max(16, round(size_um / pair.pixel_um)))
-    crop = _make_frame(pair, place, pair.pixel_um, crop_px)
-    views = [
-        _make_view(title, reference, moving, whole)
-        for title, reference, moving in pictures
-    ]
-    views += [
-        _make_view(f"{title}, full resolution", reference, moving, crop)
-        for title, reference, moving in _sample_all(pair, crop)
-    ]
+    shown = pair.show(one.roi)
     name = f"{place_of(one)}, acquisition {one.acquisition}, {one.roi}"
-    return Overlay(name, f"{one.status or 'estimated'}; {why}", tuple(views))
+    words = [one.status or "estimated", why, *([shown.note] if shown.note else [])]
+    views = map(_encode_panel, draw_panels(pair, shown, _SIZES))
+    return Overlay(name, "; ".join(words), tuple(views))
 
 
-def _make_frame(
-    pair: ShownPair, centre_um: Sequence[float], pixel_um: float, size_px: int
-) -> Frame:
-    y, x = (place - size_px * pixel_um / 2 for place in centre_um)
-    return Frame((y, x), pixel_um, (size_px, size_px), pair.centre_um[0])
-
-
-def _sample_all(
-    pair: ShownPair, frame: Frame
-) -> Iterator[tuple[str, Picture, Picture]]:
-    for state in pair.states:
-        reference, moving = state.sides
-        points = frame.points_um()
-        yield (
-            state.title,
-            sample(reference.image, reference.channel, reference.places(points), frame),
-            sample(moving.image, moving.channel, moving.places(points), frame),
-        )
-
-
-def _find_structure(reference: Picture, frame: Frame) -> tuple[float, float]:
-    """Give the place (y, x in um) about which most edges are, away from the border."""
-    filled = np.nan_to_num(reference)
-    edges = uniform_filter(gaussian_gradient_magnitude(filled, 1.0), size=40)
-    inner = edges[40:-40, 40:-40]
-    y, x = np.unravel_index(int(inner.argmax()), inner.shape)
-    return (
-        frame.start_um[0] + (int(y) + 40.5) * frame.pixel_um,
-        frame.start_um[1] + (int(x) + 40.5) * frame.pixel_um,
-    )
-
-
-def _make_view(title: str, reference: Picture, moving: Picture, frame: Frame) -> View:
-    bar_um = _round_down(frame.width_um / 4)
+def _encode_panel(panel: Panel) -> View:
     return View(
-        title=title,
-        reference=_encode(reference, (0, 1, 0)),
-        moving=_encode(moving, (1, 0, 1)),
-        bar_percent=100 * bar_um / frame.width_um,
-        bar_text=f"{bar_um:g} µm",
+        title=panel.title,
+        reference=_encode(panel.reference, (0, 1, 0)),
+        moving=_encode(panel.moving, (1, 0, 1)),
+        bar_percent=100 * panel.bar_um / panel.width_um,
+        bar_text=f"{panel.bar_um:g} µm",
     )
 
 
-def _encode(picture: Picture, colour: tuple[int, int, int]) -> str:
-    """Give a picture in shades of a colour as a data url; unknown pixels are black."""
-    # Registered images are 0 where they show nothing.
-    known = picture[np.isfinite(picture) & (picture != 0)]
-    low, high = np.percentile(known, (1, 99.8)) if known.size else (0.0, 1.0)
-    scaled = (np.nan_to_num(picture, nan=low) - low) / max(float(high - low), 1e-6)
-    grey = (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+def _encode(grey: Grey, colour: tuple[int, int, int]) -> str:
+    """Give a picture in shades of a colour as a data url."""
     pixels = np.stack([grey * part for part in colour], axis=-1).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _round_down(length: float) -> float:
-    power = 10 ** np.floor(np.log10(length))
-    return float(max(step for step in (1, 2, 5) if step * power <= length) * power)

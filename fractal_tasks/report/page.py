@@ -18,7 +18,7 @@ from fractal_tasks.report.columns import Columns, make_roi_columns, make_well_co
 from fractal_tasks.report.distributions import colour_acquisitions, make_distributions
 from fractal_tasks.report.history import describe_settings
 from fractal_tasks.report.maps import STATUS_COLOURS, make_plate_map, make_well_layout
-from fractal_tasks.report.overlays import Overlay
+from fractal_tasks.report.overlays import Drawn
 from fractal_tasks.report.results import RoiResult
 from fractal_tasks.report.roi_table import make_roi_table
 from fractal_tasks.report.sources import Sources
@@ -58,7 +58,7 @@ class Content:
     failures: dict[str, str] = field(default_factory=dict)
     """What is wrong, by the url of each image that could not be read."""
 
-    overlays: Sequence[Overlay] = ()
+    drawn: Drawn = field(default_factory=Drawn)
 
 
 def render_page(content: Content) -> str:

@@ -1,17 +1,17 @@
 """Write the report of a plate: one page, from what its tables and images hold."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
-from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
 from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits, judge_plate
 from fractal_tasks.records.applied import is_registered
 from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import SortedImages, sort_images
+from fractal_tasks.report.output import check_outside, replace_file
+from fractal_tasks.report.pairs import Tables
 from fractal_tasks.report.results import RoiResult, read_results
 from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import ImageUrl
@@ -94,42 +94,40 @@ def write_report(
     options = options or ReportOptions()
     if not images:
         raise InvalidInputError("Found no images to report on. Name a plate.")
-    _check_path(path, images)
+    first = images[0]
+    check_outside(path, first)
     sorted_images = sort_images(images)
     failures: dict[str, str] = {}
-    tables = (options.registered_roi_table, options.input_roi_table)
+    tables = Tables(options.registered_roi_table, options.input_roi_table)
     if rois is None:
         rois = read_results(
             sorted_images.told,
-            tables[0],
+            tables.registered,
             lambda image, error: failures.update({image.zarr_url: str(error)}),
-            tables[1],
+            tables.estimates,
         )
     verdict = judge_plate(rois, options.limits)
-    overlays = []
-    if any(one.status == "reference" for one in rois):
-        overlays = make_overlays(
-            rois,
-            verdict,
-            sorted_images.registered,
-            {image.zarr_url: image for image in sorted_images.told},
-            tables,
-            Budget(options.overlays, options.megabytes),
-            failures,
-        )
-    first = images[0]
+    drawn = make_overlays(
+        rois,
+        verdict,
+        sorted_images.registered,
+        {image.zarr_url: image for image in sorted_images.told},
+        tables,
+        Budget(options.overlays, options.megabytes),
+        failures,
+    )
     is_plate = is_in_plate(first)
     content = Content(
         title=(first.plate_url if is_plate else first.zarr_url).rpartition("/")[2],
         stage=_describe_stage(rois, sorted_images),
         rois=rois,
         verdict=verdict,
-        history=read_history(sorted_images.told, tables[::-1]),
+        history=read_history(sorted_images.told, (tables.estimates, tables.registered)),
         inputs=[image.zarr_url for image in sorted_images.told],
         failures=failures,
-        overlays=overlays,
+        drawn=drawn,
     )
-    _replace(path, render_page(content))
+    replace_file(path, render_page(content).encode())
     return path
 
 
@@ -149,37 +147,3 @@ def _describe_stage(rois: Sequence[RoiResult], images: SortedImages) -> str:
     if images.registered or any(map(is_registered, images.told)):
         return ""
     return "No pixel is moved yet: run 'Apply Registration to Image' next."
-
-
-def _check_path(path: Path, images: Sequence[ImageUrl]) -> None:
-    first = images[0]
-    if first.is_remote:
-        return
-    inside = Path(first.plate_url if is_in_plate(first) else first.zarr_url)
-    if path.absolute().is_relative_to(inside):
-        raise InvalidInputError(
-            f"{path}: is inside {inside}; needed is a file outside of the plate, which "
-            "other software reads. Choose another."
-        )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file beside, and exchange it in one step."""
-    try:
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
-        ) as file:
-            file.write(text)
-        os.chmod(file.name, 0o666 & ~_umask())
-        os.replace(file.name, path)
-    except OSError as error:
-        raise PublishError(
-            f"{path}: the report could not be written ({error}). The plate is as it "
-            "was. Choose another output."
-        ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

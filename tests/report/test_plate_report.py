@@ -170,3 +170,19 @@ def test_register_ends_with_the_path_of_its_report(
     assert main(["report", str(plate), "--output", str(other)]) == 0
     assert capsys.readouterr().out == f"{other}\n"
     assert "before: moved back by the transform" in other.read_text(encoding="utf-8")
+
+
+def test_estimates_have_overlays_before_they_are_judged(make_plate: MakePlate) -> None:
+    page = write(make_plate(**TINY, then=[calculated]))
+    for title in ("before", "after: moved by the transform"):
+        assert f"<figcaption>{title}</figcaption>" in page
+    assert "<figcaption>outlines of &#39;nuclei&#39;</figcaption>" in page
+
+
+def test_rois_beyond_the_budget_are_listed_with_their_command(
+    make_plate: MakePlate,
+) -> None:
+    plate = make_plate(**TINY, then=[calculated, judged])
+    page = write(plate, overlays=0)
+    assert "ROIs more are worth a picture" in page
+    assert f"<code>fractal-tasks show {plate}/A/0" in page

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fractal_tasks.qc.usability import judge_plate
-from fractal_tasks.report.overlays import Overlay, View, _encode
+from fractal_tasks.report.overlays import Drawn, Overlay, View, _encode
 from fractal_tasks.report.page import Content, render_page
 from fractal_tasks.report.results import RoiResult
 from tests.report.test_results import result
@@ -95,7 +95,7 @@ def opened(browser: "sync_api.Browser", tmp_path: Path) -> Iterator[Opened]:
         verdict=judge_plate(rois),
         inputs=[EVIL],
         failures={EVIL: EVIL},
-        overlays=[overlay()],
+        drawn=Drawn([overlay()]),
     )
     path = tmp_path / "report.html"
     path.write_text(render_page(content), encoding="utf-8")

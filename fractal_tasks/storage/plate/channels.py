@@ -1,7 +1,7 @@
 """The channels of an image: what the metadata say of each, read here and only here.
 
 ngio refuses an image of which the channels have no window or colour, or the same label
-twice. Nothing here needs these.
+twice. No task needs these, and pictures do without.
 """
 
 from collections.abc import Callable
@@ -51,6 +51,18 @@ def read_channels(image: OpenImage) -> list[Channel]:
         Channel(index, _text(entry, "wavelength_id"), _text(entry, "label"))
         for index, entry in enumerate(described[:count])
     ]
+
+
+def read_window(image: OpenImage, channel: int) -> tuple[float, float] | None:
+    """Read which intensities of a channel are shown black and bright; None: unknown."""
+    described = _read_descriptions(attributes_of(image.container))
+    window = described[channel].get("window") if channel < len(described) else None
+    if not isinstance(window, dict):
+        return None
+    start, end = window.get("start"), window.get("end")
+    if isinstance(start, int | float) and isinstance(end, int | float):
+        return float(start), float(end)
+    return None
 
 
 def _read_descriptions(attributes: dict[str, Any]) -> list[dict[str, Any]]:

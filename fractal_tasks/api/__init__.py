@@ -10,21 +10,13 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fractal_tasks.api.result import Result
 from fractal_tasks.discovery import absolute_url
 from fractal_tasks.errors import InvalidInputError
-from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE
-from fractal_tasks.qc.usability import PlateVerdict, judge_plate
-from fractal_tasks.report.results import (
-    GroupResult,
-    RoiResult,
-    by_acquisition,
-    by_well,
-)
+from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
+from fractal_tasks.report.pairs import Tables
 from fractal_tasks.runner import (
     Task,
     TaskResult,
@@ -35,64 +27,16 @@ from fractal_tasks.runner import (
 from fractal_tasks.steps.point_map import PointMap, read_point_map
 from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 from fractal_tasks.workflow.catalogue import list_task_commands
+from fractal_tasks.workflow.overlay import choose_images, show_images
 from fractal_tasks.workflow.run import REGISTER_TASKS, RunTask, Workflow
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from PIL.Image import Image
 
 logger = logging.getLogger(__name__)
 
 Url: TypeAlias = str | os.PathLike[str]
 """Folder of a plate, a well or an image on this machine, or a url."""
-
-_MAX_WELLS = 20
-"""What one looks at; all are in the table."""
-
-_SHOWN = ("rois", "measured", "chosen", "imputed", "unresolved")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of images, shown as a table by notebooks."""
-
-    images: list[str]
-    """Urls of the registered images: those just made, and those that were there."""
-
-    rois: list[RoiResult] = field(repr=False)
-    """What became of each ROI."""
-
-    failures: dict[str, str]
-    """What is wrong, by the url of each image or well that was left out."""
-
-    warnings: list[str] = field(repr=False)
-    """What the log warned of."""
-
-    @cached_property
-    def table(self) -> "DataFrame":
-        """One row per ROI: what became of it, in um and in pixels, and the evidence."""
-        from pandas import DataFrame
-
-        return DataFrame([roi.as_cells() for roi in self.rois])
-
-    @cached_property
-    def verdict(self) -> PlateVerdict:
-        """Whether the plate is usable, and what to look at, worst first."""
-        return judge_plate(self.rois)
-
-    def _repr_html_(self) -> str:
-        """Show the verdict, acquisitions, the worst wells and what failed."""
-        acquisitions, wells = by_acquisition(self.rois), by_well(self.rois)[:_MAX_WELLS]
-        parts = [
-            f"<p><b>{escape(str(self.verdict))}</b></p>" if self.rois else "",
-            f"<p>{len(self.images)} registered images, {len(self.rois)} ROIs</p>",
-            _to_html("Acquisitions", acquisitions) if acquisitions else "",
-            _to_html("Wells, worst first", wells) if wells else "",
-            *(
-                f"<p><b>{escape(url)}</b>: {escape(text)}</p>"
-                for url, text in self.failures.items()
-            ),
-        ]
-        return "\n".join(part for part in parts if part)
 
 
 def register(
@@ -193,6 +137,36 @@ def point_map(
     )
 
 
+def show(
+    url: Url,
+    roi: str | None = None,
+    acquisition: int | None = None,
+    registered_roi_table: str = DEFAULT_REGISTERED_TABLE,
+    input_roi_table: str = DEFAULT_ROI_TABLE,
+    storage_options: str | None = None,
+) -> "Image":
+    """Draw reference (green) and acquisitions (magenta) over each other.
+
+    Args:
+        url: A well, or an image, at any stage.
+        roi: The ROI that is shown; None for all of the well.
+        acquisition: The one that is shown; None for all but the reference.
+        registered_roi_table: Table with the verdicts.
+        input_roi_table: Table with the estimates, where there are no verdicts yet.
+        storage_options: How to reach an object store, as a JSON object.
+
+    Returns:
+        A picture, which notebooks display, and `save("overlay.png")` writes.
+
+    Raises:
+        InvalidInputError: There are several wells, or no such ROI or acquisition.
+        InvalidDataError: An image cannot be read, or nothing tells its reference.
+    """
+    options = parse_storage_options(storage_options)
+    chosen = choose_images(os.fspath(url), acquisition, options)
+    return show_images(chosen, Tables(registered_roi_table, input_roi_table), roi)
+
+
 def _run(
     names: Sequence[str],
     urls: Sequence[Url],
@@ -268,28 +242,3 @@ def _bar(title: str, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
             bar.update(done - bar.n)
 
         yield advance
-
-
-def _to_html(title: str, groups: Sequence[GroupResult]) -> str:
-    """Write acquisitions as a table of HTML."""
-    from pandas import DataFrame
-
-    rows = [
-        {
-            "well": one.lone_image or one.well or "all",
-            "acquisition": "" if one.lone_image else one.acquisition,
-            "shift z, y, x (um)": _round(one.shift_um),
-            "shift z, y, x (px)": _round(one.shift_px),
-            **{name: getattr(one, name) for name in _SHOWN},
-            "lowest confidence": one.lowest_confidence,
-            "largest error (px)": one.largest_error_px,
-            "kept": one.kept,
-        }
-        for one in groups
-    ]
-    table = DataFrame(rows).to_html(index=False, na_rep="-", float_format="%.2f")
-    return f"<p><b>{escape(title)}</b></p>\n{table}"
-
-
-def _round(vector: tuple[float, ...] | None) -> str:
-    return "-" if vector is None else ", ".join(f"{part:.1f}" for part in vector)
