@@ -13,6 +13,7 @@ from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.output_format import OutputFormat
 from fractal_tasks.model.settings import InterpolationChoice
 from fractal_tasks.records.applied import check_free, read_applied_record
+from fractal_tasks.report.output import find_overlay_folder
 from fractal_tasks.steps.output_format import check_format
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.images import list_labels, open_labels
@@ -47,6 +48,9 @@ class ApplyOrder:
     rerun: bool
     """Whether to make again what was made in the same way already."""
 
+    save_overlays: bool = False
+    """Whether pictures of its ROIs are written beside the plate."""
+
     @classmethod
     def of(
         cls,
@@ -62,6 +66,7 @@ class ApplyOrder:
         seen_label: str | None,
         output_format: OutputFormat,
         rerun: bool,
+        save_overlays: bool = False,
     ) -> Self:
         """Make the order of the arguments of the task.
 
@@ -88,6 +93,8 @@ class ApplyOrder:
                 "as it is, as all of a well are, also after an interruption. Set "
                 "overwrite_input=False, or leave output_format out."
             )
+        if save_overlays:
+            find_overlay_folder(url)
         return cls(
             url=url,
             target=url if overwrite_input else _output_of(url, output_image_suffix),
@@ -99,6 +106,7 @@ class ApplyOrder:
             seen_label=seen_label,
             output_format=output_format,
             rerun=rerun,
+            save_overlays=save_overlays,
         )
 
     @property

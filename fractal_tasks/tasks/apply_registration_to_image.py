@@ -11,6 +11,7 @@ from fractal_tasks.model.settings import InterpolationChoice
 from fractal_tasks.model.task_arguments import TASK_CONFIG, StorageOptionsText
 from fractal_tasks.steps.apply_order import ApplyOrder
 from fractal_tasks.steps.register_image import register_image
+from fractal_tasks.steps.saved_overlays import save_registered_overlays
 from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 
@@ -31,6 +32,7 @@ def apply_registration_to_image(
     seen_label: str | None = None,
     output_format: OutputFormat = OutputFormat(),  # noqa: B008 (frozen)
     rerun: bool = False,
+    save_overlays: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> dict[str, Any]:
     """Move the pixels of every ROI to where the reference acquisition has them.
@@ -62,6 +64,8 @@ def apply_registration_to_image(
             input; only with `overwrite_input=False`. Pixels do not change.
         rerun: Whether to do again what was done from the same input in the same way
             already.
+        save_overlays: Whether pictures of each ROI, before and after, are written
+            beside the plate, into `<plate>_registration_overlays`.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
             `{"anon": true}` for public data. Not needed if the environment says it.
             Do not put secrets here: a server stores and shows arguments.
@@ -90,9 +94,12 @@ def apply_registration_to_image(
         seen_label=seen_label,
         output_format=output_format,
         rerun=rerun,
+        save_overlays=save_overlays,
     )
     logger.info("apply_registration_to_image: %s", order)
     is_there = register_image(order)
+    if is_there and order.save_overlays:
+        save_registered_overlays(order)
     update = {"zarr_url": (order.target if is_there else image).zarr_url}
     if is_there and not order.replaces_input:
         update["origin"] = image.zarr_url

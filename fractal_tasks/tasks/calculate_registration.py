@@ -25,7 +25,9 @@ from fractal_tasks.model.task_arguments import (
 )
 from fractal_tasks.registration.phase_cross_correlation import PhaseCrossCorrelation
 from fractal_tasks.registration.registry import Method
+from fractal_tasks.report.output import find_overlay_folder
 from fractal_tasks.steps.measure_rois import measure_rois
+from fractal_tasks.steps.saved_overlays import save_estimated_overlays
 from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ def calculate_registration(
     mask: str = NO_MASK,
     missing_length_unit: LengthUnit = USUAL_LENGTH_UNIT,
     rerun: bool = False,
+    save_overlays: bool = False,
     storage_options: StorageOptionsText = None,
 ) -> None:
     """Estimate how each ROI of this acquisition moved against the reference.
@@ -93,6 +96,7 @@ def calculate_registration(
         missing_length_unit: Unit of lengths in images whose metadata do not say it,
             e.g. `nanometer`.
         rerun: Whether to do again what was done in the same way already.
+        save_overlays: Whether pictures of each ROI are written beside the plate.
         storage_options: How to reach a plate in an object store, as a JSON object, e.g.
             `{"anon": true}`. No secrets here: a server stores and shows arguments.
 
@@ -103,6 +107,7 @@ def calculate_registration(
     """
     options = parse_storage_options(storage_options)
     image = parse_image_url(zarr_url, options)
+    pictures = find_overlay_folder(image) if save_overlays else None
     reference = parse_image_url(init_args.reference_zarr_url, options)
     settings = CalculateSettings.of(
         wavelength_id=wavelength_id,
@@ -121,6 +126,8 @@ def calculate_registration(
     logger.info("calculate_registration: %s, %s, %s", zarr_url, init_args, settings)
     channels = acquisition_wavelength_ids
     measure_rois(image, reference, method, settings, channels=channels, rerun=rerun)
+    if pictures is not None:
+        save_estimated_overlays(image, pictures, input_roi_table)
 
 
 if __name__ == "__main__":

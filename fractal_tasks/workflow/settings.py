@@ -77,5 +77,6 @@ _APPLY = (
     "seen_label",
     "output_format",
     "rerun",
+    "save_overlays",
 )
 """The arguments of *apply* that say what it is to do."""
