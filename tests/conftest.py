@@ -110,7 +110,6 @@ def make_plate(
     Keyword arguments change single options of `SMALL`; `then` is called with the paths
     of plates, once for all copies, to do to them what many tests begin with, in order.
     """
-
     is_usual = bool(request.node.get_closest_marker("e2e")) or path_in_tests(
         request
     ).startswith(FLUSHING)
