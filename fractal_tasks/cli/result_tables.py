@@ -45,7 +45,7 @@ def describe_results(results: Sequence[RoiResult]) -> str:
     if not results:
         return ""
     # Stacks of one plane do not move along z.
-    has_z = any(one.shift_um is not None and one.shift_um[0] for one in results)
+    has_z = any(one.has_z for one in results)
     acquisitions, wells = by_acquisition(results), by_well(results)
     plates = dict.fromkeys(one.plate_url for one in acquisitions)
     tables = []
@@ -105,7 +105,7 @@ def results_as_data(results: Sequence[RoiResult]) -> dict[str, Any]:
         "verdict": {"usability": verdict.usability, "sentence": verdict.sentence},
         "acquisitions": [asdict(one) for one in by_acquisition(results)],
         "wells": [asdict(one) for one in by_well(results)],
-        "rois": [asdict(one) for one in results],
+        "rois": [one.as_data() for one in results],
     }
 
 

@@ -12,7 +12,8 @@ from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import SortedImages, sort_images
 from fractal_tasks.report.output import check_outside, replace_file
 from fractal_tasks.report.pairs import Tables
-from fractal_tasks.report.results import RoiResult, read_results
+from fractal_tasks.report.reading import read_results
+from fractal_tasks.report.results import RoiResult
 from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import ImageUrl
 

@@ -1,29 +1,26 @@
 """What became of each ROI, and of acquisitions and wells, as their tables say.
 
-It is read from the registered ROI tables, before or after the pixels were moved; so it
-can be told at any time, and by whoever has the plate.
+`reading` gets it from tables, before or after the pixels were moved; so it can be told
+at any time, and by whoever has the plate.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-import numpy as np
-
-from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.model import Status
 from fractal_tasks.model.candidate import EVIDENCE, LEFT_PX
-from fractal_tasks.records.registered_rows import read_estimates, read_registered_rows
-from fractal_tasks.records.rows import RoiRecord
-from fractal_tasks.storage.plate.images import list_tables
-from fractal_tasks.storage.plate.open_image import OpenImage, open_image
-from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition_of_each
-from fractal_tasks.storage.urls import ImageUrl
 from fractal_tasks.transforms import Vector
-from fractal_tasks.transforms.base import to_vector
 from fractal_tasks.transforms.boxes import AXES
+
+Bend: TypeAlias = tuple[Vector, ...]
+"""How far nodes are moved (um), row by row of a square lattice over what is kept, less
+what the centre is."""
+
+_NO_CELLS = {"evidence", "centre_um", "size_um", "measured_um"}
+"""What is no column by its own name."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,26 @@ class RoiResult:
     """Of what is kept of it, where its image says that it lies (z, y, x)."""
 
     size_um: Vector | None = None
+    measured_um: Vector | None = None
+    """What the best estimate says, where another shift is used and tables hold both."""
+
+    bend_um: Bend | None = field(default=None, repr=False)
+    """None of what only shifts."""
 
     @property
     def left_px(self) -> float | None:
         """How far places of the ROI are off at most, as it was turned or warped."""
         return self.evidence.get(LEFT_PX)
+
+    @property
+    def has_z(self) -> bool:
+        """Whether anything is known of it along z: stacks of one plane stay there."""
+        moved = self.shift_um is not None and self.shift_um[0] != 0
+        return moved or self.error_z_um is not None
+
+    def as_data(self) -> dict[str, object]:
+        """Give it as JSON data, without what only pictures show."""
+        return {k: v for k, v in asdict(self).items() if k != "bend_um"}
 
     def as_cells(self) -> dict[str, object]:
         """Give it as the row of a table: a column per axis, and per evidence.
@@ -72,13 +84,13 @@ class RoiResult:
         All have the columns of the evidence that methods of this package give.
         """
         cells: dict[str, object] = {}
-        for name, value in asdict(self).items():
+        for name, value in self.as_data().items():
             if name in {"shift_um", "shift_px"}:
                 unit = name.removeprefix("shift_")
-                vector = value or (None, None, None)
+                vector = getattr(self, name) or (None,) * len(AXES)
                 for axis, part in zip(AXES, vector, strict=True):
                     cells[f"shift_{axis}_{unit}"] = part
-            elif name not in {"evidence", "centre_um", "size_um"}:
+            elif name not in _NO_CELLS:
                 cells[name] = value
         evidence = dict.fromkeys(EVIDENCE) | dict(self.evidence)
         return cells | dict(sorted(evidence.items()))
@@ -127,81 +139,6 @@ class GroupResult:
     def is_lost(self) -> bool:
         """Whether there are ROIs, and none is resolved."""
         return 0 < self.rois == self.unresolved
-
-
-def read_results(
-    images: Iterable[ImageUrl],
-    registered_roi_table: str,
-    failed: Callable[[ImageUrl, FractalTasksError], None] | None = None,
-    input_roi_table: str | None = None,
-) -> list[RoiResult]:
-    """Read what became of every ROI; images without such a table are left out.
-
-    Args:
-        images: The images that were registered, or their registered versions.
-        registered_roi_table: Name of the table.
-        failed: Called with what is wrong with an image, which is left out then; by
-            default it is raised.
-        input_roi_table: Table of which the estimates are given, without status, where
-            an image has none of the former.
-
-    Raises:
-        InvalidDataError: An image, a table or a well cannot be read.
-        MissingStepError: A translation is there, but not whole.
-    """
-    results: list[RoiResult] = []
-    for url, acquisition in read_acquisition_of_each(list(images)).items():
-        try:
-            image = open_image(url)
-            rows = _read_rows(image, registered_roi_table, input_roi_table)
-            results += [_to_result(row, image, acquisition) for row in rows]
-        except FractalTasksError as error:
-            if failed is None:
-                raise
-            failed(url, error)
-    return results
-
-
-def _read_rows(
-    image: OpenImage, registered_roi_table: str, input_roi_table: str | None
-) -> list[RoiRecord]:
-    tables = list_tables(image)
-    if registered_roi_table in tables:
-        return read_registered_rows(image, registered_roi_table)
-    if input_roi_table not in tables:
-        return []
-    return read_estimates(image, str(input_roi_table))
-
-
-def _to_result(row: RoiRecord, image: OpenImage, acquisition: int) -> RoiResult:
-    url = image.url
-    best = row.candidates[0] if row.candidates else None
-    error_um = None if best is None else best.error_um
-    shift_um = None if best is None else row.displacement_um
-    return RoiResult(
-        plate_url=url.plate_url if is_in_plate(url) else "",
-        well=f"{url.row}/{url.column}" if is_in_plate(url) else "",
-        acquisition=acquisition,
-        zarr_url=url.zarr_url,
-        roi=row.key.roi,
-        status=row.status,
-        reason=row.reason,
-        confidence=None if best is None else best.confidence,
-        error_um=error_um,
-        error_z_um=None if best is None else best.error_z_um,
-        error_px=None if error_um is None else error_um / row.pixel_um,
-        shift_um=shift_um,
-        shift_px=None if shift_um is None else _in_pixels(shift_um, image),
-        kept=row.kept,
-        evidence={} if best is None else dict(best.evidence),
-        centre_um=to_vector(np.add(row.centre_um, image.grid.origin_um)),
-        size_um=row.size_um,
-    )
-
-
-def _in_pixels(shift_um: Vector, image: OpenImage) -> Vector:
-    z, y, x = np.divide(shift_um, image.spacing_um).tolist()
-    return z, y, x
 
 
 _Key = TypeVar("_Key")

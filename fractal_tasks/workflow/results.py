@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.report.images import sort_images
-from fractal_tasks.report.results import RoiResult, read_results
+from fractal_tasks.report.reading import read_results
+from fractal_tasks.report.results import RoiResult
 from fractal_tasks.storage.urls import StorageOptions, parse_image_url
 
 

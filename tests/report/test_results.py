@@ -6,12 +6,8 @@ from typing import Any
 import pytest
 
 from fractal_tasks.model.candidate import EVIDENCE
-from fractal_tasks.report.results import (
-    RoiResult,
-    by_acquisition,
-    by_well,
-    read_results,
-)
+from fractal_tasks.report.reading import read_results
+from fractal_tasks.report.results import RoiResult, by_acquisition, by_well
 from fractal_tasks.storage.urls import parse_image_url
 from tests.conftest import MakePlate
 from tests.records.plates import (
