@@ -5,7 +5,7 @@ Lengths are in micrometres. What is not known is NaN, of words ''.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ _ROI_NUMBERS: dict[str, _Number] = {
     "acquisition": lambda one: one.acquisition,
     "confidence": lambda one: one.confidence,
     "error_px": lambda one: one.error_px,
+    "error_z": lambda one: one.error_z_um,
     "shift_z": lambda one: None if one.shift_um is None else one.shift_um[0],
     "shift_y": lambda one: None if one.shift_um is None else one.shift_um[1],
     "shift_x": lambda one: None if one.shift_um is None else one.shift_um[2],
@@ -32,12 +33,10 @@ _ROI_NUMBERS: dict[str, _Number] = {
     "kept": lambda one: one.kept,
     "y": lambda one: None if one.centre_um is None else one.centre_um[1],
     "x": lambda one: None if one.centre_um is None else one.centre_um[2],
-    "height": lambda one: None if one.size_um is None else one.size_um[1],
-    "width": lambda one: None if one.size_um is None else one.size_um[2],
 }
 
 _ARROW = 0.4
-"""The longest arrow reaches from the centre so far, in parts of a ROI or well."""
+"""The longest arrow reaches from the centre of its well so far."""
 
 
 def place_of(one: RoiResult) -> str:
@@ -46,7 +45,7 @@ def place_of(one: RoiResult) -> str:
 
 
 def make_roi_columns(rois: Sequence[RoiResult]) -> Columns:
-    """Give a row per ROI, references included, with arrows that fit into their well."""
+    """Give a row per ROI, references included."""
     columns: Columns = {
         name: _numbers(number(one) for one in rois)
         for name, number in _ROI_NUMBERS.items()
@@ -54,17 +53,9 @@ def make_roi_columns(rois: Sequence[RoiResult]) -> Columns:
     columns["well"] = [place_of(one) for one in rois]
     columns["roi"] = [one.roi for one in rois]
     columns["status"] = [one.status or "estimated" for one in rois]
-    # What was measured needs no reason, and thousands of them take megabytes.
-    columns["reason"] = [
-        "" if one.status in {"measured", "reference"} else one.reason or ""
-        for one in rois
-    ]
-    shift = np.hypot(columns["shift_y"], columns["shift_x"])
-    columns["shift"] = shift
-    times = _magnify(columns, shift)
-    columns["times"] = times
-    columns["to_y"] = columns["y"] + times * columns["shift_y"]
-    columns["to_x"] = columns["x"] + times * columns["shift_x"]
+    if not any(one.has_z for one in rois):
+        columns["shift_z"] = np.full_like(columns["shift_z"], np.nan)
+    columns["shift"] = np.hypot(columns["shift_y"], columns["shift_x"])
     return columns
 
 
@@ -125,10 +116,12 @@ def _summarise(columns: Columns, well: str, own: list[int]) -> dict[str, Any]:
         "rois": len(own),
         "unresolved": statuses.count("unresolved"),
         "shift": reduce("shift", np.median),
+        "shift_z": reduce("shift_z", np.median),
         "shift_y": reduce("shift_y", np.median),
         "shift_x": reduce("shift_x", np.median),
         "confidence": reduce("confidence", np.min),
         "error_px": reduce("error_px", np.max),
+        "error_z": reduce("error_z", np.max),
         "gain": float(np.median(gains)) if gains.size else None,
         "turn_deg": float(np.median(turns)) if turns.size else None,
         "imputed": statuses.count("imputed") / len(own),
@@ -137,25 +130,14 @@ def _summarise(columns: Columns, well: str, own: list[int]) -> dict[str, Any]:
     }
 
 
-def _magnify(
-    columns: Columns, shift: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Say how many times as long as it is a shift is drawn, one number per well."""
-    times = np.ones(len(shift), np.float32)
-    groups: dict[tuple[str, float], list[int]] = defaultdict(list)
-    for index, well in enumerate(columns["well"]):
-        groups[well, float(columns["acquisition"][index])].append(index)
-    for own in groups.values():
-        sizes = np.minimum(columns["height"][own], columns["width"][own])
-        room = _ARROW * _largest(sizes)
-        times[own] = _round_down(room / _largest(shift[own]))
-    return times
-
-
-def _round_down(times: float) -> float:
-    """Give 1, 2 or 5 times a power of ten."""
-    power = 10 ** np.floor(np.log10(times))
-    return float(max(step for step in (1, 2, 5) if step * power <= times) * power)
+def ends_of_scale(
+    values: npt.NDArray[np.float32], scale: Literal["from zero", "part", "about zero"]
+) -> tuple[float, float]:
+    """Give the least and the largest value of a scale of colours."""
+    if scale == "part":
+        return 0.0, 1.0
+    most = _largest(np.abs(values))
+    return (-most if scale == "about zero" else 0.0), most
 
 
 def _largest(values: npt.NDArray[np.float32]) -> float:

@@ -32,6 +32,7 @@ def make_distributions(rois: Columns) -> list[Any]:
     }
     plots = [
         _histogram(rois, by_acquisition, "shift", "Shift (µm)"),
+        _histogram(rois, by_acquisition, "shift_z", "Shift in z (µm)"),
         _histogram(rois, by_acquisition, "error_px", "Standard error (px)"),
         _histogram(rois, by_acquisition, "confidence", "Confidence", most=1.0),
         _scatter(
@@ -60,11 +61,12 @@ def _histogram(
     if not values.size:
         return None
     # What is far beyond all others would leave them one bin: the last one has it.
-    top = most or max(float(np.percentile(values, 99)), 1e-3)
-    edges = np.linspace(0, top, _BINS + 1)
+    low, high = np.percentile(values, (1, 99))
+    bottom, top = min(0.0, float(low)), most or max(float(high), 1e-3)
+    edges = np.linspace(bottom, top, _BINS + 1)
     plot = _make_figure(label, "ROIs")
     for number, (_, colour) in groups.items():
-        counts, _ = np.histogram(np.minimum(known[number], top), edges)
+        counts, _ = np.histogram(np.clip(known[number], bottom, top), edges)
         plot.step(
             edges[:-1],
             counts,
@@ -111,11 +113,11 @@ def _make_figure(across: str, up: str) -> Any:  # noqa: ANN401 - bokeh has no ty
     plot = figure(
         height=260,
         sizing_mode="stretch_width",
+        outline_line_color=None,
         x_axis_label=across,
         y_axis_label=up,
         tools="save",
         toolbar_location=None,
     )
-    plot.outline_line_color = None
     plot.xgrid.visible = False
     return plot

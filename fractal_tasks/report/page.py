@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from bokeh.embed import components
@@ -14,31 +13,35 @@ from markupsafe import Markup
 from fractal_tasks import __version__
 from fractal_tasks.qc.usability import PlateVerdict, find_blame
 from fractal_tasks.records.provenance import Record
-from fractal_tasks.report.columns import Columns, make_roi_columns, make_well_columns
+from fractal_tasks.report.columns import make_roi_columns, make_well_columns
 from fractal_tasks.report.distributions import colour_acquisitions, make_distributions
 from fractal_tasks.report.history import describe_settings
-from fractal_tasks.report.maps import STATUS_COLOURS, make_plate_map, make_well_layout
+from fractal_tasks.report.maps import (
+    MEASURED_COLOUR,
+    PALETTES,
+    STATUS_COLOURS,
+    Scale,
+    list_scales,
+    make_plate_map,
+    make_well_layout,
+)
 from fractal_tasks.report.overlays import Drawn
+from fractal_tasks.report.packing import list_columns, pack_columns, pack_text
 from fractal_tasks.report.results import RoiResult
 from fractal_tasks.report.roi_table import make_roi_table
-from fractal_tasks.report.sources import Sources
 
 _SHOWN_FLAGS = 50
 """More lines nobody reads; all are in the table."""
 
 
-_STYLE = """
-.bk-input, .bk-btn { background-color: var(--page) !important;
-  color: var(--ink) !important; border-color: var(--line) !important; }
-.bk-btn.bk-active { font-weight: 700; background-color: var(--line) !important; }
-label { color: var(--dim); }
+_TABLE_STYLE = """
 .slick-row, .slick-header-column { color: var(--ink) !important; }
 .slick-row, .slick-header-column, .slick-viewport {
   background: var(--page) !important; }
 .slick-row.odd { background: var(--card) !important; }
 .slick-cell { border-color: var(--line) !important; }
 """
-"""Of bokeh's controls and table, in the colours of the page, light or dark."""
+"""Of bokeh's table, in the colours of the page, light or dark."""
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,8 @@ class Content:
 
 def render_page(content: Content) -> str:
     """Write the page; all names are escaped."""
-    charts: dict[str, Any] = {}
-    colours: dict[int, str] = {}
-    script = library = ""
     flags = _group_flags(content.verdict)
     moved = [one for one in content.rois if one.status != "reference"]
-    if moved:
-        columns = make_roi_columns(content.rois)
-        charts, script = _draw(columns)
-        colours = colour_acquisitions(columns)
-        parts = ["bokeh", "bokeh-widgets", "bokeh-tables"]
-        # The bundle of bokeh's own wheel: no name of a plate is in it.
-        library = Resources(mode="inline", components=parts).render_js()
     environment = Environment(
         loader=PackageLoader("fractal_tasks.report", "."),
         autoescape=True,
@@ -90,10 +83,8 @@ def render_page(content: Content) -> str:
             for name, colour in STATUS_COLOURS.items()
             if name in {one.status or "estimated" for one in content.rois}
         },
-        acquisition_colours=colours,
-        charts=charts,
-        script=Markup(script),
-        library=Markup(library),
+        measured_colour=MEASURED_COLOUR,
+        drawn=_draw(content.rois) if moved else None,
         settings={k: describe_settings(v) for k, v in content.history.items()},
         version=__version__,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -108,29 +99,69 @@ def _group_flags(verdict: PlateVerdict) -> list[tuple[str, list[str], str]]:
     return [(place, rois, reason) for (place, reason), rois in groups.items()]
 
 
-def _draw(rois: Columns) -> tuple[dict[str, Any], str]:
-    """Give the places of all charts in the page, and the script that fills them."""
-    sources = Sources.of(rois, make_well_columns(rois))
-    quantity, plate_map = make_plate_map(sources)
-    text, status, save, table = make_roi_table(sources)
-    models = {
-        "acquisitions": sources.acquisitions,
-        "quantity": quantity,
-        "plate_map": plate_map,
-        "well": sources.well,
-        "well_layout": make_well_layout(sources),
-        "filter_text": text,
-        "filter_status": status,
-        "save_csv": save,
-        "roi_table": table,
-    }
-    distributions = make_distributions(rois)
-    models |= {f"distribution_{i}": plot for i, plot in enumerate(distributions)}
-    for model in models.values():
-        model.stylesheets = [_STYLE]
-    script, divs = components(models)
-    charts = {name: Markup(div) for name, div in divs.items()}
-    return charts, script
+@dataclass(frozen=True)
+class _Drawn:
+    """Charts, their data and what draws them."""
+
+    scales: dict[str, Scale]
+    wells: list[str]
+    acquisitions: list[int]
+    chosen: tuple[str, int]
+    """Well and acquisition that are shown first: the worst."""
+
+    colours: dict[int, str]
+    """Of acquisitions."""
+
+    statuses: list[str]
+    places: dict[str, Markup]
+    """Where charts go, by their names."""
+
+    library: Markup
+    map_script: Markup
+    packed: dict[str, str]
+    """What is drawn after the map."""
+
+    palettes: dict[str, list[str]] = field(default_factory=lambda: PALETTES)
+
+
+def _draw(rois: Sequence[RoiResult]) -> _Drawn:
+    columns, listed = make_roi_columns(rois), list_columns(rois)
+    wells = make_well_columns(columns)
+    scales = list_scales(wells)
+    worst = int(np.lexsort([np.nan_to_num(wells["error_px"]), wells["lost"]])[-1])
+    chosen = wells["well"][worst], int(wells["acquisition"][worst])
+    plate_map = make_plate_map(wells, scales, chosen[1])
+    table = make_roi_table([one for one in listed if not one.startswith("drawn_")])
+    table.stylesheets = [_TABLE_STYLE]
+    distributions = make_distributions(columns)
+    map_script, map_places = components({"plate_map": plate_map})
+    script, places = components(
+        {
+            "well_layout": make_well_layout(has_z=any(one.has_z for one in rois)),
+            "roi_table": table,
+            **{f"distribution_{i}": plot for i, plot in enumerate(distributions)},
+        },
+        wrap_script=False,
+    )
+    # What is drawn later needs more of the bundle.
+    later = Resources(mode="inline", components=["bokeh-widgets", "bokeh-tables"])
+    return _Drawn(
+        scales=scales,
+        wells=list(dict.fromkeys(wells["well"])),
+        acquisitions=sorted({int(number) for number in wells["acquisition"]}),
+        chosen=chosen,
+        colours=colour_acquisitions(columns),
+        statuses=[one for one in STATUS_COLOURS if one in set(columns["status"])],
+        places={name: Markup(div) for name, div in (map_places | places).items()},
+        # The bundle of bokeh's own wheel: no name of a plate is in it.
+        library=Markup(Resources(mode="inline", components=["bokeh"]).render_js()),
+        map_script=Markup(map_script),
+        packed={
+            "packed-rois": pack_columns(listed),
+            "packed-library": pack_text("\n".join(later.js_raw)),
+            "packed-charts": pack_text(script),
+        },
+    )
 
 
 def _count(moved: Sequence[RoiResult]) -> list[tuple[str, str]]:

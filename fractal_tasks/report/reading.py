@@ -18,14 +18,14 @@ from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
 from fractal_tasks.storage.plate.wells import is_in_plate, read_acquisition_of_each
 from fractal_tasks.storage.urls import ImageUrl
-from fractal_tasks.transforms import Translation, Vector
+from fractal_tasks.transforms import Affine, Translation, Vector
 from fractal_tasks.transforms.base import grid_points, to_vector
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
 
-BEND_NODES = 5
-"""Nodes of a bend along y, and along x."""
+_NODES = 5
+"""Nodes of a bend along y, and along x; of what is linear the corners say all."""
 
 _MANY = 400
 """ROIs in an image; the bends of more cannot be told from each other."""
@@ -178,13 +178,15 @@ def _is_bent(row: RoiRecord) -> bool:
 def _find_bend(row: RoiRecord, is_moved: bool) -> Bend:
     transform = row.candidates[0].transform
     z, *centre = row.centre_um
+    count = 2 if isinstance(transform, Affine) else _NODES
     sides = [
-        np.linspace(place - size / 2, place + size / 2, BEND_NODES)
+        np.linspace(place - size / 2, place + size / 2, count)
         for place, size in zip(centre, row.size_um[1:], strict=True)
     ]
-    nodes = grid_points([[z], *sides])
+    # The centre, to which all are compared, is the last one.
+    nodes = np.vstack([grid_points([[z], *sides]), row.centre_um])
     if is_moved:
         moved_um = nodes - transform.pull_points(nodes)
     else:
         moved_um = transform.map_points(nodes) - nodes
-    return tuple(map(to_vector, moved_um - moved_um[len(moved_um) // 2]))
+    return tuple(map(to_vector, moved_um[:-1] - moved_um[-1]))

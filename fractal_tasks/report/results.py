@@ -6,7 +6,7 @@ at any time, and by whoever has the plate.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import TypeAlias, TypeVar
 
@@ -76,7 +76,7 @@ class RoiResult:
 
     def as_data(self) -> dict[str, object]:
         """Give it as JSON data, without what only pictures show."""
-        return {k: v for k, v in asdict(self).items() if k != "bend_um"}
+        return {k: v for k, v in vars(self).items() if k != "bend_um"}
 
     def as_cells(self) -> dict[str, object]:
         """Give it as the row of a table: a column per axis, and per evidence.

@@ -1,108 +1,78 @@
-"""The table of all ROIs: sorted by its headers, filtered, saved as CSV."""
+"""The table of all ROIs: sorted by its headers, filtered, drawn as it is scrolled.
 
+`page.js` fills it with what is packed in the page, and filters it.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from bokeh.models import (
     BooleanFilter,
-    Button,
     CDSView,
-    CustomJS,
+    ColumnDataSource,
     DataTable,
     NumberFormatter,
-    Select,
     StringFormatter,
     TableColumn,
-    TextInput,
 )
+from bokeh.models.comparisons import NanCompare
 
-from fractal_tasks.report.maps import STATUS_COLOURS
-from fractal_tasks.report.sources import Sources
-
-_ALL = "all"
-
-_COLUMNS = (
-    ("well", "Well", None, 70),
-    ("acquisition", "Acq.", "0", 45),
-    ("roi", "ROI", None, 90),
-    ("status", "Status", None, 90),
-    ("shift_y", "y (µm)", "0.00", 70),
-    ("shift_x", "x (µm)", "0.00", 70),
-    ("confidence", "Confidence", "0.00", 80),
-    ("error_px", "Error (px)", "0.00", 75),
-    ("left_px", "Left (px)", "0.0", 70),
-    ("turn_deg", "Turn (°)", "0.000", 70),
-    ("similarity_before", "Before", "0.00", 60),
-    ("similarity_after", "After", "0.00", 60),
-    ("kept", "Kept", "0.0%", 60),
-    ("reason", "Why", None, 420),
-)
-
-_FILTER = """
-const words = text.value.toLowerCase().split(/\\s+/).filter(Boolean);
-const data = source.data;
-chosen.booleans = data.roi.map((roi, i) => {
-  if (status.value != "all" && data.status[i] != status.value) return false;
-  const row = [data.well[i], data.acquisition[i], roi, data.reason[i]].join(" ");
-  return words.every(word => row.toLowerCase().includes(word));
-});
-"""
-_SAVE = """
-const data = source.data;
-const quote = value => {
-  const text = value !== value ? "" : String(value);
-  return /[",\\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
-};
-const lines = [names.join(",")];
-for (let i = 0; i < data.roi.length; i++)
-  lines.push(names.map(name => quote(data[name][i])).join(","));
-const link = document.createElement("a");
-const blob = new Blob([lines.join("\\n") + "\\n"], {type: "text/csv"});
-link.href = URL.createObjectURL(blob);
-link.download = "registration.csv";
-link.click();
-URL.revokeObjectURL(link.href);
-"""
+_WORDS = {"well": ("Well", 70), "roi": ("ROI", 90), "status": ("Status", 90)}
+_NUMBERS = {
+    "acquisition": ("Acq.", "0", 45),
+    "shift_z_um": ("z (µm)", "0.00", 70),
+    "error_z_um": ("Error z (µm)", "0.00", 90),
+    "shift_y_um": ("y (µm)", "0.00", 70),
+    "shift_x_um": ("x (µm)", "0.00", 70),
+    "confidence": ("Confidence", "0.00", 85),
+    "error_px": ("Error (px)", "0.00", 80),
+    "left_px": ("Left (px)", "0.0", 75),
+    "turn_deg": ("Turn (°)", "0.000", 75),
+    "similarity_before": ("Before", "0.00", 65),
+    "similarity_after": ("After", "0.00", 65),
+    "kept": ("Kept", "0.0%", 65),
+}
+_FIRST = ("well", "acquisition", "roi", "status")
 
 
-def make_roi_table(sources: Sources) -> tuple[Any, Any, Any, Any]:
-    """Make the table, drawn as it is scrolled.
+def make_roi_table(names: Sequence[str]) -> Any:  # noqa: ANN401 - bokeh has no types
+    """Make the table, still without rows.
 
-    Returns:
-        What filters by words and by status, what saves all rows, and the table.
+    Args:
+        names: The columns that the page has, as `Result.table` names them.
     """
-    source = sources.rois
-    text = TextInput(
-        title="Filter", placeholder="A/01 FOV_1", name="filter_text", width=220
-    )
-    found = [one for one in STATUS_COLOURS if one in set(source.data["status"])]
-    status = Select(
-        title="Status", options=[_ALL, *found], value=_ALL, name="filter_status"
-    )
-    chosen = BooleanFilter()
-    args = {"text": text, "status": status, "source": source, "chosen": chosen}
-    for control in (text, status):
-        control.js_on_change("value", CustomJS(args=args, code=_FILTER))
-    table = DataTable(
+    known = [name for name in (*_FIRST, *_NUMBERS) if name in names]
+    leading = list(dict.fromkeys(known))
+    shown = {*leading, "reason", "plate_url", "zarr_url"}
+    return DataTable(
         name="roi_table",
-        source=source,
-        view=CDSView(filter=chosen),
+        source=ColumnDataSource(name="table_rows"),
+        view=CDSView(filter=BooleanFilter(name="found")),
         columns=[
+            *map(_make_column, leading),
             TableColumn(
-                field=field,
-                title=title,
-                width=width,
-                formatter=StringFormatter()
-                if form is None
-                else NumberFormatter(format=form, text_align="right", nan_format="-"),
-            )
-            for field, title, form, width in _COLUMNS
+                field="reason", title="Why", width=420, formatter=StringFormatter()
+            ),
+            *(_make_column(name) for name in names if name not in shown),
         ],
         height=420,
         sizing_mode="stretch_width",
         index_position=None,
         autosize_mode="none",
     )
-    save = Button(label="Save as CSV", name="save_csv", width=120)
-    names = [field for field, *_ in _COLUMNS]
-    save.js_on_click(CustomJS(args={"source": source, "names": names}, code=_SAVE))
-    return text, status, save, table
+
+
+def _make_column(name: str) -> TableColumn:
+    if name in _WORDS:
+        title, width = _WORDS[name]
+        return TableColumn(
+            field=name, title=title, width=width, formatter=StringFormatter()
+        )
+    title, form, width = _NUMBERS.get(name, (name, "0.[0000]", 8 * len(name) + 20))
+    return TableColumn(
+        field=name,
+        title=title,
+        width=width,
+        formatter=NumberFormatter(format=form, text_align="right", nan_format="-"),
+        sorter=NanCompare(),
+    )

@@ -1,22 +1,43 @@
 """Columns of the page, from results made by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from fractal_tasks.report.columns import make_roi_columns, make_well_columns
+from fractal_tasks.report.columns import (
+    ends_of_scale,
+    make_roi_columns,
+    make_well_columns,
+)
 from tests.report.test_results import of_well, result
 
 
 @pytest.mark.parametrize("shift_um", [0.2, 7.0, 1e5])
-def test_arrows_fit_into_their_roi_and_are_scaled_by_a_round_number(
-    shift_um: float,
-) -> None:
-    place = {"centre_um": (0.0, 100.0, 50.0), "size_um": (1.0, 200.0, 100.0)}
-    columns = make_roi_columns([result(shift_um=(0.0, shift_um, 0.0), **place)])
-    length = columns["to_y"][0] - columns["y"][0]
-    assert 40 / 2.5 <= length <= 40.001
-    digits = f"{columns['times'][0]:e}"
-    assert digits[0] in "125"
+def test_longest_arrow_of_the_map_stays_in_its_well(shift_um: float) -> None:
+    shifts = [(0.0, shift_um, 0.0), (0.0, shift_um / 2, 0.0)]
+    rois = [result(well=f"A/0{i}", shift_um=shift) for i, shift in enumerate(shifts, 1)]
+    wells = make_well_columns(make_roi_columns(rois))
+    lengths = wells["to_row"] - wells["row"]
+    assert lengths == pytest.approx([0.4, 0.2])
+
+
+def test_shift_in_z_is_known_of_stacks_only() -> None:
+    flat = make_well_columns(make_roi_columns([result()]))
+    assert np.isnan(flat["shift_z"]).all()
+    assert np.isnan(flat["error_z"]).all()
+    stack = [result(shift_um=(-2.0, 1.0, 1.0), error_z_um=0.5), result()]
+    wells = make_well_columns(make_roi_columns(stack))
+    assert (wells["shift_z"][0], wells["error_z"][0]) == (-1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "ends"),
+    [("part", (0.0, 1.0)), ("from zero", (0.0, 3.0)), ("about zero", (-3.0, 3.0))],
+)
+def test_scale_has_a_meaning(scale: Any, ends: tuple[float, float]) -> None:
+    values = np.array([np.nan, 0.5, -3.0], np.float32)
+    assert ends_of_scale(values, scale) == ends
 
 
 def test_wells_have_medians_worst_values_and_shares() -> None:

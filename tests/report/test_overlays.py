@@ -14,7 +14,7 @@ from fractal_tasks.report.overlays import (
     write_show_command,
 )
 from fractal_tasks.report.pairs import Tables
-from fractal_tasks.report.results import read_results
+from fractal_tasks.report.reading import read_results
 from tests.conftest import MakePlate
 from tests.records.plates import (
     PIXEL_UM,

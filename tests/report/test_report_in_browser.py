@@ -1,124 +1,61 @@
 """The page in a real browser: it draws, switches, sorts, filters, and is safe."""
 
 import csv
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
-from fractal_tasks.qc.usability import judge_plate
-from fractal_tasks.report.overlays import Drawn, Overlay, View, _encode
-from fractal_tasks.report.page import Content, render_page
-from fractal_tasks.report.results import RoiResult
-from tests.report.test_results import result
+from fractal_tasks.report.overlays import Drawn
+from tests.report.browser import (
+    EVIL,
+    LAPTOP,
+    PHONE,
+    Opened,
+    name_well,
+    open_page,
+    overlay,
+    rois_of,
+    sync_api,
+    write_page,
+)
 
-sync_api = pytest.importorskip("playwright.sync_api")
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no browser")
-
-EVIL = "</script><script>window.harmed = 1</script>'\"<img src=x onerror=harmed=1>"
-
-
-def rois_of(wells: int, acquisitions: int = 2, fields: int = 4) -> list[RoiResult]:
-    """Give a plate of which the last well is unresolved, and a ROI has an odd name."""
-    rng = np.random.default_rng(1)
-    found = []
-    for number in range(wells):
-        well = f"{chr(ord('A') + number // 24)}/{number % 24 + 1:02d}"
-        for acquisition in range(acquisitions + 1):
-            for place in range(fields):
-                _, y, x = rng.normal((0, 9 * acquisition, 4), 0.5).tolist()
-                found.append(
-                    result(
-                        well=well,
-                        acquisition=acquisition,
-                        zarr_url=f"/data/p.zarr/{well}/{acquisition}",
-                        roi=EVIL if number + place == 0 else f"FOV_{place + 1}",
-                        status="reference"
-                        if acquisition == 0
-                        else "unresolved"
-                        if number == wells - 1
-                        else "measured",
-                        reason=EVIL,
-                        shift_um=(0.0, y, x),
-                        evidence={"similarity_before": 0.1, "similarity_after": 0.8},
-                        centre_um=(0.5, place // 2 * 300.0, place % 2 * 300.0),
-                        size_um=(1.0, 290.0, 290.0),
-                    )
-                )
-    return found
+WELLS = [name_well(number) for number in range(30)]
 
 
-def overlay() -> Overlay:
-    picture = np.arange(100, dtype=np.float32).reshape(10, 10)
-    urls = (_encode(picture, (0, 1, 0)), _encode(picture, (1, 0, 1)))
-    return Overlay(EVIL, EVIL, (View(EVIL, *urls, 25.0, "5 um"),))
-
-
-@dataclass
-class Opened:
-    """A page in the browser, and what went wrong in it."""
-
-    page: "sync_api.Page"
-    problems: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def model(self, name: str, expression: str) -> object:
-        """Ask the model of a chart or control of bokeh."""
-        return self.page.evaluate(
-            f"(() => {{ const model = Bokeh.documents[0].get_model_by_name('{name}');"
-            f" return {expression}; }})()"
-        )
+def change(well: str, acquisition: int, place: int) -> dict[str, Any]:
+    """The last well is unresolved, the first ROI has an odd name."""
+    changes: dict[str, Any] = {"reason": EVIL}
+    if (well, place) == ("A/01", 0):
+        changes["roi"] = EVIL
+    if well == WELLS[-1] and acquisition:
+        changes |= {"status": "unresolved", "measured_um": (0.0, 50.0, -30.0)}
+    return changes
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox"]
-        )
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def opened(browser: "sync_api.Browser", tmp_path: Path) -> Iterator[Opened]:
-    rois = rois_of(wells=30)
-    content = Content(
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(
+        tmp_path_factory.mktemp("page") / "report.html",
+        rois_of(WELLS, change=change),
         title=EVIL,
         stage=EVIL,
-        rois=rois,
-        verdict=judge_plate(rois),
         inputs=[EVIL],
         failures={EVIL: EVIL},
         drawn=Drawn([overlay()]),
     )
-    path = tmp_path / "report.html"
-    path.write_text(render_page(content), encoding="utf-8")
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    shown = Opened(page)
-    page.on(
-        "console",
-        lambda said: said.type == "error" and shown.problems.append(said.text),
-    )
-    page.on("pageerror", lambda error: shown.problems.append(str(error)))
-    page.on("request", lambda request: shown.requests.append(request.url))
-    page.goto(path.as_uri())
-    page.wait_for_selector(".bk-Figure canvas", state="attached")
-    page.wait_for_function("Bokeh.documents.length && Bokeh.documents[0].is_idle")
-    yield shown
-    assert shown.problems == []
-    assert page.evaluate("window.harmed") is None
-    page.close()
 
 
-def test_page_opens_without_network_and_names_do_no_harm(opened: Opened) -> None:
-    others = [url for url in opened.requests if not url.startswith(("file:", "data:"))]
-    assert others == []
+@pytest.fixture
+def opened(browser: "sync_api.Browser", page_file: Path) -> Iterator[Opened]:
+    with open_page(browser, page_file) as shown:
+        yield shown
+
+
+def test_page_opens_and_names_do_no_harm(opened: Opened) -> None:
     assert opened.page.title() == f"Registration of {EVIL}"
     assert "Usable, but look at these" in opened.page.inner_text("#verdict")
     assert opened.page.locator(".slick-row").count() > 5
@@ -126,64 +63,73 @@ def test_page_opens_without_network_and_names_do_no_harm(opened: Opened) -> None
 
 
 def test_map_switches_quantity_and_acquisition(opened: Opened) -> None:
-    opened.page.locator("select").first.select_option("Confidence, lowest")
-    assert opened.model("plate_map", "model.renderers[0].glyph.fill_color.field") == (
-        "confidence"
-    )
-    assert opened.model("plate_map", "model.right[0].color_mapper.high") == 1
-    shown = "model.renderers[0].view.filter.indices"
-    source = "model.renderers[0].data_source.data.acquisition"
-    for label, number in (("2", 2), ("1", 1)):
-        opened.page.get_by_role("button", name=label, exact=True).click()
-        found = opened.model("plate_map", f"{shown}.map(i => {source}[i])")
-        assert set(found) == {number}
-        assert len(found) == 30
+    quantity = opened.page.get_by_label("Wells coloured by")
+    quantity.select_option("Confidence, lowest")
+    assert opened.ask("squares", "one.glyph.fill_color.field") == "confidence"
+    assert opened.ask("mapper", "[one.low, one.high]") == [0, 1]
+    assert opened.ask("bar", "one.title") == "Confidence, lowest"
+    assert not opened.ask("arrow_1", "one.visible")
+    quantity.select_option("Shift, median (µm)")
+    assert opened.ask("arrow_1", "one.visible")
+    for number in (2, 1):
+        opened.page.locator(f"#acquisitions input[value='{number}']").check()
+        found = opened.ask(
+            "on_map", "one.indices.map(i => model('wells').data.acquisition[i])"
+        )
+        assert found == [number] * 30
+
+
+def test_first_well_shown_is_the_worst(opened: Opened) -> None:
+    assert opened.page.get_by_label("Well", exact=True).input_value() == WELLS[-1]
+    assert opened.ask("fields", "one.data.status") == ["unresolved"] * 4
 
 
 def test_click_on_a_well_opens_it(opened: Opened) -> None:
-    opened.page.locator("#map").scroll_into_view_if_needed()
     opened.page.evaluate("document.getElementById('map').scrollIntoView()")
     x, y = opened.page.evaluate(
         """() => {
-          const plot = Bokeh.documents[0].get_model_by_name("plate_map");
-          const view = Bokeh.index.find_one_by_id(plot.id);
+          const view = Bokeh.index.find_one_by_id(model("plate_map").id);
           const box = view.canvas.el.getBoundingClientRect();
           return [box.x + view.frame.x_scale.compute(4),
             box.y + view.frame.y_scale.compute(1)];
         }"""
     )
     opened.page.mouse.click(x, y)
-    opened.page.wait_for_function(
-        "Bokeh.documents[0].get_model_by_name('well').value == 'B/05'"
-    )
-    layout = "model.renderers[0]"
-    wells = opened.model(
-        "well_layout",
-        f"{layout}.view.filter.indices.map(i => {layout}.data_source.data.well[i])",
-    )
-    assert wells == ["B/05"] * 4
+    choice = opened.page.get_by_label("Well", exact=True)
+    sync_api.expect(choice).to_have_value("B/05")
+    assert opened.ask("fields", "one.data.reason") == [EVIL] * 4
+
+
+def test_well_shows_shifts_as_they_are_used_and_measured(opened: Opened) -> None:
+    opened.open_well("B/06", 2)
+    used = opened.ask("used", "one.data")
+    assert (used["x"], used["y"]) == ([0, 300] * 2, [0, 0, 300, 300])
+    # 10 times 18 um are more than 0.4 of 290 um, 5 times are not.
+    assert "Arrows are 5 times as long" in opened.page.inner_text("#well-note")
+    assert used["to_y"][0] == pytest.approx(5 * 18, abs=5 * 4 * 0.5)
+    assert used["to_x"][0] == pytest.approx(5 * 4, abs=5 * 4 * 0.5)
+    # 5 times 58 um lead out of the ROI: the direction is kept.
+    measured = opened.ask("measured", "one.data")
+    y, x = measured["to_y"][0], measured["to_x"][0]
+    assert y / x == pytest.approx(50 / -30)
+    assert (y**2 + x**2) ** 0.5 == pytest.approx(0.8 * 290)
+    opened.open_well("A/02", 2)
+    assert opened.ask("measured", "one.data.x.length") == 0
 
 
 def test_table_filters_and_sorts(opened: Opened) -> None:
     rows = opened.page.locator(".slick-row")
     status = opened.page.get_by_label("Status")
     status.select_option("unresolved")
-    assert "B/06" in rows.first.inner_text()
+    sync_api.expect(opened.page.locator("#count")).to_have_text("8 of 360 ROIs")
+    sync_api.expect(rows.first).to_contain_text(WELLS[-1])
     status.select_option("all")
-    box = opened.page.get_by_label("Filter")
-    box.fill("B/02 FOV_3")
-    box.press("Enter")
-    opened.page.wait_for_function(
-        "document.querySelector('.bk-Figure') && Bokeh.documents[0]"
-        ".get_model_by_name('roi_table').view.filter.booleans.filter(Boolean).length"
-        " == 3"
-    )
+    opened.page.get_by_label("Filter").fill("B/02 FOV_3")
+    sync_api.expect(opened.page.locator("#count")).to_have_text("3 of 360 ROIs")
     header = opened.page.locator(".slick-header-column", has_text="Acq.")
-    shown = []
-    for _ in range(2):
+    for first in ("0", "2"):
         header.click()
-        shown.append(rows.first.inner_text().split()[1])
-    assert sorted(shown) == ["0", "2"]
+        sync_api.expect(rows.first.locator(".slick-cell").nth(1)).to_have_text(first)
 
 
 def test_table_is_saved_as_csv(opened: Opened) -> None:
@@ -194,7 +140,9 @@ def test_table_is_saved_as_csv(opened: Opened) -> None:
     assert len(rows) == 30 * 3 * 4
     assert rows[0]["roi"] == EVIL
     assert rows[5]["reason"] == ""
-    assert float(rows[5]["shift_y"]) == pytest.approx(9, abs=3)
+    assert rows[-1]["reason"] == EVIL
+    assert float(rows[5]["shift_y_um"]) == pytest.approx(9, abs=3)
+    assert not [name for name in rows[0] if name.startswith("drawn_")]
 
 
 def test_overlays_switch_between_views(opened: Opened) -> None:
@@ -207,3 +155,78 @@ def test_overlays_switch_between_views(opened: Opened) -> None:
     ):
         opened.page.get_by_label(view).check()
         assert moving.evaluate(f"image => (one => {style})(getComputedStyle(image))")
+
+
+def test_flicker_shows_and_hides(opened: Opened) -> None:
+    opened.page.get_by_label("flicker").check()
+    moving = opened.page.locator("img.moving").first
+    for time_ms, visibility in ((100, "hidden"), (600, "visible")):
+        found = moving.evaluate(
+            "(image, time) => {const [one] = image.getAnimations(); one.pause();"
+            " one.currentTime = time; return getComputedStyle(image).visibility; }",
+            time_ms,
+        )
+        assert found == visibility
+
+
+def test_all_switches_work_by_keyboard(opened: Opened) -> None:
+    """In the order of the page, each is reached by Tab."""
+    page = opened.page
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            "(one => one.id || one.name || one.localName)(document.activeElement)"
+        )
+        if not reached or reached[-1] != found:
+            reached.append(found)
+        if found == "quantity":
+            page.keyboard.press("ArrowDown")
+        if found in {"view", "acquisition"}:
+            page.keyboard.press("ArrowRight" if found == "view" else "ArrowLeft")
+        if found == "save":
+            break
+    order = ["view", "acquisition", "quantity", "well-choice"]
+    order += ["filter", "status", "save"]
+    assert [one for one in reached if one in order] == order
+    assert page.evaluate("element('overlays').dataset.view") == "flicker"
+    assert opened.ask("bar", "one.title") == "Confidence, lowest"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_page_is_accessible_and_fits_its_screen(
+    browser: "sync_api.Browser", page_file: Path, size: tuple[int, int], scheme: Any
+) -> None:
+    with open_page(browser, page_file, size, color_scheme=scheme) as opened:
+        found = Axe().run(opened.page).response["violations"]
+        wide = opened.page.evaluate("document.documentElement.scrollWidth")
+        ink, page = opened.page.evaluate(
+            "[model('plate_map').below[0].major_label_text_color,"
+            " model('plate_map').background_fill_color]"
+        )
+    serious = [
+        (one["id"], [node["html"] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]
+    assert serious == []
+    assert wide <= size[0]
+    assert (ink < page) == (scheme == "light")
+
+
+def test_printed_page_is_black_on_white_and_without_switches(
+    browser: "sync_api.Browser", page_file: Path
+) -> None:
+    with open_page(browser, page_file, color_scheme="dark") as opened:
+        opened.page.emulate_media(media="print")
+        opened.page.wait_for_function(
+            "model('plate_map').background_fill_color == '#fff'"
+        )
+        assert opened.page.evaluate("getComputedStyle(document.body).color") == (
+            "rgb(0, 0, 0)"
+        )
+        for name in ("view", "acquisitions", "save", "filter"):
+            assert not opened.page.locator(f"#{name}").is_visible()
+        assert opened.page.locator("#verdict").is_visible()
+        assert opened.page.pdf().startswith(b"%PDF")
