@@ -16,6 +16,7 @@ from fractal_tasks.cli.progress import ConsoleLog, Step, Steps, say, showing_ste
 from fractal_tasks.cli.wording import name_flags
 from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.interrupts import Stopped
+from fractal_tasks.report.reading import HowToRead
 from fractal_tasks.runner import (
     Task,
     TaskResult,
@@ -30,6 +31,9 @@ from fractal_tasks.workflow.run import CHECKS, RunTask
 _GROUP = Group("Output", sort_key=9)
 _MAX_WARNINGS = 50
 """More than this nobody reads in a terminal."""
+
+_FEW = 50
+"""Images, the tables of which are read in some seconds."""
 
 
 @Parameter(name="*", group=_GROUP)
@@ -115,6 +119,21 @@ class Reporter:
         """Give what shows the progress of steps."""
         is_shown = not self._options.quiet
         return showing_steps(self._console, is_shown=is_shown, rois=rois)
+
+    @contextmanager
+    def reading(self, images: int, workers: int | None = None) -> Iterator[HowToRead]:
+        """Give what reads the tables of images, with the log and a bar shown.
+
+        A few are read sooner than workers have begun.
+        """
+        count = workers or (default_workers() if images > _FEW else 1)
+        with (
+            self.log(),
+            self.steps() as steps,
+            steps.step("Reading tables") as step,
+            worker_pool(count, self._log_level) as executor,
+        ):
+            yield HowToRead(executor, step.show)
 
     def ask(self, question: str) -> bool:
         """Ask a question; the default is no."""

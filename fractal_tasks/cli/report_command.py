@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fractal_tasks.cli.output import OutputOptions, Reporter
+from fractal_tasks.cli.output import Reporter, RunOptions
 from fractal_tasks.discovery import discover_images
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
@@ -25,7 +25,7 @@ from fractal_tasks.storage.urls import (
 )
 from fractal_tasks.workflow.run import Workflow
 
-_DEFAULT = OutputOptions()
+_DEFAULT = RunOptions()
 
 
 def report(
@@ -39,7 +39,7 @@ def report(
     megabytes: float = 6.0,
     limits: Annotated[UsabilityLimits, Parameter(name="*")] = USUAL_LIMITS,
     storage_options: str | None = None,
-    options: OutputOptions = _DEFAULT,
+    options: RunOptions = _DEFAULT,
 ) -> int:
     """Say on a page whether a plate is usable, with maps, overlays and a table.
 
@@ -55,7 +55,7 @@ def report(
         megabytes: How much of the page pictures may take.
         limits: From where on a plate is not usable, or a ROI worth a look.
         storage_options: How to reach an object store, as a JSON object.
-        options: How much is shown.
+        options: How much is shown, and how it runs.
     """
     reporter = Reporter(options)
     store = parse_storage_options(storage_options)
@@ -71,8 +71,10 @@ def report(
                 f"--output {str(output)!r}: found images of {len(groups)} plates; "
                 "needed is one. Leave it out, or report on each by itself."
             )
+    with reporter.reading(len(images), options.workers) as how:
         paths = [
-            write_report(group, output or choose_path(group), made) for group in groups
+            write_report(group, output or choose_path(group), made, how=how)
+            for group in groups
         ]
     reporter.show_errors(found.failures)
     reporter.show("\n".join(map(str, paths)), {"reports": [str(one) for one in paths]})

@@ -138,7 +138,7 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
             return 1
         rois = {one.url.zarr_url: one.rois for one in workflow.plan.images}
         _run_tasks(reporter, workflow, options.workers, rois)
-        return _show_results(reporter, workflow, csv, report=report)
+        return _show_results(reporter, workflow, csv, options.workers, report=report)
 
     own = {
         "dry_run": (_DryRun, False),
@@ -208,7 +208,12 @@ def _run_tasks(
 
 
 def _show_results(
-    reporter: Reporter, workflow: Workflow, csv: Path | None, *, report: bool
+    reporter: Reporter,
+    workflow: Workflow,
+    csv: Path | None,
+    workers: int | None,
+    *,
+    report: bool,
 ) -> int:
     """Say what became of the images, and give the exit code of that."""
     from fractal_tasks.cli.report_command import write_reports
@@ -220,8 +225,8 @@ def _show_results(
     )
 
     known = set(workflow.found.failures)
-    with reporter.log():
-        rois = workflow.read_results()
+    with reporter.reading(len(workflow.left), workers) as how:
+        rois = workflow.read_results(how)
     unread = workflow.found.failures.items()
     reporter.show_errors({url: error for url, error in unread if url not in known})
     results, left_out = workflow.results, workflow.found.failures

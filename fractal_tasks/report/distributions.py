@@ -114,6 +114,8 @@ def _make_figure(across: str, up: str) -> Any:  # noqa: ANN401 - bokeh has no ty
         height=260,
         sizing_mode="stretch_width",
         outline_line_color=None,
+        border_fill_color=None,
+        background_fill_color=None,
         x_axis_label=across,
         y_axis_label=up,
         tools="save",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from bokeh.events import Tap
 from bokeh.models import (
+    BasicTickFormatter,
     CDSView,
     ColorBar,
     ColumnDataSource,
@@ -122,8 +123,15 @@ def make_plate_map(wells: Columns, scales: dict[str, Scale], acquisition: int) -
     plot.add_tools(_make_hover(squares, _describe_well(scales)))
     _label(plot.yaxis, wells["row"], wells["row_name"])
     _label(plot.xaxis, wells["column"], wells["column_name"])
-    bar = ColorBar(color_mapper=mapper, title=label, width=14, name="bar")
-    plot.add_layout(bar, "right")
+    bar = ColorBar(
+        color_mapper=mapper,
+        title=label,
+        height=12,
+        name="bar",
+        background_fill_color=None,
+        formatter=BasicTickFormatter(use_scientific=False),
+    )
+    plot.add_layout(bar, "below")
     plot.select_one(TapTool).renderers = [squares]
     plot.js_on_event(Tap, CustomJS(code="openTapped()"))
     return plot
@@ -246,6 +254,9 @@ def _make_figure(name: str, tools: str) -> Any:  # noqa: ANN401
         tools=tools,
         toolbar_location="above",
         outline_line_color=None,
+        # The page is seen through, light or dark.
+        border_fill_color=None,
+        background_fill_color=None,
     )
     plot.toolbar.logo = None
     # As images have it: y grows downwards.
@@ -282,6 +293,6 @@ def _label(axis: Any, places: Sequence[float], names: Sequence[str]) -> None:  #
     by_place = {float(p): name for p, name in zip(places, names, strict=True)}
     axis.ticker = sorted(by_place)
     axis.major_label_overrides = by_place
-    axis.major_label_text_font_size = "11px" if len(by_place) <= _MANY else "7px"
+    axis.major_label_text_font_size = "9px" if len(by_place) <= _MANY else "7px"
     axis.major_tick_line_color = None
     axis.axis_line_color = None

@@ -104,10 +104,12 @@ function showWell() {
   model("fields").data = fields;
   const notes = [];
   const step = Math.ceil(rows.length / MOST_ARROWS);
-  const some = rows.filter((_, i) => i % step == 0);
-  const times = magnify(some, room, ["shift_y_um", "shift_x_um"]);
-  model("used").data = arrows(some, times, room, ["shift_y_um", "shift_x_um"]);
-  model("measured").data = arrows(some, times, room, ["drawn_measured_y", "drawn_measured_x"]);
+  // Spread over all, whatever their order; there is more room for fewer.
+  const some = rows.filter((_, i) => i * 0.6180339887 % 1 < 1 / step);
+  const free = room * Math.sqrt(step);
+  const times = magnify(some, free, ["shift_y_um", "shift_x_um"]);
+  model("used").data = arrows(some, times, free, ["shift_y_um", "shift_x_um"]);
+  model("measured").data = arrows(some, times, free, ["drawn_measured_y", "drawn_measured_x"]);
   if (times != 1) notes.push(`Arrows are ${say(times)} times as long as shifts.`);
   if (step > 1) notes.push(`One ROI in ${step} has an arrow.`);
   const bent = bends(rows, room);
@@ -209,12 +211,11 @@ const schemes = ["(prefers-color-scheme: dark)", "print"].map(one => window.matc
 
 function colourCharts() {
   const style = getComputedStyle(document.documentElement);
-  const [ink, line, page] = ["--ink", "--line", "--page"].map(name => style.getPropertyValue(name).trim());
+  const [ink, line] = ["--ink", "--line"].map(name => style.getPropertyValue(name).trim());
   const colours = {
     axis_label_text_color: ink, major_label_text_color: ink, label_text_color: ink,
     title_text_color: ink, text_color: ink,
     axis_line_color: line, major_tick_line_color: line, minor_tick_line_color: line, grid_line_color: line,
-    background_fill_color: page, border_fill_color: page,
   };
   for (const shown of Bokeh.documents) for (const one of shown._all_models.values())
     for (const name in colours)

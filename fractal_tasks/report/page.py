@@ -1,6 +1,6 @@
 """The page of a report: one file of HTML that needs no network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -81,9 +81,10 @@ def render_page(content: Content) -> str:
         status_colours={
             name: colour
             for name, colour in STATUS_COLOURS.items()
-            if name in {one.status or "estimated" for one in content.rois}
+            if name in {one.status or "estimated" for one in moved}
         },
         measured_colour=MEASURED_COLOUR,
+        missing=_describe_missing(content.rois),
         drawn=_draw(content.rois) if moved else None,
         settings={k: describe_settings(v) for k, v in content.history.items()},
         version=__version__,
@@ -113,6 +114,9 @@ class _Drawn:
     """Of acquisitions."""
 
     statuses: list[str]
+    has_measured: bool
+    """Whether some ROIs have an estimate that is not used."""
+
     places: dict[str, Markup]
     """Where charts go, by their names."""
 
@@ -152,6 +156,7 @@ def _draw(rois: Sequence[RoiResult]) -> _Drawn:
         chosen=chosen,
         colours=colour_acquisitions(columns),
         statuses=[one for one in STATUS_COLOURS if one in set(columns["status"])],
+        has_measured=any(one.measured_um is not None for one in rois),
         places={name: Markup(div) for name, div in (map_places | places).items()},
         # The bundle of bokeh's own wheel: no name of a plate is in it.
         library=Markup(Resources(mode="inline", components=["bokeh"]).render_js()),
@@ -162,6 +167,23 @@ def _draw(rois: Sequence[RoiResult]) -> _Drawn:
             "packed-charts": pack_text(script),
         },
     )
+
+
+def _describe_missing(rois: Sequence[RoiResult]) -> str:
+    """Say what tables without verdicts do not tell; '' if they tell it."""
+    if any(one.status for one in rois):
+        return ""
+    known: dict[str, Callable[[RoiResult], float | None]] = {
+        "confidence": lambda one: one.confidence,
+        "standard error": lambda one: one.error_um,
+        "similarity before and after": lambda one: one.evidence.get("similarity_after"),
+        "the part of each ROI that is kept": lambda one: one.kept,
+    }
+    missing = [
+        name for name, read in known.items() if all(read(one) is None for one in rois)
+    ]
+    parts = [*missing, "which image is the reference"]
+    return f"What the tables do not say: {', '.join(parts)}; so there are no overlays."
 
 
 def _count(moved: Sequence[RoiResult]) -> list[tuple[str, str]]:
@@ -197,8 +219,9 @@ def _spread(
     known = [value for value in values if value is not None]
     if not known:
         return []
-    middle, high = np.percentile(known, (50, 95))
     return [
-        (f"{name}, median", f"{middle:.{digits}f} {unit}"),
-        (f"{name}, 95% below", f"{high:.{digits}f} {unit}"),
+        (f"{name}, {words}", f"{value:,.{0 if value >= 1000 else digits}f} {unit}")
+        for words, value in zip(
+            ("median", "95% below"), np.percentile(known, (50, 95)), strict=True
+        )
     ]

@@ -12,7 +12,7 @@ from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import SortedImages, sort_images
 from fractal_tasks.report.output import check_outside, replace_file
 from fractal_tasks.report.pairs import Tables
-from fractal_tasks.report.reading import read_results
+from fractal_tasks.report.reading import HowToRead, read_results
 from fractal_tasks.report.results import RoiResult
 from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import ImageUrl
@@ -70,6 +70,7 @@ def write_report(
     path: Path,
     options: ReportOptions | None = None,
     rois: Sequence[RoiResult] | None = None,
+    how: HowToRead | None = None,
 ) -> Path:
     """Write the report of a plate, or of images in none.
 
@@ -80,6 +81,7 @@ def write_report(
         path: The file, which is replaced in one step.
         options: What it is made from.
         rois: What became of each ROI, if that was read already.
+        how: Whether tables are read at once.
 
     Returns:
         The path.
@@ -106,6 +108,7 @@ def write_report(
             tables.registered,
             lambda image, error: failures.update({image.zarr_url: str(error)}),
             tables.estimates,
+            how,
         )
     verdict = judge_plate(rois, options.limits)
     drawn = make_overlays(

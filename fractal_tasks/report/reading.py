@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -24,6 +24,30 @@ from fractal_tasks.transforms.base import grid_points, to_vector
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many are done, and how many there are."""
 
+_Image: TypeAlias = tuple[ImageUrl, int]
+_Answer: TypeAlias = list[RoiResult] | FractalTasksError
+
+
+@dataclass(frozen=True)
+class HowToRead:
+    """What reads the tables of many images, and who is told."""
+
+    executor: Executor | None = None
+    """None: one after the other. Reading is work more than waiting, so that processes
+    help; threads do where images are in an object store."""
+
+    progress: Progress = lambda done, total: None
+    """Told of images."""
+
+    def run(
+        self, read: Callable[[_Image], _Answer], images: Sequence[_Image]
+    ) -> Iterator[_Answer]:
+        """Read images, and give the answers in their order."""
+        if self.executor is None:
+            return map(read, images)
+        return self.executor.map(read, images)
+
+
 _NODES = 5
 """Nodes of a bend along y, and along x; of what is linear the corners say all."""
 
@@ -36,9 +60,7 @@ def read_results(
     registered_roi_table: str,
     failed: Callable[[ImageUrl, FractalTasksError], None] | None = None,
     input_roi_table: str | None = None,
-    *,
-    executor: Executor | None = None,
-    progress: Progress = lambda done, total: None,
+    how: HowToRead | None = None,
 ) -> list[RoiResult]:
     """Read what became of every ROI; images without such a table are left out.
 
@@ -49,18 +71,18 @@ def read_results(
             default it is raised.
         input_roi_table: Table of which the estimates are given, without status, where
             an image has none of the former.
-        executor: Reads images at once; None: one after the other.
-        progress: Told of images.
+        how: Whether several are read at once; by default they are not.
 
     Raises:
         InvalidDataError: An image, a table or a well cannot be read.
         MissingStepError: A translation is there, but not whole.
     """
+    how = how or HowToRead()
     acquisitions = read_acquisition_of_each(list(images))
     read = partial(_read_image, tables=(registered_roi_table, input_roi_table))
     results: list[RoiResult] = []
-    answers = _run(executor, read, list(acquisitions.items()))
-    progress(0, len(acquisitions))
+    answers = how.run(read, list(acquisitions.items()))
+    how.progress(0, len(acquisitions))
     for done, (url, found) in enumerate(zip(acquisitions, answers, strict=True), 1):
         if isinstance(found, FractalTasksError):
             if failed is None:
@@ -68,20 +90,8 @@ def read_results(
             failed(url, found)
         else:
             results += found
-        progress(done, len(acquisitions))
+        how.progress(done, len(acquisitions))
     return results
-
-
-_Image: TypeAlias = tuple[ImageUrl, int]
-_Answer: TypeAlias = list[RoiResult] | FractalTasksError
-
-
-def _run(
-    executor: Executor | None,
-    read: Callable[[_Image], _Answer],
-    images: Sequence[_Image],
-) -> Iterator[_Answer]:
-    return map(read, images) if executor is None else executor.map(read, images)
 
 
 def _read_image(one: _Image, tables: tuple[str, str | None]) -> _Answer:

@@ -1,6 +1,7 @@
 """Write a page about each plate that says whether its registration is usable."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 from pydantic import Field, validate_call
@@ -14,9 +15,13 @@ from fractal_tasks.report.plate_report import (
     group_by_plate,
     write_report,
 )
+from fractal_tasks.report.reading import HowToRead
 from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
 
 logger = logging.getLogger(__name__)
+
+_AT_ONCE = 16
+"""Tables in an object store that are waited for at the same time."""
 
 _Part = Annotated[float, Field(ge=0, le=1)]
 _Pixels = Annotated[float, Field(ge=0)]
@@ -75,9 +80,11 @@ def registration_report(
     options = ReportOptions(
         registered_roi_table, input_roi_table, limits, overlays, megabytes
     )
-    for group in group_by_plate(images):
-        path = write_report(group, choose_path(group, zarr_dir or None), options)
-        logger.info("Wrote %s", path)
+    with ThreadPoolExecutor(_AT_ONCE) as executor:
+        for group in group_by_plate(images):
+            how = HowToRead(executor if group[0].is_remote else None)
+            path = choose_path(group, zarr_dir or None)
+            logger.info("Wrote %s", write_report(group, path, options, how=how))
 
 
 if __name__ == "__main__":

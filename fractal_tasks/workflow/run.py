@@ -18,6 +18,7 @@ from fractal_tasks.discovery import Discovery, absolute_url, discover_images, fi
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from fractal_tasks.records.applied import is_registered
 from fractal_tasks.records.table_names import format_table_name
+from fractal_tasks.report.reading import HowToRead
 from fractal_tasks.report.results import RoiResult
 from fractal_tasks.runner import (
     Task,
@@ -262,7 +263,7 @@ class Workflow:
     def _well_of(self, zarr_url: str) -> str | None:
         return well_of(parse_image_url(zarr_url, self.storage_options))
 
-    def read_results(self) -> list[RoiResult]:
+    def read_results(self, how: HowToRead | None = None) -> list[RoiResult]:
         """Read what became of every ROI, in this run or before.
 
         That of wells in which something has failed is not told. An image that cannot
@@ -273,6 +274,7 @@ class Workflow:
             [*self.left, *self.found.registered],
             table or self.settings["input_roi_table"],
             self.storage_options,
+            how,
         )
         self.found.failures.update(failures)
         return results
