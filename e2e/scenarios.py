@@ -23,6 +23,7 @@ TASK_TYPES = {
     "Calculate Registration (image-based)": "compound",
     "Find Registration Consensus": "compound",
     "Apply Registration to Image": "parallel",
+    "Registration Report": "non_parallel",
 }
 
 
@@ -79,6 +80,7 @@ class Scenarios:
     def _replace_input(self, plate: InputPlate, dataset: int) -> None:
         self._run_to_the_end(self._workflow(OVERWRITE), dataset)
         self._check_replaced(plate, dataset)
+        _check_report(plate)
         before = digest(plate.path)
         again = self._submit(OVERWRITE, dataset)
         check(
@@ -98,6 +100,7 @@ class Scenarios:
     def _keep_input(self, plate: InputPlate, dataset: int) -> None:
         workflow = self._workflow(KEEP_INPUT)
         self._run_to_the_end(workflow, dataset)
+        _check_report(plate)
         plate.check_input_untouched()
         plate.check_registered(suffix="_registered")
         inputs = [image | {"origin": None} for image in plate.judged_list()]
@@ -188,6 +191,13 @@ class Scenarios:
             order == sorted(expected, key=lambda image: str(image["zarr_url"])),
             f"the image list is\n{json.dumps(order, indent=1)}",
         )
+
+
+def _check_report(plate: InputPlate) -> None:
+    page = plate.path.with_name("plate_registration.html")
+    check(page.is_file(), f"found no report at {page}")
+    text = page.read_text(encoding="utf-8")
+    check("<strong>Usable" in text, f"{page} does not say that the plate is usable")
 
 
 def _warnings(job: Job) -> str:

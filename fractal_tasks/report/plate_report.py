@@ -99,7 +99,7 @@ def write_report(
         raise InvalidInputError("Found no images to report on. Name a plate.")
     first = images[0]
     check_outside(path, first)
-    sorted_images = sort_images(images)
+    sorted_images = _sort_images(images)
     failures: dict[str, str] = {}
     tables = Tables(options.registered_roi_table, options.input_roi_table)
     if rois is None:
@@ -133,6 +133,20 @@ def write_report(
     )
     replace_file(path, render_page(content).encode())
     return path
+
+
+def _sort_images(images: Sequence[ImageUrl]) -> SortedImages:
+    """Let registered images tell of themselves where their input is not among them.
+
+    A server gives a task that follows *apply* nothing but registered images.
+    """
+    found = sort_images(images)
+    given = set(found.told)
+    alone = [image for source, image in found.registered.items() if source not in given]
+    beside = {
+        source: one for source, one in found.registered.items() if source in given
+    }
+    return SortedImages([*found.told, *alone], beside)
 
 
 def _describe_stage(rois: Sequence[RoiResult], images: SortedImages) -> str:
