@@ -39,6 +39,12 @@ $(VENV)/.installed-e2e: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[e2e]"
 	@touch $@
 
+# Chromium, unless the system has a browser; the libraries it needs only as root.
+$(VENV)/.installed-browser: $(VENV)/.installed-dev
+	command -v chromium || command -v google-chrome || $(BIN)/python -m playwright \
+		install $(if $(filter 0,$(shell id -u)),--with-deps) chromium
+	@touch $@
+
 $(VENV)/.installed-interop: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[interop]"
 	@touch $@
@@ -75,11 +81,12 @@ stress: $(VENV)/.installed-dev
 	$(BIN)/python -m stress.object_store $(STRESS_OPTIONS)
 	$(BIN)/python -m stress.power_loss $(STRESS_OPTIONS)
 
-# First the slow tests, e.g. plates of all writers; then a server, which needs Python
-# 3.13.
+# First the slow tests, e.g. plates of all writers, and the report in a browser; then a
+# server, which needs Python 3.13.
 # SERVER_PYTHON=PATH chooses the Python of the server, ARGS=--keep keeps its logs.
-e2e: $(VENV)/.installed-e2e $(VENV)/.installed-dev
+e2e: $(VENV)/.installed-e2e $(VENV)/.installed-dev $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m e2e
+	NEED_BROWSER=1 $(BIN)/python -m pytest -m "" -k in_browser tests/report
 	$(BIN)/python e2e/run.py $(if $(SERVER_PYTHON),--server-python $(SERVER_PYTHON)) $(ARGS)
 
 # Needs Python 3.12 or 3.13, as the conformance cases of RFC-5 do.

@@ -100,6 +100,7 @@ def _summarise(columns: Columns, well: str, own: list[int]) -> dict[str, Any]:
         return float(how(known)) if known.size else None
 
     statuses = [columns["status"][index] for index in own]
+    judged = len(statuses) - statuses.count("estimated")
     row_name, _, column_name = well.partition("/")
     row, column = place_from_names(row_name, column_name)
     gains = (columns["similarity_after"] - columns["similarity_before"])[own]
@@ -124,8 +125,8 @@ def _summarise(columns: Columns, well: str, own: list[int]) -> dict[str, Any]:
         "error_z": reduce("error_z", np.max),
         "gain": float(np.median(gains)) if gains.size else None,
         "turn_deg": float(np.median(turns)) if turns.size else None,
-        "imputed": statuses.count("imputed") / len(own),
-        "lost": statuses.count("unresolved") / len(own),
+        "imputed": statuses.count("imputed") / judged if judged else None,
+        "lost": statuses.count("unresolved") / judged if judged else None,
         "kept": reduce("kept", np.mean),
     }
 

@@ -102,7 +102,7 @@ function showWell() {
   for (const name of ["shift_z_um", "shift_y_um", "shift_x_um", "error_z_um", "error_px", "confidence", "left_px", "kept"])
     fields[name] = pick(name);
   model("fields").data = fields;
-  const notes = [];
+  const notes = [`Shown: ${element("well-choice").value}, acquisition ${acquisition()}.`];
   const step = Math.ceil(rows.length / MOST_ARROWS);
   // Spread over all, whatever their order; there is more room for fewer.
   const some = rows.filter((_, i) => i * 0.6180339887 % 1 < 1 / step);

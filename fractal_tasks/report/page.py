@@ -35,7 +35,7 @@ _SHOWN_FLAGS = 50
 
 
 _TABLE_STYLE = """
-.slick-row, .slick-header-column { color: var(--ink) !important; }
+.slick-row *, .slick-header-column { color: var(--ink) !important; }
 .slick-row, .slick-header-column, .slick-viewport {
   background: var(--page) !important; }
 .slick-row.odd { background: var(--card) !important; }
@@ -132,7 +132,7 @@ def _draw(rois: Sequence[RoiResult]) -> _Drawn:
     columns, listed = make_roi_columns(rois), list_columns(rois)
     wells = make_well_columns(columns)
     scales = list_scales(wells)
-    worst = int(np.lexsort([np.nan_to_num(wells["error_px"]), wells["lost"]])[-1])
+    worst = int(np.lexsort(np.nan_to_num([wells["error_px"], wells["lost"]]))[-1])
     chosen = wells["well"][worst], int(wells["acquisition"][worst])
     plate_map = make_plate_map(wells, scales, chosen[1])
     table = make_roi_table([one for one in listed if not one.startswith("drawn_")])

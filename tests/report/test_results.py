@@ -1,17 +1,22 @@
 """Results as they are read from tables, and summaries of results made by hand."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fractal_tasks.model.candidate import EVIDENCE
-from fractal_tasks.report.reading import read_results
+from fractal_tasks.report.reading import HowToRead, read_results
 from fractal_tasks.report.results import RoiResult, by_acquisition, by_well
 from fractal_tasks.storage.urls import parse_image_url
+from fractal_tasks.transforms import Affine
 from tests.conftest import MakePlate
 from tests.records.plates import (
+    FIELD_UM,
     PIXEL_UM,
+    PIXELS,
     REGISTERED,
     TABLE,
     TINY,
@@ -21,6 +26,7 @@ from tests.records.plates import (
     read_rows,
     write_rows,
 )
+from tests.tasks.plates import image_urls, run_consensus
 
 VERDICT = {
     "translation_z": 0.0,
@@ -145,3 +151,61 @@ def test_well_of_which_nothing_is_known_has_no_numbers() -> None:
     (well,) = by_well(of_well("A/01", "unresolved", **unknown))
     assert (well.shift_um, well.shift_px) == (None, None)
     assert (well.lowest_confidence, well.largest_error_px, well.kept) == (None,) * 3
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "lost"])
+def test_what_was_measured_is_told_where_another_shift_is_used(
+    make_plate: MakePlate, is_kept: bool
+) -> None:
+    """Once the image is replaced, the estimates are gone."""
+    plate = make_plate(**TINY)
+    url = image_url(plate, 1)
+    unsure = {
+        "translation_z": 0.0,
+        "translation_y": 4 * PIXEL_UM,
+        "translation_x": -2 * PIXEL_UM,
+        "registration_confidence": 0.1,
+        "registration_error": PIXEL_UM,
+    }
+    edit_rows(url, unsure)
+    run_consensus(image_urls(plate, 2))
+    if not is_kept:
+        rois = list(read_rows(open_acquisition(plate, 0), TABLE).rois.values())
+        write_rows(url, rois, TABLE)
+    results = read_results([url], REGISTERED)
+    assert {one.status for one in results} <= {"imputed", "unresolved"}
+    for one in results:
+        known = (0.0, 4 * PIXEL_UM, -2 * PIXEL_UM) if is_kept else None
+        assert one.measured_um == (known and pytest.approx(known))
+
+
+def test_bend_of_a_turn_is_told_at_the_corners(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    for acquisition in (0, 1):
+        rois = read_rows(open_acquisition(plate, acquisition), TABLE).rois
+        write_rows(image_url(plate, acquisition), list(rois.values()), REGISTERED)
+    url = image_url(plate, 1)
+    turn = Affine(((1, 0, 0), (0, 1, 0.001), (0, -0.001, 1)), (0.0, 3.0, 5.0))
+    text = PIXELS.to_json(turn)
+    cells = {"transform": text, "registration_status": "measured"}
+    edit_rows(url, cells, REGISTERED)
+    *_, moved = read_results([image_url(plate, 0), url], REGISTERED)
+    assert moved.bend_um is not None
+    ends = (-FIELD_UM / 2, FIELD_UM / 2)
+    expected = [(0, 0.001 * x, -0.001 * y) for y in ends for x in ends]
+    np.testing.assert_allclose(moved.bend_um, expected, atol=1e-9)
+
+
+def test_images_are_read_at_once_in_their_order(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    for acquisition in (0, 1):
+        rois = read_rows(open_acquisition(plate, acquisition), TABLE).rois
+        write_rows(image_url(plate, acquisition), list(rois.values()), REGISTERED)
+    edit_rows(image_url(plate, 1), VERDICT, REGISTERED)
+    urls = [image_url(plate, number) for number in (1, 0)]
+    told: list[tuple[int, int]] = []
+    with ThreadPoolExecutor(2) as executor:
+        how = HowToRead(executor, lambda *counts: told.append(counts))
+        results = read_results(urls, REGISTERED, how=how)
+    assert results == read_results(urls, REGISTERED)
+    assert told == [(0, 2), (1, 2), (2, 2)]
