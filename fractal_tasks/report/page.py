@@ -182,8 +182,7 @@ def _describe_missing(rois: Sequence[RoiResult]) -> str:
     missing = [
         name for name, read in known.items() if all(read(one) is None for one in rois)
     ]
-    parts = [*missing, "which image is the reference"]
-    return f"What the tables do not say: {', '.join(parts)}; so there are no overlays."
+    return f"What the tables do not say: {', '.join(missing)}." if missing else ""
 
 
 def _count(moved: Sequence[RoiResult]) -> list[tuple[str, str]]:
