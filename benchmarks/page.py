@@ -61,9 +61,9 @@ def measure_page(folder: Path) -> tuple[dict[bool, float], float, dict[str, floa
     path = folder / "report.html"
     sizes = {}
     for has_pictures in (False, True):
-        overlays = pictures if has_pictures else []
+        drawn = Drawn(pictures if has_pictures else [])
         started = time.process_time()
-        page = render_page(Content("plate.zarr", "", rois, verdict, drawn=Drawn(overlays)))
+        page = render_page(Content("plate.zarr", "", rois, verdict, drawn=drawn))
         seconds = time.process_time() - started
         sizes[has_pictures] = len(page.encode()) / 1e6
         path.write_text(page, encoding="utf-8")
@@ -138,7 +138,7 @@ def make_pictures() -> list[Overlay]:
     rng = np.random.default_rng(0)
     made: list[Overlay] = []
     while sum(one.size_bytes for one in made) < Budget().megabytes * 1e6:
-        picture = rng.random((240, 240)).astype(np.float32)
+        picture = rng.integers(0, 256, (240, 240), dtype=np.uint8)
         sides = (_encode(picture, (0, 1, 0)), _encode(picture, (1, 0, 1)))
         views = tuple(View("before", *sides, 25.0, "50 µm") for _ in range(4))
         made.append(Overlay("A/01, acquisition 1, FOV_1", "measured", views))
