@@ -74,6 +74,9 @@ def path_in_tests(request: pytest.FixtureRequest) -> str:
 FLUSHING = ("storage/local", "tasks/test_disk_faults.py", "tasks/test_kills.py")
 """Tests of what survives a crash or a full disk."""
 
+OF_FILES = ("storage/plate/test_roi_tables.py",)
+"""Tests that know the files of a table of anndata."""
+
 
 @pytest.fixture(autouse=True)
 def no_flush(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
@@ -110,10 +113,11 @@ def make_plate(
     Keyword arguments change single options of `SMALL`; `then` is called with the paths
     of plates, once for all copies, to do to them what many tests begin with, in order.
     """
-    is_usual = bool(request.node.get_closest_marker("e2e")) or path_in_tests(
-        request
-    ).startswith(FLUSHING)
-    backend = {} if is_usual else {"table_backend": "json"}
+    is_usual = path_in_tests(request).startswith((*FLUSHING, *OF_FILES))
+    if is_usual or request.node.get_closest_marker("e2e"):
+        backend = {}
+    else:
+        backend = {"table_backend": "json"}
 
     def make(
         name: str = "plate.zarr", *, then: Sequence[Prepare] = (), **changes: object
