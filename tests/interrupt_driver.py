@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 
 from fractal_tasks.interrupts import stopping_on_signals
-from fractal_tasks.runner import Task, run_task, worker_pool
+from fractal_tasks.runner import Place, Task, open_engine, run_task
 from fractal_tasks.storage.local.locks import image_lock
 from fractal_tasks.storage.local.publish import replace_directory
 
@@ -35,8 +35,11 @@ def replace(*, zarr_url: str, stuck: bool = False) -> None:
 def main(workers: str, stuck: str, max_cleanup_s: str, *urls: str) -> None:
     """Replace images in worker processes, or in this one."""
     task = Task(name="Replace", kind="parallel", function=replace)
-    with stopping_on_signals(float(max_cleanup_s)), worker_pool(int(workers)) as pool:
-        run_task(task, urls, {"stuck": stuck == "stuck"}, executor=pool)
+    with (
+        stopping_on_signals(float(max_cleanup_s)),
+        open_engine(Place(), int(workers)) as engine,
+    ):
+        run_task(task, urls, {"stuck": stuck == "stuck"}, engine=engine)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fractal_tasks.dev.task_list import TASK_LIST
 PACKAGE = Path(fractal_tasks.__file__).parent
 
 LAYERS = (
-    {"errors", "interrupts", "cpus"},
+    {"errors", "interrupts", "cpus", "lifeline"},
     {"transforms"},
     {"model"},
     # They never import each other.

@@ -9,13 +9,15 @@ import pytest
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.runner import (
+    Engine,
     ImageEntry,
+    Place,
     Task,
     TaskFunction,
     TaskKind,
     TaskResult,
+    open_engine,
     run_task,
-    worker_pool,
 )
 from tests import fake_tasks
 
@@ -26,8 +28,8 @@ PAIRS = Task("Pairs", fake_tasks.note_call, "compound", fake_tasks.init_pairs)
 def run_in_process(
     task: Task, images: Iterable[ImageEntry | str], **arguments: object
 ) -> TaskResult:
-    with worker_pool(workers=1) as executor:
-        return run_task(task, images, arguments, executor=executor)
+    with open_engine(Place(), 1) as engine:
+        return run_task(task, images, arguments, engine=engine)
 
 
 def test_compound_task_runs_init_then_each_unit_with_its_init_args(
@@ -49,8 +51,8 @@ def test_compound_task_runs_init_then_each_unit_with_its_init_args(
 
 
 def test_units_run_in_worker_processes(tmp_path: Path) -> None:
-    with worker_pool(workers=2) as executor:
-        run_task(PAIRS, URLS, {"notes": str(tmp_path)}, executor=executor)
+    with open_engine(Place(), 2) as engine:
+        run_task(PAIRS, URLS, {"notes": str(tmp_path)}, engine=engine)
     processes = {note.name.split("-")[0] for note in tmp_path.iterdir()}
     assert str(os.getpid()) not in processes
 
@@ -59,9 +61,9 @@ def test_units_run_in_worker_processes(tmp_path: Path) -> None:
 def test_warnings_of_units_come_back_and_are_in_the_log_of_this_process(
     workers: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with worker_pool(workers) as executor:
+    with open_engine(Place(), workers) as engine:
         task = Task("Warn", fake_tasks.warn)
-        result = run_task(task, URLS[:2], {}, executor=executor)
+        result = run_task(task, URLS[:2], {}, engine=engine)
     dust = [f"{url}: dust" for url in URLS[:2]]
     assert result.warnings == ["the light is on", *dust]
     assert [unit.warnings[1] for unit in result.units] == dust
@@ -77,8 +79,8 @@ def test_warnings_of_the_init_function_come_back_with_the_result() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_failing_unit_is_named_and_the_others_still_finish(workers: int) -> None:
     task = Task("Some", fake_tasks.fail_for_images_ending_in_1)
-    with worker_pool(workers) as executor:
-        result = run_task(task, URLS, {}, executor=executor)
+    with open_engine(Place(), workers) as engine:
+        result = run_task(task, URLS, {}, engine=engine)
     (failure,) = result.failures
     assert failure.zarr_url == URLS[1]
     assert failure.message == f"{URLS[1]}: found a scratch. Polish it."
@@ -95,10 +97,10 @@ def test_error_that_is_a_bug_is_shown_with_its_type() -> None:
 
 def test_end_of_a_worker_process_is_a_failure_of_its_units() -> None:
     killed = Task("Killed", fake_tasks.end_the_process)
-    with worker_pool(workers=2) as executor:
-        result = run_task(killed, URLS[:2], {}, executor=executor)
+    with open_engine(Place(), 2) as engine:
+        result = run_task(killed, URLS[:2], {}, engine=engine)
         # The pool is lost; a later task says so, too.
-        later = run_task(killed, URLS[2:], {}, executor=executor)
+        later = run_task(killed, URLS[2:], {}, engine=engine)
     failures = [*result.failures, *later.failures]
     assert [unit.zarr_url for unit in failures] == URLS
     assert all("fewer workers" in unit.message for unit in failures)
@@ -128,8 +130,8 @@ def test_progress_is_told_before_the_first_and_after_every_unit() -> None:
     def note(done: int, total: int) -> None:
         seen.append((done, total))
 
-    with worker_pool(workers=1) as executor:
-        run_task(task, URLS, {}, executor=executor, progress=note)
+    with open_engine(Place(), 1) as engine:
+        run_task(task, URLS, {}, engine=engine, progress=note)
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
@@ -139,8 +141,8 @@ def test_non_parallel_task_is_one_unit_over_all_images(
 ) -> None:
     urls = [f"{tmp_path}/plate.zarr/B/03/{path}" for path in "012"]
     task = Task("List", fake_tasks.list_images, kind="non_parallel")
-    with worker_pool(workers) as executor:
-        result = run_task(task, urls, {"name": "mine"}, executor=executor)
+    with open_engine(Place(), workers) as engine:
+        result = run_task(task, urls, {"name": "mine"}, engine=engine)
     (unit,) = result.units
     assert (unit.name, unit.zarr_url, unit.error) == (str(tmp_path), None, None)
     assert result.zarr_urls == urls
@@ -227,5 +229,5 @@ def test_units_share_the_cpus(
 ) -> None:
     task = Task("Cpus", fake_tasks.note_cpus)
     arguments = {"notes": str(tmp_path)}
-    run_task(task, URLS[:units], arguments, executor=None, cpus=workers)
+    run_task(task, URLS[:units], arguments, engine=Engine(cpus=workers))
     assert [note.read_text() for note in tmp_path.iterdir()] == [str(each)] * units

@@ -8,8 +8,7 @@ result.table
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fractal_tasks.api.result import Result
@@ -17,20 +16,16 @@ from fractal_tasks.discovery import absolute_url
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
 from fractal_tasks.report.pairs import Tables
-from fractal_tasks.runner import (
-    Task,
-    TaskResult,
-    default_workers,
-    run_task,
-    worker_pool,
-)
+from fractal_tasks.runner import Place
 from fractal_tasks.steps.point_map import PointMap, read_point_map
 from fractal_tasks.storage.urls import parse_image_url, parse_storage_options
+from fractal_tasks.workflow.bars import running_with_bars
 from fractal_tasks.workflow.catalogue import list_task_commands
 from fractal_tasks.workflow.overlay import choose_images, show_images
-from fractal_tasks.workflow.run import REGISTER_TASKS, RunTask, Workflow
+from fractal_tasks.workflow.run import REGISTER_TASKS, Workflow
 
 if TYPE_CHECKING:
+    from distributed import Client
     from PIL.Image import Image
 
 logger = logging.getLogger(__name__)
@@ -44,6 +39,7 @@ def register(
     images: Url | Sequence[Url] = (),
     output: Url | None = None,
     workers: int | None = 0,
+    scheduler: "str | Client | None" = None,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the tasks
 ) -> Result:
@@ -54,8 +50,11 @@ def register(
         images: More of them, e.g. images in no plate, which `reference` is for.
         output: Folder for all that is written, where the input must not be; None: it
             is written in and beside the input.
-        workers: Number of processes; 0 for this one, None for one per core, at most 8.
-            Scripts that use other processes need `if __name__ == "__main__":`.
+        workers: Number of processes; 0 for this one, None for one per core, or this
+            one if the images are few and small. Scripts that use other processes need
+            `if __name__ == "__main__":`.
+        scheduler: Of a dask cluster, the workers of which run the units: its address,
+            or a `Client`; `workers` is left out then.
         progress: Whether progress is shown.
         **arguments: Those of the three tasks, e.g. `wavelength_id`, `reference`,
             `overwrite_input`, as their pages describe them.
@@ -70,13 +69,15 @@ def register(
         InvalidDataError: There is nothing that can be registered.
         PublishError: The output folder cannot be written.
     """
-    return _run(REGISTER_TASKS, urls, images, arguments, workers, progress, output)
+    place = _place(workers, scheduler)
+    return _run(REGISTER_TASKS, urls, images, arguments, place, progress, output)
 
 
 def calculate(
     *urls: Url,
     images: Url | Sequence[Url] = (),
     workers: int | None = 0,
+    scheduler: "str | Client | None" = None,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the task
 ) -> Result:
@@ -85,13 +86,15 @@ def calculate(
     Returns:
         The estimates. No image is registered yet.
     """
-    return _run(REGISTER_TASKS[:1], urls, images, arguments, workers, progress)
+    place = _place(workers, scheduler)
+    return _run(REGISTER_TASKS[:1], urls, images, arguments, place, progress)
 
 
 def consensus(
     *urls: Url,
     images: Url | Sequence[Url] = (),
     workers: int | None = 0,
+    scheduler: "str | Client | None" = None,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the task
 ) -> Result:
@@ -100,18 +103,21 @@ def consensus(
     Returns:
         The verdicts. No image is registered yet.
     """
-    return _run(REGISTER_TASKS[1:2], urls, images, arguments, workers, progress)
+    place = _place(workers, scheduler)
+    return _run(REGISTER_TASKS[1:2], urls, images, arguments, place, progress)
 
 
 def apply(
     *urls: Url,
     images: Url | Sequence[Url] = (),
     workers: int | None = 0,
+    scheduler: "str | Client | None" = None,
     progress: bool = True,
     **arguments: Any,  # noqa: ANN401 - those of the task
 ) -> Result:
     """Move the pixels: the third step of `register`, whose arguments hold."""
-    return _run(REGISTER_TASKS[2:], urls, images, arguments, workers, progress)
+    place = _place(workers, scheduler)
+    return _run(REGISTER_TASKS[2:], urls, images, arguments, place, progress)
 
 
 def point_map(
@@ -172,7 +178,7 @@ def _run(
     urls: Sequence[Url],
     images: Url | Sequence[Url],
     arguments: dict[str, Any],
-    workers: int | None,
+    place: Place,
     progress: bool,
     output: Url | None = None,
 ) -> Result:
@@ -184,18 +190,13 @@ def _run(
             "plates, wells or images: register('a.zarr', 'b.zarr'), or "
             "images=['a.zarr', 'b.zarr']."
         )
-    if workers is not None and workers < 0:
-        raise InvalidInputError(
-            f"workers={workers}: needed is a number of processes, 0 for this one, or "
-            "None for one per core."
-        )
     tasks = {one.function_name: one for one in list_task_commands()}
     given = {k: _as_text(v) for k, v in arguments.items()}
     workflow = Workflow.of([tasks[name].load() for name in names], given)
     folder = None if output is None else os.fspath(output)
     workflow.find([os.fspath(url) for url in urls], folder)
     workflow.check()
-    with _running(workers, progress) as run:
+    with running_with_bars(workflow, place, progress) as run:
         workflow.run(run)
     failures = {url: str(error) for url, error in workflow.found.failures.items()}
     for result in workflow.results:
@@ -211,34 +212,19 @@ def _run(
     )
 
 
+def _place(workers: int | None, scheduler: "str | Client | None") -> Place:
+    if workers is not None and workers < 0:
+        raise InvalidInputError(
+            f"workers={workers}: needed is a number of processes, 0 for this one, or "
+            "None for one per core."
+        )
+    # 1 is this process as well: what others would add is their start.
+    place = Place(
+        1 if workers == 0 and scheduler is None else workers or None, scheduler
+    )
+    place.check()
+    return place
+
+
 def _as_text(value: object) -> object:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-@contextmanager
-def _running(workers: int | None, progress: bool) -> Iterator[RunTask]:
-    """Give what runs the units of tasks, with a bar for each task."""
-    count = 1 if workers == 0 else workers or default_workers()
-    with worker_pool(count) as executor:
-
-        def run(task: Task, urls: Sequence[str], own: dict[str, Any]) -> TaskResult:
-            with _bar(task.name, progress) as advance:
-                return run_task(
-                    task, urls, own, executor=executor, cpus=count, progress=advance
-                )
-
-        yield run
-
-
-@contextmanager
-def _bar(title: str, is_shown: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how many units of a task are done."""
-    from tqdm.auto import tqdm
-
-    with tqdm(desc=title, unit="unit", disable=not is_shown) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield advance

@@ -18,7 +18,7 @@ from fractal_tasks.demo import (
 )
 from fractal_tasks.discovery import discover_images
 from fractal_tasks.report.plate_report import write_report
-from fractal_tasks.runner import select_arguments
+from fractal_tasks.runner import default_workers, select_arguments
 from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.synthetic import create_plate
 from fractal_tasks.workflow.catalogue import list_task_commands
@@ -47,7 +47,8 @@ def demo(folder: str, *, options: RunOptions = _DEFAULT) -> int:
     reporter = Reporter(options)
     with reporter.steps() as steps, steps.step("Drawing wells") as step:
         plate = create_plate(output / "plate.zarr", DEMO_OPTIONS, progress=step.show)
-    with reporter.session(options.workers) as run_task:
+    here = options.workers or default_workers()
+    with reporter.session(options, here) as run_task:
         images = discover_images([str(plate)]).images
         commands = {command.function_name: command for command in list_task_commands()}
         for name in REGISTER_TASKS:

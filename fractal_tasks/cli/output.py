@@ -18,12 +18,13 @@ from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.interrupts import Stopped
 from fractal_tasks.report.reading import HowToRead
 from fractal_tasks.runner import (
+    ClusterKind,
+    Place,
     Task,
     TaskResult,
-    default_workers,
+    open_engine,
     run_task,
     set_log_level,
-    worker_pool,
 )
 from fractal_tasks.workflow.healing import Interrupted
 from fractal_tasks.workflow.run import CHECKS, RunTask
@@ -57,8 +58,29 @@ class RunOptions(OutputOptions):
     """How much a command shows, and how it runs."""
 
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Number of processes; left out, one per core, at most 8. Use fewer if memory is
-    short."""
+    """Number of processes; left out, one per core for which there are 2 GB of memory,
+    or 1 if the images are few and small. In a cluster, how many it is asked for."""
+
+    scheduler: str | None = None
+    """Address of a dask cluster that runs, the workers of which run the units, e.g.
+    `tcp://node1:8786`. They must see the same files under the same paths."""
+
+    cluster: ClusterKind | None = None
+    """Start a dask cluster, the workers of which are jobs, and end it when all is
+    done."""
+
+    cluster_options: str | None = None
+    """What to ask for with each job, as a JSON object of dask-jobqueue's arguments,
+    e.g. `{"queue": "short", "memory": "4GB", "walltime": "02:00:00"}`."""
+
+    max_failures: Annotated[int, Field(ge=0)] | None = None
+    """Stop when more units of a task than this have failed; left out, the others go
+    on."""
+
+    @property
+    def place(self) -> Place:
+        """Where it runs."""
+        return Place(self.workers, self.scheduler, self.cluster, self.cluster_options)
 
 
 class Reporter:
@@ -74,21 +96,21 @@ class Reporter:
 
     @contextmanager
     def session(
-        self, workers: int | None, rois: Mapping[str, int] | None = None
+        self, options: RunOptions, here: int, rois: Mapping[str, int] | None = None
     ) -> Iterator[RunTask]:
         """Give a function that runs tasks, with progress bars and the log shown.
 
         Args:
-            workers: Number of processes; None for the default.
+            options: How they run.
+            here: Number of processes, if they run on this machine.
             rois: Number of ROIs by the url of an image, if they are to be counted.
         """
         begun: list[Step] = []
-        count = workers or default_workers()
         try:
             with (
                 self.log(),
                 self.steps(rois) as steps,
-                worker_pool(count, self._log_level) as executor,
+                open_engine(options.place, here, self._log_level) as engine,
             ):
 
                 def run(
@@ -100,8 +122,8 @@ class Reporter:
                             task,
                             zarr_urls,
                             arguments,
-                            executor=executor,
-                            cpus=count,
+                            engine=engine,
+                            max_failures=options.max_failures,
                             progress=step.show,
                             finished=step.finish,
                         )

@@ -11,6 +11,7 @@ from fractal_tasks.cli.flags import collect_arguments, make_flags
 from fractal_tasks.cli.output import Reporter, RunOptions, results_to_json, summarise
 from fractal_tasks.cli.register_plan import additions, check, confirm, show_dry_run
 from fractal_tasks.runner import Task, TaskFunction
+from fractal_tasks.workflow.capacity import choose_workers
 from fractal_tasks.workflow.catalogue import list_task_commands
 from fractal_tasks.workflow.run import REGISTER_TASKS, Workflow
 
@@ -91,9 +92,10 @@ def make_task_command(task: Task) -> Command:
 
     def command(*urls: str, options: RunOptions = _DEFAULT, **values: Any) -> int:
         workflow = Workflow.of([task], collect_arguments(task.functions, values))
+        options.place.check()
         reporter = Reporter(options)
         _find_images(reporter, workflow, urls)
-        _run_tasks(reporter, workflow, options.workers)
+        _run_tasks(reporter, workflow, options)
         results, left_out = workflow.results, workflow.found.failures
         text = summarise(results) or _no_results(workflow)
         reporter.show(text, results_to_json(results, left_out))
@@ -121,6 +123,7 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
         if csv is not None:
             check_csv(csv)
         workflow = Workflow.of(tasks, collect_arguments(functions, values))
+        options.place.check()
         reporter = Reporter(options)
         made = None if dry_run else output
         _find_images(reporter, workflow, urls, made, heal=not dry_run)
@@ -137,7 +140,7 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
             reporter.show("Nothing was changed.", {"declined": True})
             return 1
         rois = {one.url.zarr_url: one.rois for one in workflow.plan.images}
-        _run_tasks(reporter, workflow, options.workers, rois)
+        _run_tasks(reporter, workflow, options, rois)
         return _show_results(reporter, workflow, csv, options.workers, report=report)
 
     own = {
@@ -198,11 +201,12 @@ def _no_results(workflow: Workflow) -> str:
 def _run_tasks(
     reporter: Reporter,
     workflow: Workflow,
-    workers: int | None,
+    options: RunOptions,
     rois: Mapping[str, int] | None = None,
 ) -> None:
     before = len(workflow.results)
-    with reporter.session(workers, rois) as run_task:
+    here = options.workers or choose_workers(workflow)
+    with reporter.session(options, here, rois) as run_task:
         workflow.run(run_task)
     reporter.repeat_warnings(workflow.results[before:])
 

@@ -1,9 +1,8 @@
 """Run the units of a task and collect how they ended."""
 
-import traceback
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import CancelledError, Executor, Future, as_completed
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,13 +10,15 @@ from pydantic import BaseModel, ConfigDict
 
 from fractal_tasks.cpus import giving_cpus
 from fractal_tasks.errors import FractalTasksError, InvalidDataError
+from fractal_tasks.runner.engine import Engine
 from fractal_tasks.runner.images import (
     ImageEntry,
     UnitOutput,
     as_entries,
     update_images,
 )
-from fractal_tasks.runner.pool import running_unit
+from fractal_tasks.runner.pool import WorkerLostError, running_unit
+from fractal_tasks.runner.results import TaskResult, TooManyFailuresError, UnitResult
 from fractal_tasks.runner.task import (
     Task,
     TaskFunction,
@@ -27,73 +28,18 @@ from fractal_tasks.runner.task import (
 from fractal_tasks.runner.warnings_log import collecting_warnings
 from fractal_tasks.storage.urls import parse_image_url
 
+logger = logging.getLogger(__name__)
+
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of finished units and the number of all units."""
 
 
-@dataclass(frozen=True)
-class UnitResult:
-    """How one unit ended."""
-
-    name: str
-    """Url of the unit's image; of a non-parallel task, folder of the dataset."""
-
-    zarr_url: str | None
-    """The image; None if the unit ran over all images."""
-
-    error: BaseException | None = None
-    warnings: tuple[str, ...] = ()
-    """What its log warned of, unless it failed."""
-
-    @property
-    def message(self) -> str:
-        """What went wrong, in one line for errors raised on purpose."""
-        if self.error is None or isinstance(self.error, FractalTasksError):
-            return str(self.error or "")
-        if isinstance(self.error, BrokenProcessPool):
-            return (
-                "a worker process was ended from outside, perhaps for lack of memory, "
-                "before this unit was done. Run it again with fewer workers."
-            )
-        return f"{type(self.error).__name__}: {self.error}"
-
-    @property
-    def details(self) -> str:
-        """The traceback, that of the worker process included."""
-        return "".join(traceback.format_exception(self.error)) if self.error else ""
-
-
-@dataclass(frozen=True)
-class TaskResult:
-    """How a task ended."""
-
-    task: str
-    units: list[UnitResult]
-    images: list[ImageEntry]
-    """The image list after the task."""
-
-    init_warnings: tuple[str, ...] = ()
-    """What the log of the init function warned of."""
-
-    @property
-    def warnings(self) -> list[str]:
-        """What the log warned of, in the order of the units, each text once."""
-        of_units = (text for unit in self.units for text in unit.warnings)
-        return list(dict.fromkeys((*self.init_warnings, *of_units)))
-
-    @property
-    def zarr_urls(self) -> list[str]:
-        """The urls of the image list after the task."""
-        return [image.zarr_url for image in self.images]
-
-    @property
-    def failures(self) -> list[UnitResult]:
-        """The units that failed."""
-        return [unit for unit in self.units if unit.error is not None]
-
-
 Finished: TypeAlias = Callable[[UnitResult], None]
 """Called with a unit that has ended."""
+
+
+class SchedulerLostError(FractalTasksError):
+    """What runs the units is gone."""
 
 
 class _InitUnit(BaseModel):
@@ -130,8 +76,8 @@ def run_task(
     images: Iterable[ImageEntry | str],
     arguments: dict[str, Any],
     *,
-    executor: Executor | None,
-    cpus: int = 1,
+    engine: Engine,
+    max_failures: int | None = None,
     progress: Progress = lambda done, total: None,
     finished: Finished = lambda unit: None,
 ) -> TaskResult:
@@ -141,9 +87,10 @@ def run_task(
         task: What to run.
         images: The image list: urls, or the images of an earlier task's result.
         arguments: Arguments by name; each function gets those it has.
-        executor: Runs the units, see `worker_pool`; None: this thread does.
-        cpus: How many CPUs all units together may use. If there are fewer units, each
-            gets its part of them.
+        engine: Runs the units. If there are fewer than it has CPUs, each gets its part
+            of them.
+        max_failures: After more failures than this no unit is begun; None: however
+            many there are, the others go on.
         progress: Called before the first and after every unit.
         finished: Called with each unit when it has ended, before `progress`.
 
@@ -154,6 +101,8 @@ def run_task(
         InvalidInputError: The arguments do not fit the signatures, or the init
             function says so.
         InvalidDataError: The init function does not find what it needs.
+        TooManyFailuresError: More units failed than `max_failures`.
+        SchedulerLostError: There is nothing left that runs units.
     """
     check_arguments(task, arguments)
     entries = as_entries(images)
@@ -163,12 +112,16 @@ def run_task(
     progress(0, len(units))
     answers: dict[int, Future[_Answer]] = {}
     ended: dict[int, UnitResult] = {}
-    each = max(1, cpus // max(1, len(units)))
-    for index, future in _run_units(executor, task.function, units, each):
+    failures: list[UnitResult] = []
+    each = max(1, engine.cpus // max(1, len(units)))
+    for index, future in _run_units(engine.executor, task.function, units, each):
         answers[index] = future
         ended[index] = _to_result(units[index], future, zarr_urls)
         finished(ended[index])
         progress(len(ended), len(units))
+        failures += [ended[index]] if ended[index].error is not None else []
+        if max_failures is not None and len(failures) > max_failures:
+            raise TooManyFailuresError.of(task.name, failures, max_failures)
     # In the order of the units, not of their end, so that the list is the same always.
     results = [ended[index] for index in range(len(units))]
     outputs = [
@@ -184,7 +137,14 @@ def _to_result(
     unit: _Unit, future: Future[_Answer], zarr_urls: Collection[str]
 ) -> UnitResult:
     zarr_url = unit.arguments.get("zarr_url")
-    error = future.exception()
+    try:
+        error = future.exception()
+    except CancelledError as lost:
+        raise SchedulerLostError(
+            f"{unit.name}: the connection to the scheduler was lost, and with it the "
+            "units that were not done. Start it, and run the same command again: what "
+            "is done is not done again."
+        ) from lost
     if error is not None:
         return UnitResult(unit.name, zarr_url, error)
     answer = future.result()
@@ -220,17 +180,33 @@ def _dataset_folder(zarr_urls: Sequence[str]) -> str:
 def _run_units(
     executor: Executor | None, function: TaskFunction, units: Sequence[_Unit], cpus: int
 ) -> Iterator[tuple[int, Future[_Answer]]]:
-    """Give the index of each unit, and its future, once it has ended."""
+    """Give the index of each unit, and its future, once it has ended.
+
+    A unit whose process was lost runs once more.
+    """
     if executor is None:
         for index, unit in enumerate(units):
             yield index, _run_here(function, unit, cpus)
         return
-    futures = {
-        _submit(executor, function, unit, cpus): index
-        for index, unit in enumerate(units)
-    }
+
+    def submit(index: int) -> Future[_Answer]:
+        return executor.submit(_run_unit, function, units[index].arguments, cpus)
+
+    futures = {submit(index): index for index in range(len(units))}
+    again: dict[Future[_Answer], int] = {}
     for future in as_completed(futures):
-        yield futures[future], future
+        index = futures[future]
+        if not future.cancelled() and isinstance(future.exception(), WorkerLostError):
+            logger.warning(
+                "%s: the process that ran it was ended from outside, perhaps for lack "
+                "of memory; it runs once more",
+                units[index].name,
+            )
+            again[submit(index)] = index
+        else:
+            yield index, future
+    for future in as_completed(again):
+        yield again[future], future
 
 
 def _run_here(function: TaskFunction, unit: _Unit, cpus: int) -> Future[_Answer]:
@@ -241,17 +217,6 @@ def _run_here(function: TaskFunction, unit: _Unit, cpus: int) -> Future[_Answer]
     except Exception as error:  # noqa: BLE001 - as executors do; not what ends this process
         future.set_exception(error)
     return future
-
-
-def _submit(
-    executor: Executor, function: TaskFunction, unit: _Unit, cpus: int
-) -> Future[_Answer]:
-    try:
-        return executor.submit(_run_unit, function, unit.arguments, cpus)
-    except BrokenProcessPool as error:
-        refused: Future[_Answer] = Future()
-        refused.set_exception(error)
-        return refused
 
 
 def _run_unit(function: TaskFunction, arguments: dict[str, Any], cpus: int) -> _Answer:

@@ -13,14 +13,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from logging.handlers import QueueHandler
-from threading import Thread
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fractal_tasks.cpus import given_cpus
 from fractal_tasks.errors import FractalTasksError
+from fractal_tasks.lifeline import Lifeline, holding_lifeline, watch_lifeline
 from fractal_tasks.model import CalculateSettings, Candidate, RowKey
 from fractal_tasks.registration.base import RegistrationMethod
 from fractal_tasks.registration.camera import shows_camera
@@ -30,9 +29,6 @@ from fractal_tasks.steps.prepared_pairs import prepare_pair
 from fractal_tasks.steps.roi_pairs import RoiPair, open_pairs
 from fractal_tasks.steps.sides import open_sides
 from fractal_tasks.storage.urls import ImageUrl
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 _OTHERS = 4
 """Fields that one is compared with, to find out whether they show the camera."""
@@ -139,26 +135,20 @@ class Estimation:
     def _run_in_processes(self, count: int, processes: int) -> Iterator[Estimate]:
         context = multiprocessing.get_context("spawn")
         level = logging.getLogger(_PACKAGE).getEffectiveLevel()
-        # Only this process has the end to write: once it is closed, by whom or
-        # whatever, every other one knows.
-        theirs, lifeline = context.Pipe(duplex=False)
-        with theirs, lifeline:
-            pool = ProcessPoolExecutor(
+
+        def begin(lifeline: Lifeline) -> ProcessPoolExecutor:
+            return ProcessPoolExecutor(
                 max_workers=processes,
                 mp_context=context,
                 initializer=_start,
-                initargs=(self, level, theirs),
+                initargs=(self, level, lifeline),
             )
-            try:
-                for found, records in pool.map(_estimate, range(count)):
-                    for record in records:
-                        logging.getLogger(record.name).handle(record)
-                    yield found
-            except BaseException:
-                lifeline.close()
-                raise
-            finally:
-                pool.shutdown(cancel_futures=True)
+
+        with holding_lifeline(context, begin) as pool:
+            for found, records in pool.map(_estimate, range(count)):
+                for record in records:
+                    logging.getLogger(record.name).handle(record)
+                yield found
 
 
 def _shift_um(candidate: Candidate) -> tuple[float, float]:
@@ -185,24 +175,16 @@ class _Records(QueueHandler):
         self.kept.append(record)
 
 
-def _start(
-    estimation: Estimation, level: int, lifeline: "Connection[Any, Any]"
-) -> None:
+def _start(estimation: Estimation, level: int, lifeline: Lifeline) -> None:
     # It writes nothing: who began it says when it ends, and it ends at once.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    watch_lifeline(lifeline, lambda: os._exit(1))
     _Worker.estimation, _Worker.pairs = estimation, estimation._open()
     # What opening says has been said.
     _Worker.records = _Records()
     logging.root.handlers = [_Worker.records]
     logging.getLogger(_PACKAGE).setLevel(level)
-
-
-def _end_with(lifeline: "Connection[Any, Any]") -> None:
-    """Wait until the parent closes its end, or is gone; then end."""
-    lifeline.poll(None)
-    os._exit(1)
 
 
 def _estimate(index: int) -> tuple[Estimate, list[logging.LogRecord]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fractal_tasks.runner import ImageEntry, TaskResult, run_task, worker_pool
+from fractal_tasks.runner import ImageEntry, Place, TaskResult, open_engine, run_task
 from fractal_tasks.workflow.catalogue import list_task_commands
 from tests.tasks.plates import REGISTERED, image_urls, make_registered_plate
 
@@ -12,8 +12,8 @@ TASKS = {command.function_name: command.load() for command in list_task_commands
 
 
 def run(name: str, images: list[ImageEntry], **arguments: object) -> TaskResult:
-    with worker_pool(workers=1) as executor:
-        result = run_task(TASKS[name], images, arguments, executor=executor)
+    with open_engine(Place(), 1) as engine:
+        result = run_task(TASKS[name], images, arguments, engine=engine)
     assert not result.failures
     return result
 
