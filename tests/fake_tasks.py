@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import signal
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -174,3 +176,33 @@ def note_cpus(*, zarr_url: str, notes: str) -> None:
     """
     name = zarr_url.rpartition("/")[2]
     (Path(notes) / name).write_text(str(given_cpus()))
+
+
+def end_the_first_time(*, zarr_url: str, notes: str) -> None:
+    """End like a killed process, unless it has done so before.
+
+    Args:
+        zarr_url: Image.
+        notes: Folder for the notes.
+    """
+    note = Path(notes) / zarr_url.rpartition("/")[2]
+    if zarr_url.endswith("1") and not note.exists():
+        note.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_unless_first(*, zarr_url: str) -> None:
+    """Never end, but for the first image."""
+    if not zarr_url.endswith("0"):
+        Event().wait()
+
+
+def note_and_fail(*, zarr_url: str, notes: str) -> None:
+    """Note that it ran, and fail.
+
+    Args:
+        zarr_url: Image.
+        notes: Folder for the notes.
+    """
+    (Path(notes) / zarr_url.rpartition("/")[2]).touch()
+    raise InvalidDataError("no luck. Try again.")

@@ -19,6 +19,7 @@ from fractal_tasks.runner import (
     open_engine,
     run_task,
 )
+from fractal_tasks.runner.results import TooManyFailuresError
 from tests import fake_tasks
 
 URLS = [f"/data/plate.zarr/B/03/{path}" for path in ("0", "1", "2")]
@@ -95,15 +96,33 @@ def test_error_that_is_a_bug_is_shown_with_its_type() -> None:
     assert result.failures[0].message == "ZeroDivisionError: division by zero"
 
 
-def test_end_of_a_worker_process_is_a_failure_of_its_units() -> None:
+def test_worker_process_that_ends_costs_its_unit_one_more_try_and_others_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = Task("Killed", fake_tasks.end_the_first_time)
+    with open_engine(Place(), 2) as engine:
+        result = run_task(task, URLS, {"notes": str(tmp_path)}, engine=engine)
+    assert not result.failures
+    (line,) = (one for one in caplog.messages if "runs once more" in one)
+    assert line.startswith(URLS[1])
+
+
+def test_worker_process_that_ends_twice_is_a_failure_of_its_unit() -> None:
     killed = Task("Killed", fake_tasks.end_the_process)
     with open_engine(Place(), 2) as engine:
-        result = run_task(killed, URLS[:2], {}, engine=engine)
-        # The pool is lost; a later task says so, too.
-        later = run_task(killed, URLS[2:], {}, engine=engine)
-    failures = [*result.failures, *later.failures]
-    assert [unit.zarr_url for unit in failures] == URLS
-    assert all("fewer workers" in unit.message for unit in failures)
+        result = run_task(killed, URLS[:1], {}, engine=engine)
+        # The next unit has a process of its own.
+        later = run_task(Task("Warn", fake_tasks.warn), URLS[1:], {}, engine=engine)
+    assert "fewer workers" in result.failures[0].message
+    assert not later.failures
+
+
+def test_no_unit_begins_after_more_failures_than_allowed(tmp_path: Path) -> None:
+    task = Task("Bug", fake_tasks.note_and_fail)
+    arguments = {"notes": str(tmp_path)}
+    with pytest.raises(TooManyFailuresError, match=rf"max_failures=1.*\n{URLS[0]}"):
+        run_task(task, URLS, arguments, engine=Engine(), max_failures=1)
+    assert [note.name for note in sorted(tmp_path.iterdir())] == ["0", "1"]
 
 
 def test_output_that_a_server_refuses_is_a_failure() -> None:

@@ -10,7 +10,14 @@ from fractal_tasks.cli import build_app
 from fractal_tasks.workflow.catalogue import list_task_commands
 
 COMMANDS = {command.name: command for command in list_task_commands()}
-OUTPUT_FLAGS = {"--quiet", "--log-level", "--json", "--workers"}
+OUTPUT_FLAGS = {"--quiet", "--log-level", "--json"}
+RUN_FLAGS = OUTPUT_FLAGS | {
+    "--workers",
+    "--scheduler",
+    "--cluster",
+    "--cluster-options",
+    "--max-failures",
+}
 IN_PROCESS = ["--workers", "1"]
 CHANNEL = ["--wavelength-id", "A01_C01"]
 

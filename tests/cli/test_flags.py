@@ -12,7 +12,14 @@ from fractal_tasks.runner import select_arguments, user_parameters
 from fractal_tasks.synthetic import PlateOptions
 from fractal_tasks.workflow.run import REGISTER_TASKS
 from tests import fake_tasks
-from tests.cli.helpers import CHANNEL, COMMANDS, OUTPUT_FLAGS, Capture, flags_of
+from tests.cli.helpers import (
+    CHANNEL,
+    COMMANDS,
+    OUTPUT_FLAGS,
+    RUN_FLAGS,
+    Capture,
+    flags_of,
+)
 
 
 def flag(parameter: str) -> str:
@@ -29,7 +36,7 @@ def test_every_parameter_of_a_task_has_a_flag_and_every_flag_a_parameter(
         for parameter, info in user_parameters(function).items()
     }
     found = flags_of(name)
-    simple = {key for key in found if "." not in key} - OUTPUT_FLAGS - {"--zarr-url"}
+    simple = {key for key in found if "." not in key} - RUN_FLAGS - {"--zarr-url"}
     # It has only fields.
     fields = expected.pop("--output-format", None)
     if fields is not None:
@@ -67,9 +74,7 @@ def test_flag_of_several_tasks_reaches_each_of_them() -> None:
 
 def test_demo_plate_has_a_flag_for_every_option() -> None:
     options = {flag(name) for name in PlateOptions.model_fields}
-    assert set(flags_of("demo-plate")) == options | OUTPUT_FLAGS - {"--workers"} | {
-        "--path"
-    }
+    assert set(flags_of("demo-plate")) == options | OUTPUT_FLAGS | {"--path"}
 
 
 @pytest.mark.parametrize(
