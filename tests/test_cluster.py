@@ -172,6 +172,8 @@ def test_scheduler_that_does_not_answer_is_named() -> None:
 
 
 @pytest.mark.e2e
+# That queue leaves its shells behind.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_jobs_are_workers_of_a_cluster_that_ends_with_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

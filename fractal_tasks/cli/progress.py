@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from fractal_tasks.runner import UnitResult
 
@@ -74,6 +77,15 @@ class Steps:
             self.bars.stop_task(bar)
 
 
+class RateColumn(ProgressColumn):
+    """How many units end in a minute."""
+
+    def render(self, task: Task) -> Text:
+        """Say it, once two have ended."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{60 * speed:.1f}/min")
+
+
 @contextmanager
 def showing_steps(
     console: Console, *, is_shown: bool, rois: Mapping[str, int] | None = None
@@ -89,6 +101,7 @@ def showing_steps(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[count]}"),
+        RateColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import scipy
 
 from fractal_tasks.model import WellMovement
 from fractal_tasks.qc.candidates import CandidateArrays
@@ -166,7 +166,7 @@ def find_loss(
         # the mean of min(r, c) is the integral up to c of P(r > t) = exp(-t^2 / 2 s^2).
         sigma = np.sqrt(np.maximum(squares, 1e-12) / 2)
         means: FloatArray = (
-            np.sqrt(np.pi / 2) * sigma * special.erf(most / (np.sqrt(2) * sigma))
+            np.sqrt(np.pi / 2) * sigma * scipy.special.erf(most / (np.sqrt(2) * sigma))
         )
         return means
 

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from fractal_tasks.registration.brightness import Limits, limit_to_common, saturate
 from fractal_tasks.registration.explained import explained_part
@@ -160,7 +160,7 @@ class CoarseSearch:
         sides = (2 * np.rint(structure_um / self.spacing_um / 2) + 1).astype(int)
         # From any plane it reaches all of them.
         sides[0] = 2 * common.shape[0] + 1
-        local = ndimage.uniform_filter(common, tuple(sides), mode="constant")
+        local = scipy.ndimage.uniform_filter(common, tuple(sides), mode="constant")
         largest = float((np.sign(total) * local).max()) * float(np.prod(sides))
         rest = max(0.0, 1 - largest / max(abs(total), _NO_TOTAL))
         explained = explained_part((ours, self.fixed), (theirs, self.moving))

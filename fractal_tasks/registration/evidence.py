@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from fractal_tasks.registration.motion import Motion
 from fractal_tasks.registration.spectra import (
@@ -114,7 +114,7 @@ def peak_ratio(windows: Sequence[CrossSpectra], shift_px: tuple[float, float]) -
         shift_px: Where the peak is (y, x).
     """
     spectra = reduce(add, windows)
-    surface = fft.irfft2(whiten(spectra)[0], spectra.size)
+    surface = scipy.fft.irfft2(whiten(spectra)[0], spectra.size)
     rows, columns = (
         np.arange(round(shift) - _PEAK_RADIUS_PX, round(shift) + _PEAK_RADIUS_PX + 1)
         % n

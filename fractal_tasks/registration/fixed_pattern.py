@@ -12,8 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
-from scipy.special import stdtrit
+import scipy
 
 from fractal_tasks.registration.patch import Box, Patch, PatchView, Pixels
 from fractal_tasks.registration.prepare import band_pass, extract_detail, read_binned
@@ -264,12 +263,12 @@ def _find_shared(images: Pixels) -> Mask:
     details = np.stack([extract_detail(image) for image in images])
     shared = np.abs(details.mean(axis=0))
     error = details.std(axis=0, ddof=1) / np.sqrt(len(details))
-    limit = stdtrit(len(details) - 1, 1 - _CHANCE)
+    limit = scipy.special.stdtrit(len(details) - 1, 1 - _CHANCE)
     # A spread from a few fields is small somewhere by chance: no bin gets less than is
     # usual in this image.
     significant = shared > limit * np.maximum(error, np.median(error))
     found: Mask = significant & (
-        shared > _RINGING * ndimage.maximum_filter(shared, _RING_BINS)
+        shared > _RINGING * scipy.ndimage.maximum_filter(shared, _RING_BINS)
     )
     return found
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from fractal_tasks.registration.mapped import MappedPatch
 from fractal_tasks.registration.patch import Box, Patch, Pixels
@@ -171,7 +171,7 @@ def _spread(length: int, width: int, most: int) -> list[slice]:
 def _standardise(window: Pixels, valid: npt.NDArray[np.bool_]) -> FloatArray:
     """Give the valid pixels with less noise, mean 0 and mean square 1."""
     filled = fill_invalid(np.where(valid, window, np.float32(np.nan)))
-    smooth = ndimage.gaussian_filter(filled, _SMOOTH_PX)
+    smooth = scipy.ndimage.gaussian_filter(filled, _SMOOTH_PX)
     values: FloatArray = smooth[valid].astype(np.float64)
     values -= values.mean()
     scale = math.sqrt(float(np.mean(values**2)))

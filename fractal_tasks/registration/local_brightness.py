@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from fractal_tasks.registration.patch import (
     ArrayPatch,
@@ -46,8 +46,10 @@ class Brightness:
         binned = binned.reshape(binned.shape[-2:])
         spacing_um = np.multiply(patch.spacing_um[-2:], (y, x))
         width = (2 * np.rint(_AROUND_UM / 2 / spacing_um) + 1).astype(int).tolist()
-        around = ndimage.median_filter(fill_invalid(binned), width, mode="nearest")
-        smooth = ndimage.uniform_filter(around, width, mode="nearest")
+        around = scipy.ndimage.median_filter(
+            fill_invalid(binned), width, mode="nearest"
+        )
+        smooth = scipy.ndimage.uniform_filter(around, width, mode="nearest")
         usual = float(np.nanmedian(np.abs(smooth))) if smooth.size else 0.0
         if not usual > 0:
             return cls(np.ones_like(smooth), tuple(spacing_um.tolist()))

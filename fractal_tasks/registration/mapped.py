@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from fractal_tasks.registration.patch import Box, Patch, Pixels
 from fractal_tasks.transforms import Affine, FloatArray, Transform
@@ -54,7 +54,7 @@ class MappedPatch:
             places = pulled - start.reshape(3, 1, 1, 1)
             # In a single plane there are half as many neighbours.
             flat = 1 if source.shape[0] == 1 and not places[0].any() else 0
-            ndimage.map_coordinates(
+            scipy.ndimage.map_coordinates(
                 source[0] if flat else source,
                 places[flat:],
                 output=mapped,
@@ -84,7 +84,7 @@ class MappedPatch:
         source = self.patch.read(tuple(map(slice, start, stop)))
         offset = first @ matrix.T + offset - start
         if not _keeps_planes(matrix, offset[0]):
-            ndimage.affine_transform(
+            scipy.ndimage.affine_transform(
                 source, matrix, offset, output=mapped, order=1, cval=np.nan
             )
             return mapped
@@ -92,7 +92,7 @@ class MappedPatch:
         # Planes of the source before and after those of the box do not show.
         ours, theirs = mapped[max(0, -plane) :], source[max(0, plane) :]
         for target, one in zip(ours, theirs, strict=False):
-            ndimage.affine_transform(
+            scipy.ndimage.affine_transform(
                 one, matrix[1:, 1:], offset[1:], output=target, order=1, cval=np.nan
             )
         return mapped

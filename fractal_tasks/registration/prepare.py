@@ -4,7 +4,7 @@ Invalid pixels are NaN until `band_pass`, which gives 0 there.
 """
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from fractal_tasks.registration.patch import Box, Patch, Pixels, iterate_boxes
 
@@ -129,8 +129,10 @@ def fill_invalid(image: Pixels) -> Pixels:
     counts = np.maximum(valid.sum(axis=(-2, -1), keepdims=True), 1)
     means = image.sum(axis=(-2, -1), keepdims=True, where=valid) / counts
     size = (*(1,) * (image.ndim - 2), _FILL_PX, _FILL_PX)
-    weights = ndimage.uniform_filter(valid.astype(np.float32), size)
-    excess = ndimage.uniform_filter(np.where(valid, image - means, np.float32(0)), size)
+    weights = scipy.ndimage.uniform_filter(valid.astype(np.float32), size)
+    excess = scipy.ndimage.uniform_filter(
+        np.where(valid, image - means, np.float32(0)), size
+    )
     local = means + excess / np.maximum(weights, 1 / _FILL_PX**2)
     filled: Pixels = np.where(valid, image, local.astype(np.float32))
     return filled
@@ -141,7 +143,7 @@ def _smooth(image: Pixels, weights: Pixels, sigma_px: float) -> Pixels:
     sigmas = (*(0.0,) * (image.ndim - 2), sigma_px, sigma_px)
 
     def smooth(values: Pixels) -> Pixels:
-        result: Pixels = ndimage.gaussian_filter(
+        result: Pixels = scipy.ndimage.gaussian_filter(
             values, sigmas, mode="nearest", truncate=3.0
         )
         return result

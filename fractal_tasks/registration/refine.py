@@ -8,7 +8,7 @@ from operator import add
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+import scipy
 
 from fractal_tasks.registration.spectra import (
     TINY,
@@ -83,7 +83,7 @@ def find_peak(
     # Beyond half a window a shift is that of the other direction, wrapped around.
     limits = [min(r, (n - 1) // 2) for r, n in zip(reach_px, spectra.size, strict=True)]
     rows, columns = (np.arange(-limit, limit + 1) for limit in limits)
-    near = fft.irfft2(weighted, spectra.size)[:, rows[:, None], columns]
+    near = scipy.fft.irfft2(weighted, spectra.size)[:, rows[:, None], columns]
     # y and x first, by the highest peak of all plane shifts; then z at this place, by
     # what the planes have in common. Whitened peaks do not tell planes apart: they are
     # as high for few planes as for many.

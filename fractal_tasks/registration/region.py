@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from fractal_tasks.registration.brightness import saturate
 from fractal_tasks.registration.patch import Box, Patch, PatchView, Pixels
@@ -45,7 +45,9 @@ class Region:
         """
         reach = np.ceil(np.divide(_MARGIN_UM, spacing_um[-2:])).astype(int)
         size = (*(1,) * (objects.ndim - 2), *(2 * reach + 1).tolist())
-        return cls(ndimage.maximum_filter(objects, size, mode="constant"), spacing_um)
+        return cls(
+            scipy.ndimage.maximum_filter(objects, size, mode="constant"), spacing_um
+        )
 
     @classmethod
     def of_bright(cls, patch: Patch) -> Self:

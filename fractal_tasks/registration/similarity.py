@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+import scipy
 
 from fractal_tasks.registration.patch import Pixels
 
@@ -64,9 +64,9 @@ def map_similarity(fixed: Pixels, moving: Pixels) -> ShiftMap:
         for axis, (n_fixed, n_moving) in zip(shifts, pairs, strict=True)
     ]
     # As long as there are shifts: no shift wraps around onto another one.
-    padded = [fft.next_fast_len(axis.size, real=True) for axis in shifts]
-    spectrum = fft.rfftn(fixed, padded) * fft.rfftn(moving, padded).conj()
-    product = fft.irfftn(spectrum, padded)
+    padded = [scipy.fft.next_fast_len(axis.size, real=True) for axis in shifts]
+    spectrum = scipy.fft.rfftn(fixed, padded) * scipy.fft.rfftn(moving, padded).conj()
+    product = scipy.fft.irfftn(spectrum, padded)
     # Negative shifts lie at the end of a transform; sort them to the front.
     for axis, shift in enumerate(shifts):
         product = np.take(product, shift, axis=axis, mode="wrap")

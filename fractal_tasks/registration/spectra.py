@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
+import scipy
 
 from fractal_tasks.registration.patch import Pixels
 from fractal_tasks.registration.prepare import fill_invalid, remove_outliers
@@ -135,7 +135,7 @@ def _transform(window: Pixels) -> Spectrum:
         for n in window.shape[1:]
     ]
     centred *= np.multiply.outer(*tapers)
-    spectrum: Spectrum = fft.rfft2(centred, overwrite_x=True)
+    spectrum: Spectrum = scipy.fft.rfft2(centred, overwrite_x=True)
     return spectrum
 
 
@@ -192,7 +192,9 @@ def banded_energy(spectra: CrossSpectra) -> FloatArray:
 @lru_cache(maxsize=8)
 def _squared_frequency(size: tuple[int, int]) -> Pixels:
     """Give the squared frequencies (cycles per pixel) of a half spectrum."""
-    squared = fft.fftfreq(size[0])[:, None] ** 2 + fft.rfftfreq(size[1]) ** 2
+    squared = (
+        scipy.fft.fftfreq(size[0])[:, None] ** 2 + scipy.fft.rfftfreq(size[1]) ** 2
+    )
     frequencies: Pixels = squared.astype(np.float32)
     return frequencies
 
@@ -266,8 +268,8 @@ def evaluate(
     """
     # Few shifts are wanted, so two small matrices are cheaper than an inverse transform
     # of a padded spectrum, and the shifts need not lie on its grid.
-    rows = np.exp(2j * np.pi * np.outer(y, fft.fftfreq(size[0])))
-    columns = np.exp(2j * np.pi * np.outer(fft.rfftfreq(size[1]), x))
+    rows = np.exp(2j * np.pi * np.outer(y, scipy.fft.fftfreq(size[0])))
+    columns = np.exp(2j * np.pi * np.outer(scipy.fft.rfftfreq(size[1]), x))
     columns *= column_counts(size[1])[:, None]
     partial = rows.astype(np.complex64) @ spectrum
     values: npt.NDArray[np.floating] = (partial @ columns).real / np.prod(size)
@@ -285,5 +287,5 @@ def evaluate_around(
 ) -> npt.NDArray[np.floating]:
     """Give the correlation at whole-pixel shifts up to `reach` around `centre`."""
     rows, columns = (np.arange(at - reach, at + reach + 1) for at in centre)
-    surface: npt.NDArray[np.floating] = fft.irfft2(spectrum, size)
+    surface: npt.NDArray[np.floating] = scipy.fft.irfft2(spectrum, size)
     return surface[np.ix_(rows % size[0], columns % size[1])]

@@ -96,14 +96,16 @@ def start_cluster(
         import dask
         import dask_jobqueue
         import distributed  # noqa: F401 - has the setting
-    chosen = {"cores": 1, **_parse_options(options)}
+    # Nobody asked for a web server, which others of this machine could open.
+    usual = {"cores": 1, "scheduler_options": {"dashboard": False}}
+    chosen = usual | _parse_options(options)
     chosen.setdefault("processes", chosen["cores"])
     with dask.config.set({_LOSSES: 1}):
         try:
             cluster = getattr(dask_jobqueue, _CLASSES[kind])(**chosen)
         except (TypeError, ValueError, OSError) as error:
             raise InvalidInputError(
-                f"cluster={kind!r} with cluster_options {sorted(chosen)}: {error}. "
+                f"cluster={kind!r} with cluster_options {options!r}: {error}. "
                 'They are those of dask-jobqueue, e.g. \'{"queue": "short", '
                 '"memory": "4GB", "walltime": "02:00:00"}\'.'
             ) from error

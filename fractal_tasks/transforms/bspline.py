@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+import scipy
 
 from fractal_tasks.transforms.affine import Affine
 from fractal_tasks.transforms.base import FloatArray, Transform
@@ -96,7 +96,7 @@ class BSpline:
         # A point needs the coefficients before and after it, two on each side.
         inside = np.clip(nodes, 1, last).T
         for component, values in zip(points.T[used], self.coefficients_um, strict=True):
-            component += ndimage.map_coordinates(
+            component += scipy.ndimage.map_coordinates(
                 values, inside, order=_ORDER, prefilter=False, mode="mirror"
             )
         return points
