@@ -82,3 +82,12 @@ def test_large_and_many_images_are_registered_by_workers(
 ) -> None:
     monkeypatch.setattr(f"fractal_tasks.workflow.capacity.{limit}", value)
     assert choose_workers(workflow_of(make_plate())) == MANY
+
+
+@pytest.mark.usefixtures("many_cores")
+def test_image_that_cannot_be_read_is_left_to_its_unit(make_plate: MakePlate) -> None:
+    plate = make_plate()
+    workflow = workflow_of(plate)
+    for name in (".zattrs", "zarr.json"):
+        (plate / "A" / "01" / "1" / name).unlink(missing_ok=True)
+    assert choose_workers(workflow) == MANY

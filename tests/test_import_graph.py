@@ -147,3 +147,15 @@ def test_task_module_imports_without_the_heavy_libraries(executable: str) -> Non
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_help_loads_no_library_that_only_work_needs() -> None:
+    code = (
+        "import sys; from fractal_tasks.cli import main; main(['register', '--help']); "
+        "print([m for m in ('ngio', 'zarr', 'dask', 'pandas', 'scipy.ndimage', "
+        "'scipy.fft', 'distributed') if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == "[]"

@@ -1,6 +1,7 @@
 """The commands that run tasks: one per task, and `register` for all three in order."""
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -205,7 +206,9 @@ def _run_tasks(
     rois: Mapping[str, int] | None = None,
 ) -> None:
     before = len(workflow.results)
-    here = options.workers or choose_workers(workflow)
+    # What is to be warned of, the tasks say.
+    with reporter.log(logging.ERROR):
+        here = options.workers or choose_workers(workflow)
     with reporter.session(options, here, rois) as run_task:
         workflow.run(run_task)
     reporter.repeat_warnings(workflow.results[before:])

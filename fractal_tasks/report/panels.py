@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_gradient_magnitude, uniform_filter
+import scipy
 
 from fractal_tasks.report.contrast import Contrast, Grey, find_contrast
 from fractal_tasks.report.pairs import Pair, Shown, ShownPair, State
@@ -126,7 +126,9 @@ def _find_structure(
     edges = [_find_edges(picture) for picture in (reference, moving)]
     both = np.sqrt(edges[0] * edges[1])
     window = min(40, *(max(size // 4, 1) for size in frame.size_px))
-    inner = uniform_filter(both, size=window)[window:-window, window:-window]
+    inner = scipy.ndimage.uniform_filter(both, size=window)[
+        window:-window, window:-window
+    ]
     y, x = np.unravel_index(int(inner.argmax()), inner.shape)
     return (
         frame.start_um[0] + (int(y) + window + 0.5) * frame.pixel_um,
@@ -138,8 +140,10 @@ def _find_edges(picture: Picture) -> Picture:
     known = np.isfinite(picture)
     filled = np.nan_to_num(picture)
     # The border of what is known is no edge of what is shown.
-    inside = uniform_filter(known.astype(np.float32), size=7) > 0.999
-    return np.asarray(gaussian_gradient_magnitude(filled, 1.0) * inside, np.float32)
+    inside = scipy.ndimage.uniform_filter(known.astype(np.float32), size=7) > 0.999
+    return np.asarray(
+        scipy.ndimage.gaussian_gradient_magnitude(filled, 1.0) * inside, np.float32
+    )
 
 
 def _draw_outlines(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import map_coordinates
+import scipy
 
 from fractal_tasks.storage.library_errors import reading
 from fractal_tasks.storage.plate.levels import spacing_of
@@ -143,7 +143,7 @@ def _sample(
         pixels = np.asarray(level.array[tuple(index[axis] for axis in level.axes)])
     if "z" in level.axes:
         pixels = pixels.max(axis=0)
-    found = map_coordinates(
+    found = scipy.ndimage.map_coordinates(
         pixels.astype(np.float32),
         np.nan_to_num(places[:, 1:] - start, nan=-9.0).T,
         order=order,

@@ -127,9 +127,10 @@ class _Workers(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
-        for is_last in (False, True):  # they end side by side
-            for process in self._idle:
-                process.shutdown(wait and is_last)
+        if not self._idle:
+            return
+        with ThreadPoolExecutor(len(self._idle)) as threads:  # they end side by side
+            list(threads.map(lambda process: process.shutdown(wait), self._idle))
 
 
 _idle = Event()

@@ -74,6 +74,6 @@ class TooManyFailuresError(FractalTasksError):
         texts = "\n".join(f"{unit.name}: {unit.message}" for unit in failures)
         return cls(
             f"{task}: {len(failures)} units failed, of which max_failures={allowed} "
-            f"allows fewer; those not begun were left. Mend these, and run the same "
+            f"allows fewer; the others were stopped. Mend these, and run the same "
             f"command again:\n{texts}"
         )

@@ -2,6 +2,7 @@
 
 import math
 
+from fractal_tasks.errors import FractalTasksError
 from fractal_tasks.runner import default_workers
 from fractal_tasks.storage.plate.open_image import open_image
 from fractal_tasks.storage.urls import parse_image_url
@@ -23,5 +24,10 @@ def choose_workers(workflow: Workflow) -> int:
     if takes_long or len(workflow.left) > _FEW_IMAGES:
         return default_workers()
     options = workflow.storage_options
-    sizes = (open_image(parse_image_url(url, options)).shape for url in workflow.left)
-    return 1 if sum(map(math.prod, sizes)) <= _SMALL_PX else default_workers()
+    images = [parse_image_url(url, options) for url in workflow.left]
+    try:
+        pixels = sum(math.prod(open_image(image).shape) for image in images)
+    except FractalTasksError:
+        # Its unit says what is wrong with it.
+        return default_workers()
+    return 1 if pixels <= _SMALL_PX else default_workers()
