@@ -98,6 +98,7 @@ def test_client_stays_open_for_who_has_made_it(scheduler: str) -> None:
             assert not result.failures
 
 
+@pytest.mark.e2e
 def test_register_writes_in_a_cluster_what_it_writes_here(
     scheduler: str, make_plate: MakePlate, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_killed_scheduler_ends_the_run_and_says_how_to_go_on(tmp_path: Path) -> 
     assert rest == URLS[1:2]
 
 
+@pytest.mark.e2e
 def test_workers_with_several_threads_are_refused(tmp_path: Path) -> None:
     with (
         dask("scheduler", "--port", "0") as (_, address),

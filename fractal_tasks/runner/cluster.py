@@ -96,9 +96,9 @@ def start_cluster(
         import dask
         import dask_jobqueue
         import distributed  # noqa: F401 - has the setting
-    # Nobody asked for a web server, which others of this machine could open.
-    usual = {"cores": 1, "scheduler_options": {"dashboard": False}}
-    chosen = usual | _parse_options(options)
+    # Nobody asked for the pages of dask, which others could open.
+    closed = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    chosen = {"cores": 1, "scheduler_options": closed, **_parse_options(options)}
     chosen.setdefault("processes", chosen["cores"])
     with dask.config.set({_LOSSES: 1}):
         try:
