@@ -22,6 +22,7 @@ from fractal_tasks.runner import (
     Place,
     Task,
     TaskResult,
+    default_workers,
     open_engine,
     run_task,
     set_log_level,
@@ -143,19 +144,21 @@ class Reporter:
         return showing_steps(self._console, is_shown=is_shown, rois=rois)
 
     @contextmanager
-    def reading(self, images: int, workers: int | None = None) -> Iterator[HowToRead]:
+    def reading(self, images: int, options: RunOptions) -> Iterator[HowToRead]:
         """Give what reads the tables of images, with the log and a bar shown.
 
-        A few are read sooner than workers have begun.
+        A few are read sooner than workers have begun, and all before jobs have.
         """
-        count = workers or (default_workers() if images > _FEW else 1)
+        workers = None if options.cluster else options.workers
+        here = workers or (default_workers() if images > _FEW else 1)
+        place = Place(workers, options.scheduler)
         with (
             self.log(),
             self.steps() as steps,
             steps.step("Reading tables") as step,
-            worker_pool(count, self._log_level) as executor,
+            open_engine(place, here, self._log_level) as engine,
         ):
-            yield HowToRead(executor, step.show)
+            yield HowToRead(engine.executor, step.show)
 
     def ask(self, question: str) -> bool:
         """Ask a question; the default is no."""

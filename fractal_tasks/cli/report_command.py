@@ -71,7 +71,7 @@ def report(
                 f"--output {str(output)!r}: found images of {len(groups)} plates; "
                 "needed is one. Leave it out, or report on each by itself."
             )
-    with reporter.reading(len(images), options.workers) as how:
+    with reporter.reading(len(images), options) as how:
         paths = [
             write_report(group, output or choose_path(group), made, how=how)
             for group in groups

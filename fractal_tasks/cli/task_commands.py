@@ -142,7 +142,7 @@ def make_register_command(tasks: Sequence[Task]) -> Command:
             return 1
         rois = {one.url.zarr_url: one.rois for one in workflow.plan.images}
         _run_tasks(reporter, workflow, options, rois)
-        return _show_results(reporter, workflow, csv, options.workers, report=report)
+        return _show_results(reporter, workflow, csv, options, report=report)
 
     own = {
         "dry_run": (_DryRun, False),
@@ -218,7 +218,7 @@ def _show_results(
     reporter: Reporter,
     workflow: Workflow,
     csv: Path | None,
-    workers: int | None,
+    options: RunOptions,
     *,
     report: bool,
 ) -> int:
@@ -232,7 +232,7 @@ def _show_results(
     )
 
     known = set(workflow.found.failures)
-    with reporter.reading(len(workflow.left), workers) as how:
+    with reporter.reading(len(workflow.left), options) as how:
         rois = workflow.read_results(how)
     unread = workflow.found.failures.items()
     reporter.show_errors({url: error for url, error in unread if url not in known})
