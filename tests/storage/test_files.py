@@ -184,7 +184,7 @@ def test_table_is_built_on_this_machine_and_then_in_its_place(image: ImageUrl) -
 def test_backend_of_a_table_is_kept_where_folders_are_replaced(
     make_plate: MakePlate,
 ) -> None:
-    plate = make_plate(**TINY)
+    plate = make_plate(**TINY, table_backend="anndata")
     for url, backend in ((str(plate), "csv"), (memory.put(plate), "json")):
         table = Location(f"{url}/{WELL}/1/tables/{TABLE}")
         assert files_of(table).choose_table_backend(table, "csv") == backend
