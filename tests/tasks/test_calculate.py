@@ -308,7 +308,7 @@ def test_method_object_and_its_name_are_the_same(make_plate: MakePlate) -> None:
 
 
 def test_table_of_older_software_without_type_is_read(make_plate: MakePlate) -> None:
-    plate = make_plate()
+    plate = make_plate(table_backend="anndata")
     for url in image_urls(plate)[:2]:
         group = zarr.open_group(f"{url}/tables/{TABLE}", mode="r+")
         kept = ("encoding-type", "encoding-version")
