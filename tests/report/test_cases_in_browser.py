@@ -15,6 +15,8 @@ from tests.report.browser import (
     write_page,
 )
 
+pytestmark = pytest.mark.e2e
+
 UNKNOWN: dict[str, Any] = dict.fromkeys(
     ["status", "confidence", "error_um", "error_px", "kept"]
 ) | {"evidence": {}}
