@@ -198,9 +198,7 @@ def _run(
     workflow.check()
     with running_with_bars(workflow, place, progress) as run:
         workflow.run(run)
-    failures = {url: str(error) for url, error in workflow.found.failures.items()}
-    for result in workflow.results:
-        failures |= {unit.name: unit.message for unit in result.failures}
+    failures = workflow.list_failures()
     for url, text in failures.items():
         logger.error("%s: left out. %s", url, text)
     texts = (text for result in workflow.results for text in result.warnings)

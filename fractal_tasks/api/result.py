@@ -49,7 +49,7 @@ class Result:
     @cached_property
     def verdict(self) -> PlateVerdict:
         """Whether the plate is usable, and what to look at, worst first."""
-        return judge_plate(self.rois)
+        return judge_plate(self.rois, left_out=len(self.failures))
 
     def _repr_html_(self) -> str:
         """Show the verdict, acquisitions, the worst wells and what failed."""

@@ -1,6 +1,6 @@
 """The command `report`, and the page that `register` writes at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from fractal_tasks.report.plate_report import (
     write_report,
 )
 from fractal_tasks.report.results import RoiResult
+from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import (
     ImageUrl,
     parse_image_url,
@@ -73,7 +74,13 @@ def report(
             )
     with reporter.reading(len(images), options) as how:
         paths = [
-            write_report(group, output or choose_path(group), made, how=how)
+            write_report(
+                group,
+                output or choose_path(group),
+                made,
+                how=how,
+                left_out=_failures_of(group, found.failures),
+            )
             for group in groups
         ]
     reporter.show_errors(found.failures)
@@ -100,10 +107,25 @@ def write_reports(
         if not own:
             continue
         try:
-            paths.append(write_report(group, choose_path(group), options, own))
+            left_out = _failures_of(group, workflow.list_failures())
+            path = choose_path(group)
+            paths.append(write_report(group, path, options, own, left_out=left_out))
         except FractalTasksError as error:
             reporter.say(f"Warning: no report was written. {error}")
     return paths
+
+
+def _failures_of(
+    group: Sequence[ImageUrl], failures: Mapping[str, object]
+) -> dict[str, str]:
+    """Give what is wrong with other images, or wells, of the plate of these images."""
+    plate = group[0].plate_url if is_in_plate(group[0]) else ""
+    told = {image.zarr_url for image in group}
+    return {
+        url: str(error)
+        for url, error in failures.items()
+        if url not in told and (not plate or url.startswith(plate))
+    }
 
 
 def _rois_of(group: Sequence[ImageUrl], rois: Sequence[RoiResult]) -> list[RoiResult]:

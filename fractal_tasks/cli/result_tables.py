@@ -36,8 +36,12 @@ _Cell = Callable[[GroupResult], str]
 _ACQUISITION: dict[str, _Cell] = {"acq.": lambda one: str(one.acquisition)}
 
 
-def describe_results(results: Sequence[RoiResult]) -> str:
+def describe_results(results: Sequence[RoiResult], left_out: int = 0) -> str:
     """Say whether a plate is usable, then tell of acquisitions and the worst wells.
+
+    Args:
+        results: Of all ROIs.
+        left_out: Number of images and wells that failed, or could not be read.
 
     Returns:
         Empty without results.
@@ -69,7 +73,7 @@ def describe_results(results: Sequence[RoiResult]) -> str:
             shown = groups[:_MAX_WELLS]
             title = f"{what}, worst first ({len(shown)} of {len(groups)})"
             tables.append(_make_table(title, shown, has_z, leading))
-    verdict = textwrap.fill(str(judge_plate(results)), _WIDTH)
+    verdict = textwrap.fill(str(judge_plate(results, left_out=left_out)), _WIDTH)
     return f"{verdict}\n\n{_render(tables)}"
 
 
@@ -98,9 +102,9 @@ def _are_several(wells: Sequence[GroupResult]) -> bool:
     return len(places) < len(in_plates)
 
 
-def results_as_data(results: Sequence[RoiResult]) -> dict[str, Any]:
+def results_as_data(results: Sequence[RoiResult], left_out: int = 0) -> dict[str, Any]:
     """Give the same of all wells, and every ROI, as JSON data."""
-    verdict = judge_plate(results)
+    verdict = judge_plate(results, left_out=left_out)
     return {
         "verdict": {"usability": verdict.usability, "sentence": verdict.sentence},
         "acquisitions": [asdict(one) for one in by_acquisition(results)],

@@ -240,14 +240,14 @@ def _show_results(
     paths = write_reports(reporter, workflow, rois) if report else []
     texts = (
         summarise(results) or _no_results(workflow),
-        describe_results(rois),
+        describe_results(rois, len(workflow.list_failures())),
         additions(workflow.plan, workflow.settings) if rois else "",
         "\n".join(f"Report: {path}" for path in paths),
     )
     reporter.show(
         "\n\n".join(text for text in texts if text),
         results_to_json(results, left_out)
-        | results_as_data(rois)
+        | results_as_data(rois, len(workflow.list_failures()))
         | {"reports": [str(path) for path in paths]},
     )
     # What an earlier run wrote is not replaced by nothing.

@@ -1,6 +1,6 @@
 """Is a registered plate usable? One answer, for the summary, the page and Python."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
@@ -96,15 +96,21 @@ class PlateVerdict:
 
 USUAL_LIMITS = UsabilityLimits()
 
+_MOST_GAPS = 5
+"""What is named one by one; the page and the log name all."""
+
 
 def judge_plate(
-    rois: Iterable[JudgedRoi], limits: UsabilityLimits = USUAL_LIMITS
+    rois: Sequence[JudgedRoi],
+    limits: UsabilityLimits = USUAL_LIMITS,
+    left_out: int = 0,
 ) -> PlateVerdict:
     """Say whether a plate is usable, from what became of its ROIs.
 
     Args:
         rois: Those of all acquisitions, references included.
         limits: From where on it is not.
+        left_out: Number of images and wells that failed, or could not be read.
     """
     indexed = [
         (i, one) for i, one in enumerate(rois) if one.status not in (None, "reference")
@@ -121,11 +127,12 @@ def judge_plate(
     lost = _describe_lost(moved, limits)
     if lost:
         return PlateVerdict("not usable", lost, worst_first)
-    if not flags:
-        return PlateVerdict("usable", _describe_good(moved))
-    return PlateVerdict(
-        "usable, but look at these", _describe_flags(moved, limits), worst_first
-    )
+    gaps = _describe_gaps(rois, left_out)
+    if not flags and not gaps:
+        return PlateVerdict("usable", f"{_describe_good(moved)}.")
+    found = _describe_flags(moved, limits) if flags else _describe_good(moved)
+    sentence = "; ".join([found, *gaps])
+    return PlateVerdict("usable, but look at these", f"{sentence}.", worst_first)
 
 
 def find_blame(rois: Iterable[JudgedRoi]) -> int | None:
@@ -186,14 +193,38 @@ def _describe_lost(moved: Sequence[JudgedRoi], limits: UsabilityLimits) -> str:
 
 def _describe_good(moved: Sequence[JudgedRoi]) -> str:
     imputed = sum(one.status == "imputed" for one in moved)
-    text = f"all {len(moved)} ROIs lie on the reference"
+    text = f"all {len(moved)} ROIs have their place on the reference"
     if imputed:
         text += f", {imputed} of them placed as their well or plate moved"
     errors = [one.error_px for one in moved if one.error_px is not None]
     if errors:
         text += f"; half are known to {median(errors):.2f} px, "
         text += f"95% to {np.percentile(errors, 95):.2f} px"
-    return f"{text}."
+    return text
+
+
+def _describe_gaps(rois: Sequence[JudgedRoi], left_out: int) -> list[str]:
+    """Say what is not there to be judged."""
+    gaps = []
+    if left_out:
+        gaps.append(f"images and wells left out: {left_out}")
+    counts = Counter((one.plate_url, one.well, one.acquisition) for one in rois)
+    of_reference = {
+        (one.plate_url, one.well): counts[one.plate_url, one.well, one.acquisition]
+        for one in rois
+        if one.status == "reference"
+    }
+    for (plate_url, well, acquisition), count in counts.items():
+        missing = of_reference.get((plate_url, well), 0) - count
+        # Images in no plate are not told apart by a well.
+        if well and missing > 0:
+            gaps.append(
+                f"ROIs of the reference that {well} acquisition {acquisition} lacks: "
+                f"{missing}"
+            )
+    if len(gaps) > _MOST_GAPS:
+        gaps[_MOST_GAPS:] = [f"and so in {len(gaps) - _MOST_GAPS} more"]
+    return gaps
 
 
 def _describe_flags(moved: Sequence[JudgedRoi], limits: UsabilityLimits) -> str:
@@ -223,7 +254,7 @@ def _describe_flags(moved: Sequence[JudgedRoi], limits: UsabilityLimits) -> str:
         if blamed is not None:
             text += f", mostly since acquisition {blamed} moved far"
         found.append(f"{text}: keep 'reference' crops nothing")
-    return f"of {len(moved)} ROIs, {'; '.join(found)}."
+    return f"of {len(moved)} ROIs, {'; '.join(found)}"
 
 
 def _length(vector: Vector | None) -> float:

@@ -23,9 +23,9 @@ _ROI_NUMBERS: dict[str, _Number] = {
     "confidence": lambda one: one.confidence,
     "error_px": lambda one: one.error_px,
     "error_z": lambda one: one.error_z_um,
-    "shift_z": lambda one: None if one.shift_um is None else one.shift_um[0],
-    "shift_y": lambda one: None if one.shift_um is None else one.shift_um[1],
-    "shift_x": lambda one: None if one.shift_um is None else one.shift_um[2],
+    "shift_z": lambda one: _known_shift(one, 0),
+    "shift_y": lambda one: _known_shift(one, 1),
+    "shift_x": lambda one: _known_shift(one, 2),
     "similarity_before": lambda one: one.evidence.get("similarity_before"),
     "similarity_after": lambda one: one.evidence.get("similarity_after"),
     "turn_deg": lambda one: one.evidence.get("turn_deg"),
@@ -42,6 +42,13 @@ _ARROW = 0.4
 def place_of(one: RoiResult) -> str:
     """Name the well of a ROI, or of an image in no plate the image."""
     return one.well or one.zarr_url.rpartition("/")[2]
+
+
+def _known_shift(one: RoiResult, axis: int) -> float | None:
+    """Give how far a ROI moved; where it was left for want of better is no movement."""
+    if one.shift_um is None or one.status == "unresolved":
+        return None
+    return one.shift_um[axis]
 
 
 def make_roi_columns(rois: Sequence[RoiResult]) -> Columns:

@@ -20,28 +20,31 @@ class SortedImages:
     registered: dict[ImageUrl, ImageUrl]
     """The registered version beside each image that has one."""
 
+    in_place: frozenset[ImageUrl]
+    """Those of `told` whose own pixels were moved."""
+
 
 def sort_images(images: Iterable[ImageUrl]) -> SortedImages:
     """Tell registered images that lie beside their input from all others."""
-    told, registered = [], {}
+    told, registered, in_place = [], {}, set()
     for image in sorted(dict.fromkeys(images), key=_natural_key):
         source = _find_input(image)
-        if source is None:
+        if source is None or source == image:
             told.append(image)
         else:
             registered[source] = image
-    return SortedImages(told, registered)
+        if source == image:
+            in_place.add(image)
+    return SortedImages(told, registered, frozenset(in_place))
 
 
 def _find_input(image: ImageUrl) -> ImageUrl | None:
-    """Give the image that a registered one lies beside; None if it is in its place."""
+    """Give the image that was registered, perhaps itself; None if none was."""
     try:
         record = read_applied_record(image)
     except InvalidDataError:  # damaged images are reported where they are used
         return None
-    if record is None or record.input_image == image.image_path:
-        return None
-    return image.sibling(record.input_image)
+    return None if record is None else image.sibling(record.input_image)
 
 
 def _natural_key(image: ImageUrl) -> list[tuple[int, int, str]]:

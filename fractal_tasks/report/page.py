@@ -197,7 +197,9 @@ def _count(moved: Sequence[RoiResult]) -> list[tuple[str, str]]:
             ("imputed", f"{statuses.count('imputed')}"),
             ("unresolved", f"{statuses.count('unresolved')}"),
         ]
-    shifts = [float(np.linalg.norm(one.shift_um)) for one in moved if one.shift_um]
+    # Where a ROI was left for want of better is no movement.
+    known = (one.shift_um for one in moved if one.status != "unresolved")
+    shifts = [float(np.linalg.norm(shift)) for shift in known if shift]
     rows += _spread("shift", "µm", shifts, 1)
     rows += _spread("standard error", "px", [one.error_px for one in moved], 2)
     left = [one.left_px for one in moved if one.left_px is not None]

@@ -1,13 +1,13 @@
 """Write the report of a plate: one page, from what its tables and images hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
 from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits, judge_plate
-from fractal_tasks.records.applied import is_registered
 from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import SortedImages, sort_images
 from fractal_tasks.report.output import check_outside, replace_file
@@ -18,6 +18,9 @@ from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import ImageUrl
 
 _SUFFIX = "_registration.html"
+
+_MOST_NAMED = 10
+"""Images that are named."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def write_report(
     options: ReportOptions | None = None,
     rois: Sequence[RoiResult] | None = None,
     how: HowToRead | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Write the report of a plate, or of images in none.
 
@@ -82,6 +86,8 @@ def write_report(
         options: What it is made from.
         rois: What became of each ROI, if that was read already.
         how: Whether tables are read at once.
+        left_out: What is wrong with images and wells of the plate that are not among
+            these images, by their urls.
 
     Returns:
         The path.
@@ -100,7 +106,7 @@ def write_report(
     first = images[0]
     check_outside(path, first)
     sorted_images = _sort_images(images)
-    failures: dict[str, str] = {}
+    failures = dict(left_out)
     tables = Tables(options.registered_roi_table, options.input_roi_table)
     if rois is None:
         rois = read_results(
@@ -110,7 +116,7 @@ def write_report(
             tables.estimates,
             how,
         )
-    verdict = judge_plate(rois, options.limits)
+    verdict = judge_plate(rois, options.limits, len(failures))
     drawn = make_overlays(
         rois,
         verdict,
@@ -146,7 +152,7 @@ def _sort_images(images: Sequence[ImageUrl]) -> SortedImages:
     beside = {
         source: one for source, one in found.registered.items() if source in given
     }
-    return SortedImages([*found.told, *alone], beside)
+    return SortedImages([*found.told, *alone], beside, found.in_place.union(alone))
 
 
 def _describe_stage(rois: Sequence[RoiResult], images: SortedImages) -> str:
@@ -162,6 +168,27 @@ def _describe_stage(rois: Sequence[RoiResult], images: SortedImages) -> str:
             "These are shifts that nothing has judged. Run 'Find Registration "
             "Consensus' next, if the plate is not registered by another package."
         )
-    if images.registered or any(map(is_registered, images.told)):
+    judged = {
+        one.zarr_url
+        for one in rois
+        if one.status not in (None, "reference", "unresolved")
+    }
+    due = [image for image in images.told if image.zarr_url in judged]
+    moved = images.in_place.union(images.registered)
+    left = [_place(image) for image in due if image not in moved]
+    if not left:
         return ""
-    return "No pixel is moved yet: run 'Apply Registration to Image' next."
+    if len(left) == len(due):
+        return "No pixel is moved yet: run 'Apply Registration to Image' next."
+    named = ", ".join(left[:_MOST_NAMED]) + (" ..." if left[_MOST_NAMED:] else "")
+    return (
+        f"The pixels of {len(left)} of {len(due)} images are not moved yet: {named}. "
+        "Run 'Apply Registration to Image' on them."
+    )
+
+
+def _place(image: ImageUrl) -> str:
+    """Name an image by its place in the plate."""
+    if is_in_plate(image):
+        return f"{image.row}/{image.column}/{image.image_path}"
+    return image.zarr_url

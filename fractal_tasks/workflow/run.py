@@ -127,6 +127,13 @@ class Workflow:
         """Whether anything was left out, or failed."""
         return bool(self.found.failures) or any(one.failures for one in self.results)
 
+    def list_failures(self) -> dict[str, str]:
+        """Give what is wrong with images and wells that were left out, or failed."""
+        failures = {url: str(error) for url, error in self.found.failures.items()}
+        for result in self.results:
+            failures |= {unit.name: unit.message for unit in result.failures}
+        return failures
+
     def find(
         self, urls: Sequence[str], output: str | None = None, *, heal: bool = True
     ) -> Discovery:

@@ -30,7 +30,9 @@ def plate_of(wells: int) -> list[RoiResult]:
 
 def test_text_has_the_acquisitions_and_at_most_20_wells() -> None:
     text = describe_results(plate_of(wells=25))
-    assert text.startswith("Usable: all 50 ROIs lie on the reference, 25 of them")
+    assert text.startswith(
+        "Usable: all 50 ROIs have their place on the reference, 25 of them"
+    )
     assert "Acquisitions of p.zarr" in text
     assert "Wells, worst first (20 of 25)" in text
     lines = text.splitlines()

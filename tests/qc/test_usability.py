@@ -1,5 +1,6 @@
 """The verdict on a plate, from results made by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,9 +17,24 @@ def test_plate_is_usable_if_all_rois_are_known_well() -> None:
     assert verdict.usability == "usable"
     assert verdict.look_at == ()
     assert str(verdict) == (
-        "Usable: all 10 ROIs lie on the reference, 1 of them placed as their well or "
-        "plate moved; half are known to 0.10 px, 95% to 0.10 px."
+        "Usable: all 10 ROIs have their place on the reference, 1 of them placed as "
+        "their well or plate moved; half are known to 0.10 px, 95% to 0.10 px."
     )
+
+
+def test_plate_of_which_something_is_left_out_is_not_simply_usable() -> None:
+    verdict = judge_plate(GOOD, left_out=2)
+    assert verdict.usability == "usable, but look at these"
+    assert verdict.sentence.startswith("all 9 ROIs have their place on the reference")
+    assert "images and wells left out: 2" in verdict.sentence
+
+
+def test_rois_that_an_acquisition_lacks_are_counted() -> None:
+    reference = [replace(one, status="reference", acquisition=0) for one in GOOD]
+    assert judge_plate([*reference, *GOOD]).usability == "usable"
+    verdict = judge_plate([*reference, *GOOD[:7]])
+    assert verdict.usability == "usable, but look at these"
+    assert "reference that A/01 acquisition 1 lacks: 2" in verdict.sentence
 
 
 @pytest.mark.parametrize(

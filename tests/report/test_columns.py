@@ -22,6 +22,13 @@ def test_longest_arrow_of_the_map_stays_in_its_well(shift_um: float) -> None:
     assert lengths == pytest.approx([0.4, 0.2])
 
 
+def test_where_an_unresolved_roi_was_left_is_no_shift() -> None:
+    rois = [result(status="unresolved", shift_um=(0.0, 0.0, 0.0)), result()]
+    columns = make_roi_columns(rois)
+    assert np.isnan(columns["shift"]).tolist() == [True, False]
+    assert np.isnan(make_well_columns(make_roi_columns(rois[:1]))["shift"]).all()
+
+
 def test_shift_in_z_is_known_of_stacks_only() -> None:
     flat = make_well_columns(make_roi_columns([result()]))
     assert np.isnan(flat["shift_z"]).all()

@@ -97,6 +97,15 @@ def test_page_has_verdict_numbers_settings_and_overlays(
         assert f"<figcaption>{title}, full resolution</figcaption>" in page
 
 
+@pytest.mark.parametrize("how", [(), ("--no-overwrite-input",)])
+def test_images_whose_pixels_are_not_moved_yet_are_named(
+    make_plate: MakePlate, how: tuple[str, ...]
+) -> None:
+    plate = make_plate(**TINY, then=[calculated, judged])
+    run("apply-registration-to-image", plate / "A/01", *TABLE, *how)
+    assert "The pixels of 1 of 2 images are not moved yet: A/02/1." in write(plate)
+
+
 def test_pictures_keep_to_their_budget(make_plate: MakePlate) -> None:
     plate = make_plate(**TINY, then=[calculated, judged])
     assert write(plate, overlays=1).count('class="card"><h3>') == 1
@@ -116,8 +125,19 @@ def test_image_that_cannot_be_read_is_named(make_plate: MakePlate) -> None:
     plate = make_plate(**TINY, then=[calculated, judged])
     shutil.rmtree(plate / "A/01/1/tables/FOV_ROI_table_registered")
     page = write(plate)
+    assert "<strong>Usable, but look at these</strong>" in page
+    assert "images and wells left out: 1" in page
     assert "Could not be read" in page
     assert f"<td>{plate}/A/01/1</td>" in page
+
+
+def test_well_that_cannot_be_found_is_named(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY, then=[calculated, judged])
+    shutil.rmtree(plate / "A/02")
+    run("report", plate)
+    page = plate.with_name("plate_registration.html").read_text(encoding="utf-8")
+    assert "images and wells left out: 1" in page
+    assert f"<td>{plate}/A/02" in page
 
 
 def test_page_without_pixels_still_has_the_verdict(make_plate: MakePlate) -> None:
