@@ -31,6 +31,7 @@ def test_page_is_read_from_a_store_and_written_to_a_file(
     assert s3.tree_of(plate_url) == before
 
 
+@pytest.mark.e2e
 def test_task_reads_images_of_a_store_at_once(plate_url: str, tmp_path: Path) -> None:
     urls = [f"{plate_url}/A/0{well}/{n}" for well in (1, 2) for n in (0, 1)]
     registration_report(zarr_urls=urls, zarr_dir=str(tmp_path))
