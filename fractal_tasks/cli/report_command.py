@@ -11,6 +11,7 @@ from fractal_tasks.discovery import discover_images
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
 from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits
+from fractal_tasks.report.output import check_output
 from fractal_tasks.report.plate_report import (
     ReportOptions,
     choose_path,
@@ -64,6 +65,8 @@ def report(
         registered_roi_table, input_roi_table, limits, overlays, megabytes
     )
     with reporter.log():
+        if output is not None:
+            check_output(output)
         found = discover_images(urls, store)
         images = [parse_image_url(u, store) for u in (*found.images, *found.registered)]
         groups = group_by_plate(images)

@@ -1,14 +1,17 @@
-"""Write pages and pictures: outside of plates, and in one step."""
+"""Write pages and pictures: outside of OME-Zarr, and in one step."""
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.storage.plate.wells import is_in_plate
 from fractal_tasks.storage.urls import ImageUrl
 
 _OVERLAYS = "_registration_overlays"
+
+_OME_ZARR_FILES = (".zgroup", ".zattrs", ".zarray", "zarr.json")
 
 
 def find_overlay_folder(url: ImageUrl) -> Path:
@@ -35,20 +38,38 @@ def find_overlay_folder(url: ImageUrl) -> Path:
     return folder
 
 
-def check_outside(path: Path, image: ImageUrl) -> None:
-    """Refuse a file inside the plate of an image, or in an image in no plate.
+def check_output(path: Path) -> None:
+    """Refuse a file that cannot be written, or that would lie in OME-Zarr.
 
     Raises:
-        InvalidInputError: It is.
+        InvalidInputError: It does.
     """
-    if image.is_remote:
-        return
-    inside = Path(image.plate_url if is_in_plate(image) else image.zarr_url)
-    if path.absolute().is_relative_to(inside):
+    folder = path.parent.resolve()
+    for one in (folder, *folder.parents):
+        if any((one / name).exists() for name in _OME_ZARR_FILES):
+            raise InvalidInputError(
+                f"{path}: is inside {one}; needed is a file outside of OME-Zarr, which "
+                "other software reads. Choose another."
+            )
+    if path.is_dir():
         raise InvalidInputError(
-            f"{path}: is inside {inside}; needed is a file outside of the plate, which "
-            "other software reads. Choose another."
+            f"{path}: is a folder; needed is the name of a file. Name one in it."
         )
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidInputError(
+            f"{path}: {folder} is no folder that can be written. Create it, give the "
+            "permission, or choose another."
+        )
+
+
+def name_file(name: str) -> str:
+    """Give a name that any file may have, another one for every other text.
+
+    Example:
+        >>> name_file("a/b.png")
+        'a%2Fb.png'
+    """
+    return quote(name, safe=" ()")
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -58,18 +79,12 @@ def replace_file(path: Path, content: bytes) -> None:
         PublishError: It could not be written.
     """
     try:
-        with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            file.write(content)
-        os.chmod(file.name, 0o666 & ~_umask())
-        os.replace(file.name, path)
+        with TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
+            beside = Path(folder) / "content"
+            beside.write_bytes(content)
+            os.replace(beside, path)
     except OSError as error:
         raise PublishError(
             f"{path}: the page or picture could not be written ({error}). The plate "
             "is as it was. Choose another output."
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

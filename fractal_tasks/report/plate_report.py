@@ -10,7 +10,7 @@ from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_T
 from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits, judge_plate
 from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import SortedImages, sort_images
-from fractal_tasks.report.output import check_outside, replace_file
+from fractal_tasks.report.output import check_output, replace_file
 from fractal_tasks.report.pairs import Tables
 from fractal_tasks.report.reading import HowToRead, read_results
 from fractal_tasks.report.results import RoiResult
@@ -93,7 +93,7 @@ def write_report(
         The path.
 
     Raises:
-        InvalidInputError: There are no images, or the path is inside a plate.
+        InvalidInputError: There are no images, or the file cannot be written.
         PublishError: The file could not be written.
     """
     # Jinja2, bokeh and pillow are loaded by nothing else.
@@ -104,7 +104,7 @@ def write_report(
     if not images:
         raise InvalidInputError("Found no images to report on. Name a plate.")
     first = images[0]
-    check_outside(path, first)
+    check_output(path)
     sorted_images = _sort_images(images)
     failures = dict(left_out)
     tables = Tables(options.registered_roi_table, options.input_roi_table)

@@ -3,11 +3,10 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote
 
 from fractal_tasks.model import DEFAULT_ROI_TABLE
 from fractal_tasks.report.open_pair import open_pair
-from fractal_tasks.report.output import find_overlay_folder, replace_file
+from fractal_tasks.report.output import find_overlay_folder, name_file, replace_file
 from fractal_tasks.report.pairs import Tables
 from fractal_tasks.report.show import draw_pairs
 from fractal_tasks.steps.apply_order import ApplyOrder
@@ -60,4 +59,4 @@ def _save(
             file = io.BytesIO()
             draw_pairs([pair], roi).save(file, "JPEG", quality=_QUALITY, subsampling=0)
             name = f"{place}{url.image_path}_{roi}_{step}.jpg"
-            replace_file(folder / quote(name, safe=" ()"), file.getvalue())
+            replace_file(folder / name_file(name), file.getvalue())

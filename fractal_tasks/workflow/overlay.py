@@ -1,16 +1,16 @@
 """The overlay of a well or an image: which images it shows, and what it is called."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fractal_tasks.discovery import absolute_url, discover_images
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.report.images import sort_images
 from fractal_tasks.report.open_pair import open_pair
-from fractal_tasks.report.output import replace_file
+from fractal_tasks.report.output import check_output, name_file, replace_file
 from fractal_tasks.report.pairs import Tables
 from fractal_tasks.report.show import draw_pairs
 from fractal_tasks.storage.files import files_of
@@ -19,6 +19,21 @@ from fractal_tasks.storage.urls import ImageUrl, StorageOptions, parse_image_url
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""Of pictures, by the ending of the file."""
+
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "PNG": {"optimize": True},
+    "JPEG": {"quality": 90, "subsampling": 0},
+    "TIFF": {"compression": "tiff_deflate"},
+}
 
 
 @dataclass(frozen=True)
@@ -93,21 +108,47 @@ def show_images(chosen: Chosen, tables: Tables, roi: str | None = None) -> "Imag
     }
     pairs = [pair for pair in opened.values() if pair is not None]
     if not pairs:
-        raise InvalidInputError(
-            f"Found only the reference, {_list([u.zarr_url for u in opened])}; needed "
-            "is an acquisition that was compared with it. Name the well, or that one."
-        )
+        raise InvalidInputError(_describe_alone(chosen.acquisitions))
     return draw_pairs(pairs, roi)
 
 
+def _describe_alone(references: Sequence[ImageUrl]) -> str:
+    """Say that references were chosen, and what there is besides."""
+    first = references[0]
+    numbers = read_acquisitions(first.well) if is_in_plate(first) else {}
+    number = numbers.get(first.image_path)
+    name = "it" if number is None else f"acquisition {number}"
+    others = sorted({n for n in numbers.values() if n not in {None, number}})
+    return (
+        f"{_list([one.zarr_url for one in references])}: {name} is the reference, "
+        f"which is drawn with each other acquisition; found {others} of these. Choose "
+        "one that was compared with it."
+    )
+
+
+def check_picture(path: Path) -> None:
+    """Refuse the file of a picture that cannot be written.
+
+    Raises:
+        InvalidInputError: It is in no known format, or at no place for it.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise InvalidInputError(
+            f"{path}: found the ending {path.suffix!r}; needed is one of "
+            f"{', '.join(_FORMATS)}. Choose another name."
+        )
+    check_output(path)
+
+
 def save_picture(picture: "Image", path: Path) -> None:
-    """Write a PNG file, in the place of an older one.
+    """Write a file in the format of its ending, in the place of an older one.
 
     Raises:
         PublishError: It could not be written.
     """
     file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
+    name = _FORMATS[path.suffix.lower()]
+    picture.save(file, name, **_SETTINGS[name])
     replace_file(path, file.getvalue())
 
 
@@ -129,10 +170,10 @@ def name_picture(chosen: Chosen, roi: str | None, acquisition: int | None) -> st
         plate = first.plate_url.rpartition("/")[2].removesuffix(".zarr")
         parts = [plate, f"{first.row}{first.column}"]
     if roi is not None:
-        parts.append("".join(c if c.isalnum() or c in "-_." else "_" for c in roi))
+        parts.append(roi)
     if acquisition is not None:
         parts.append(f"acquisition_{acquisition}")
-    return "_".join(parts) + ".png"
+    return name_file("_".join(parts) + ".png")
 
 
 def _is_there(image: ImageUrl) -> bool:

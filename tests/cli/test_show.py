@@ -9,6 +9,8 @@ from PIL import Image
 import fractal_tasks as ft
 from fractal_tasks.cli import main
 from fractal_tasks.errors import InvalidInputError
+from fractal_tasks.storage.urls import parse_image_url
+from fractal_tasks.workflow.overlay import Chosen, name_picture
 from tests.cli.helpers import Capture, tree_hash
 from tests.conftest import MakePlate
 from tests.report.test_pairs import calculated, judged, kept
@@ -71,15 +73,44 @@ def test_output_is_replaced_and_told_as_json(
 
 
 @pytest.mark.parametrize(
+    ("name", "kind"), [("a.jpg", "JPEG"), ("b.PNG", "PNG"), ("c.tif", "TIFF")]
+)
+def test_picture_has_the_format_of_its_ending(
+    make_plate: MakePlate, folder: Path, capsys: Capture, name: str, kind: str
+) -> None:
+    plate = make_plate(**TINY, then=[calculated])
+    with Image.open(show(capsys, plate / "A/01/1", "--output", name)) as picture:
+        assert picture.format == kind
+
+
+def test_names_of_rois_never_collide() -> None:
+    chosen = Chosen((parse_image_url("/data/plate.zarr/A/01/1"),), {})
+    names = [name_picture(chosen, roi, None) for roi in ("a/b", "a_b")]
+    assert names == ["1_a%2Fb.png", "1_a_b.png"]
+
+
+@pytest.mark.parametrize(
     ("where", "words", "message"),
     [
         ("A/01", ("--roi", "FOV_7"), "it has ['FOV_1', 'FOV_2']"),
         ("A/01", ("--acquisition", "7"), "found the acquisitions [0, 1, 2]"),
-        ("A/01/0", (), "Found only the reference"),
+        ("A/01", ("--acquisition", "0"), "acquisition 0 is the reference, which"),
+        ("A/01/0", (), "each other acquisition; found [1, 2]"),
         ("", (), "found a plate of 2 wells, A/01, A/02"),
         ("A/01", ("--output", "{plate}/a.png"), "is inside"),
+        ("A/01", ("--output", "a.gif"), "found the ending '.gif'; needed is one of"),
+        ("A/01", ("--output", "none/a.png"), "is no folder that can be written"),
     ],
-    ids=["ROI", "acquisition", "reference", "plate", "inside"],
+    ids=[
+        "ROI",
+        "acquisition",
+        "reference",
+        "image",
+        "plate",
+        "inside",
+        "format",
+        "folder",
+    ],
 )
 def test_what_is_there_is_named(
     make_plate: MakePlate,

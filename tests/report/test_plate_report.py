@@ -9,6 +9,7 @@ from fractal_tasks.cli import main
 from fractal_tasks.discovery import discover_images
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.report.images import sort_images
+from fractal_tasks.report.output import replace_file
 from fractal_tasks.report.plate_report import (
     ReportOptions,
     choose_path,
@@ -16,7 +17,7 @@ from fractal_tasks.report.plate_report import (
     write_report,
 )
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
-from tests.cli.helpers import CHANNEL, IN_PROCESS
+from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture
 from tests.conftest import MakePlate
 
 TINY = {"columns": 2, "fields_x": 1, "acquisitions": 2, "channels": 1}
@@ -154,14 +155,37 @@ def test_report_is_never_written_into_a_plate(make_plate: MakePlate) -> None:
     plate = make_plate(**TINY)
     with pytest.raises(InvalidInputError, match="is inside"):
         write_report(images_of(plate), plate / "report.html")
+    elsewhere = plate.with_name("other.zarr")
+    elsewhere.mkdir()
+    (elsewhere / "zarr.json").write_text("{}")
+    with pytest.raises(InvalidInputError, match="is inside"):
+        write_report(images_of(plate), elsewhere / "deep" / "report.html")
+    link = plate.with_name("link")
+    link.symlink_to(plate)
+    with pytest.raises(InvalidInputError, match="is inside"):
+        write_report(images_of(plate), link / "report.html")
     with pytest.raises(InvalidInputError, match="Found no images"):
         write_report([], plate.with_name("report.html"))
 
 
-def test_folder_that_is_not_there_is_named(make_plate: MakePlate) -> None:
+def test_output_is_refused_before_any_work(
+    make_plate: MakePlate, capsys: Capture
+) -> None:
     plate = make_plate(**TINY)
+    shutil.rmtree(plate / "A/01")
+    for output, message in (
+        (plate.parent / "none" / "report.html", "is no folder that can be written"),
+        (plate.parent, "is a folder; needed is the name of a file"),
+    ):
+        assert main(["report", str(plate), "--output", str(output)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_file_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "page.html").mkdir()
     with pytest.raises(PublishError, match="could not be written"):
-        write_report(images_of(plate), plate.parent / "none" / "report.html")
+        replace_file(tmp_path / "page.html", b"page")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
 def test_images_in_no_plate_have_one_report(make_plate: MakePlate) -> None:
