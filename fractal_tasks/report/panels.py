@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy
 
 from fractal_tasks.report.contrast import Contrast, Grey, find_contrast
 from fractal_tasks.report.pairs import Pair, Shown, ShownPair, State
 from fractal_tasks.report.sampling import Frame, Picture, sample, sample_label
+
+Mask = npt.NDArray[np.bool_]
 
 _SMALLEST_CROP_PX = 16
 
@@ -70,7 +73,10 @@ def draw_panels(pair: Pair, shown: ShownPair, sizes: Sizes) -> list[Panel]:
     place = _find_structure(*pictures[-1], whole)
     limit = np.maximum(np.round(size_um / shown.pixel_um), _SMALLEST_CROP_PX)
     crop_px = np.minimum(limit, sizes.crop_px).astype(int).tolist()
-    crop = _make_frame(shown, place, shown.pixel_um, crop_px)
+    crop_um = [size * shown.pixel_um for size in crop_px]
+    known = np.logical_and(*map(np.isfinite, pictures[-1]))
+    centre = move_inwards(place, crop_um, known, whole)
+    crop = _make_frame(shown, centre, shown.pixel_um, crop_px)
     panels = [
         _make_panel(state.title, both, contrasts, whole)
         for state, both in zip(shown.states, pictures, strict=True)
@@ -134,6 +140,20 @@ def _find_structure(
         frame.start_um[0] + (int(y) + window + 0.5) * frame.pixel_um,
         frame.start_um[1] + (int(x) + window + 0.5) * frame.pixel_um,
     )
+
+
+def move_inwards(
+    centre_um: Sequence[float], size_um: Sequence[float], known: Mask, frame: Frame
+) -> list[float]:
+    """Move the centre of a crop so that it does not leave what is known in a frame."""
+    moved = []
+    for axis in (0, 1):
+        there = np.flatnonzero(known.any(axis=1 - axis) | ~known.any())
+        first = frame.start_um[axis] + there[0] * frame.pixel_um
+        last = frame.start_um[axis] + (there[-1] + 1) * frame.pixel_um
+        half = min(size_um[axis], last - first) / 2
+        moved.append(float(np.clip(centre_um[axis], first + half, last - half)))
+    return moved
 
 
 def _find_edges(picture: Picture) -> Picture:
