@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from fractal_tasks.report.lettering import load_font, wrap
 from fractal_tasks.report.panels import Panel
 
 _GAP_PX = 16
@@ -13,6 +14,10 @@ _LINE_PX = 20
 _BACKGROUND, _INK, _DIM = (24, 24, 27), (244, 244, 245), (161, 161, 170)
 _GREEN, _MAGENTA = (0, 255, 0), (255, 0, 255)
 _BAR_PX = 4
+_NARROWEST_PX = 320
+"""Has room for the legend."""
+
+_NARROWEST_CAPTION_PX = 120
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,23 @@ class FigureRow:
     panels: Sequence[Panel]
 
 
+class _Text:
+    """Lines of at most some width."""
+
+    def __init__(
+        self, text: str, width_px: int, size_px: int, fill: tuple[int, int, int]
+    ) -> None:
+        self._font, self._fill = load_font(size_px), fill
+        self._lines = wrap(text, width_px, self._font)
+        self.height_px = len(self._lines) * max(_LINE_PX, size_px + 6)
+
+    def draw(self, draw: ImageDraw.ImageDraw, place: tuple[int, int]) -> None:
+        left, top = place
+        for line in self._lines:
+            draw.text((left, top), line, fill=self._fill, font=self._font)
+            top += self.height_px // len(self._lines)
+
+
 def draw_figure(title: str, rows: Sequence[FigureRow]) -> Image.Image:
     """Draw overlays side by side, a row below the other.
 
@@ -33,36 +55,56 @@ def draw_figure(title: str, rows: Sequence[FigureRow]) -> Image.Image:
         title: What is shown.
         rows: All with pictures.
     """
-    sizes = [[_size_of(panel, row.panels) for panel in row.panels] for row in rows]
-    width = max(sum(w for _, w in row) + _GAP_PX * (len(row) + 1) for row in sizes)
-    heights = [max(h for h, _ in row) + 3 * _LINE_PX + _GAP_PX for row in sizes]
-    top = _GAP_PX + 3 * _LINE_PX
-    canvas = Image.new("RGB", (width, top + sum(heights)), _BACKGROUND)
+    inner = max(_NARROWEST_PX, *(_width_of(row) for row in rows))
+    drawn = [_draw_row(row, inner) for row in rows]
+    heading = _Text(title, inner, 18, _INK)
+    top = heading.height_px + 2 * _GAP_PX + _LINE_PX
+    height = top + sum(row.height + _GAP_PX for row in drawn)
+    canvas = Image.new("RGB", (inner + 2 * _GAP_PX, height), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    draw.text((_GAP_PX, _GAP_PX // 2), _plain(title), fill=_INK, font=_font(18))
-    _draw_legend(draw, (_GAP_PX, _GAP_PX // 2 + _LINE_PX + 8))
-    for row, row_sizes, height in zip(rows, sizes, heights, strict=True):
-        _draw_row(canvas, row, row_sizes, top)
-        top += height
+    heading.draw(draw, (_GAP_PX, _GAP_PX // 2))
+    _draw_legend(draw, (_GAP_PX, _GAP_PX // 2 + heading.height_px + 8))
+    for row in drawn:
+        canvas.paste(row, (_GAP_PX, top))
+        top += row.height + _GAP_PX
     return canvas
 
 
-def _draw_row(
-    canvas: Image.Image, row: FigureRow, sizes: Sequence[tuple[int, int]], top: int
-) -> None:
+def _draw_row(row: FigureRow, width: int) -> Image.Image:
+    """Draw a row; captions are as wide as what they stand below."""
+    sizes = [_size_of(panel, row.panels) for panel in row.panels]
+    title, note = _Text(row.title, width, 15, _INK), _Text(row.note, width, 13, _DIM)
+    captions = [
+        _Text(panel.title, _slot(wide), 13, _DIM)
+        for panel, (_, wide) in zip(row.panels, sizes, strict=True)
+    ]
+    left, top = 0, title.height_px + note.height_px
+    below = max(
+        size[0] + 3 + caption.height_px
+        for size, caption in zip(sizes, captions, strict=True)
+    )
+    canvas = Image.new("RGB", (width, top + below), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
-    draw.text((_GAP_PX, top), _plain(row.title), fill=_INK, font=_font(15))
-    draw.text((_GAP_PX, top + _LINE_PX), _plain(row.note), fill=_DIM, font=_font(13))
-    left, top = _GAP_PX, top + 2 * _LINE_PX
-    for panel, (height, width) in zip(row.panels, sizes, strict=True):
+    title.draw(draw, (0, 0))
+    note.draw(draw, (0, title.height_px))
+    for panel, caption, size in zip(row.panels, captions, sizes, strict=True):
         overlay = np.stack([panel.moving, panel.reference, panel.moving], axis=-1)
-        picture = Image.fromarray(overlay).resize(
-            (width, height), Image.Resampling.NEAREST
-        )
+        picture = Image.fromarray(overlay).resize(size[::-1], Image.Resampling.NEAREST)
         canvas.paste(picture, (left, top))
-        _draw_bar(draw, panel, (left, top, width, height))
-        draw.text((left, top + height + 3), panel.title, fill=_DIM, font=_font(13))
-        left += width + _GAP_PX
+        _draw_bar(draw, panel, (left, top, *size[::-1]))
+        caption.draw(draw, (left, top + size[0] + 3))
+        left += _slot(size[1]) + _GAP_PX
+    return canvas
+
+
+def _width_of(row: FigureRow) -> int:
+    slots = [_slot(_size_of(panel, row.panels)[1]) for panel in row.panels]
+    return sum(slots) + _GAP_PX * (len(slots) - 1)
+
+
+def _slot(width_px: int) -> int:
+    """Give how wide a picture and its caption are together."""
+    return max(width_px, _NARROWEST_CAPTION_PX)
 
 
 def _draw_bar(
@@ -71,7 +113,7 @@ def _draw_bar(
     """Draw a scale bar at the lower right, on black, as pixels may be white."""
     left, top, width, height = box
     length = round(panel.bar_um / panel.width_um * width)
-    text, font = f"{panel.bar_um:g} um", _font(13)
+    text, font = f"{panel.bar_um:g} µm", load_font(13)
     wide = max(length, round(draw.textlength(text, font=font)))
     right, bottom = left + width - 8, top + height - 8
     draw.rectangle((right - wide - 6, bottom - 24, right + 6, bottom + 6), fill="black")
@@ -92,8 +134,8 @@ def _draw_legend(draw: ImageDraw.ImageDraw, place: tuple[int, int]) -> None:
     )
     for text, colour in parts:
         draw.rectangle((left, top + 3, left + 10, top + 13), fill=colour)
-        draw.text((left + 16, top), text, fill=_INK, font=_font(13))
-        left += 16 + round(draw.textlength(text, font=_font(13))) + _GAP_PX
+        draw.text((left + 16, top), text, fill=_INK, font=load_font(13))
+        left += 16 + round(draw.textlength(text, font=load_font(13))) + _GAP_PX
 
 
 def _size_of(panel: Panel, panels: Sequence[Panel]) -> tuple[int, int]:
@@ -102,12 +144,3 @@ def _size_of(panel: Panel, panels: Sequence[Panel]) -> tuple[int, int]:
     height, width = panel.reference.shape
     factor = max(round(tallest / height), 1)
     return height * factor, width * factor
-
-
-def _plain(text: str) -> str:
-    """Write micrometres in letters that the font of pillow has."""
-    return text.replace("µ", "u")
-
-
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fractal_tasks.report.figure import FigureRow, draw_figure
+from fractal_tasks.report.lettering import load_font, wrap, write_plainly
 from fractal_tasks.report.panels import Panel
 
 WHITE, GREEN, MAGENTA, BLACK = (255,) * 3, (0, 255, 0), (255, 0, 255), (0, 0, 0)
@@ -59,3 +60,21 @@ def test_rows_stand_below_each_other_and_names_are_drawn_as_they_are() -> None:
     one, two = (draw_figure("a <b>", [row] * count) for count in (1, 2))
     assert two.width == one.width
     assert two.height > one.height + 80
+
+
+def test_captions_break_between_words_and_keep_to_the_width_of_a_picture() -> None:
+    font = load_font(13)
+    lines = wrap("before: moved back by the transform, " + "x" * 90, 120, font)
+    assert len(lines) > 3
+    assert all(font.getlength(line.rstrip()) <= 120 for line in lines)
+    assert "".join(lines) == "before: moved back by the transform, " + "x" * 90
+    assert lines[0].rstrip() in {"before: moved", "before: moved back"}
+
+
+def test_letters_with_accents_are_drawn_and_what_the_font_lacks_is_escaped() -> None:
+    drawn = "Zellkörper é ő ß 5 µm λ Ж"
+    assert write_plainly(drawn) == drawn
+    assert write_plainly("e\N{COMBINING ACUTE ACCENT}") == "é"
+    assert write_plainly("FOV \u7d30\n") == r"FOV \u7d30\n"
+    marks = [bytes(load_font(20).getmask(one)) for one in "eéèëê"]
+    assert len(set(marks)) == len(marks)
