@@ -158,7 +158,7 @@ def _find_flags(index: int, one: JudgedRoi, limits: UsabilityLimits) -> list[Fla
     found: list[tuple[str, float]] = []
     error, left, kept = one.error_px, one.left_px, one.kept
     if one.status == "unresolved":
-        found.append(("unresolved: nothing is known of its place", 1000.0))
+        found.append(("nothing is known of its place", 1000.0))
     elif error is not None and error > limits.max_error_px:
         found.append((f"may be off by {error:.1f} px", error / limits.max_error_px))
     if left is not None and left > limits.max_left_px:
@@ -240,7 +240,10 @@ def _describe_flags(moved: Sequence[JudgedRoi], limits: UsabilityLimits) -> str:
     ]
     found = []
     if unresolved:
-        found.append(f"{unresolved} are unresolved, leave them out or correct them")
+        they, them = ("is", "it") if unresolved == 1 else ("are", "them")
+        found.append(
+            f"{unresolved} {they} unresolved, leave {them} out or correct {them}"
+        )
     if unsure:
         found.append(f"{unsure} may be off by more than {limits.max_error_px:g} px")
     if turned:
@@ -249,12 +252,13 @@ def _describe_flags(moved: Sequence[JudgedRoi], limits: UsabilityLimits) -> str:
             f"{limits.max_left_px:g} px: method.motion 'similarity' undoes a turn"
         )
     if cropped:
-        text = f"{len(cropped)} keep {fmean(cropped):.0%} of their area"
+        keep, their = ("keeps", "its") if len(cropped) == 1 else ("keep", "their")
+        text = f"{len(cropped)} {keep} {fmean(cropped):.0%} of {their} area"
         blamed = find_blame(moved)
         if blamed is not None:
             text += f", mostly since acquisition {blamed} moved far"
         found.append(f"{text}: keep 'reference' crops nothing")
-    return f"of {len(moved)} ROIs, {'; '.join(found)}"
+    return f"of {len(moved)} ROI{'s' * (len(moved) > 1)}, {'; '.join(found)}"
 
 
 def _length(vector: Vector | None) -> float:

@@ -40,10 +40,10 @@ def test_rois_that_an_acquisition_lacks_are_counted() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason", "sentence"),
     [
-        ({"status": "unresolved"}, "unresolved: nothing", "1 are unresolved"),
+        ({"status": "unresolved"}, "nothing is known of its place", "1 is unresolved, leave it out"),
         ({"error_px": 4.5}, "may be off by 4.5 px", "1 may be off by more than 3 px"),
         ({"evidence": {"left_px": 5.0}}, "off by up to 5.0 px", "'similarity'"),
-        ({"kept": 0.5}, "50% of it is cropped", "since acquisition 1 moved far"),
+        ({"kept": 0.5}, "50% of it is cropped", "1 keeps 50% of its area"),
     ],
 )
 def test_what_is_worth_a_look_is_named(
@@ -55,6 +55,14 @@ def test_what_is_worth_a_look_is_named(
     (flag,) = verdict.look_at
     assert (flag.index, flag.place, flag.roi) == (9, "B/02 acquisition 1", "FOV_3")
     assert reason in flag.reason
+
+
+def test_sentences_count_one_and_many() -> None:
+    one, two = result(roi="FOV_1", kept=0.5), result(roi="FOV_2", kept=0.5)
+    assert "of 1 ROI, 1 keeps 50% of its area" in judge_plate([one]).sentence
+    many = judge_plate([one, two])
+    assert "of 2 ROIs, 2 keep 50% of their area" in many.sentence
+    assert "since acquisition 1 moved far" in many.sentence
 
 
 def test_the_worst_is_first() -> None:

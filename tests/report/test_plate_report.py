@@ -228,5 +228,5 @@ def test_rois_beyond_the_budget_are_listed_with_their_command(
 ) -> None:
     plate = make_plate(**TINY, then=[calculated, judged])
     page = write(plate, overlays=0)
-    assert "ROIs more are worth a picture" in page
+    assert "2 more ROIs are worth a picture; these commands draw them" in page
     assert f"<code>fractal-tasks show {plate}/A/0" in page
