@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from pydantic import NonNegativeInt
 
 from fractal_tasks.cli.output import Reporter, RunOptions
 from fractal_tasks.discovery import discover_images
 from fractal_tasks.errors import FractalTasksError, InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
-from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits
+from fractal_tasks.qc.usability import USUAL_LIMITS, NotNegative, UsabilityLimits
 from fractal_tasks.report.output import check_output
 from fractal_tasks.report.plate_report import (
     ReportOptions,
@@ -37,8 +38,8 @@ def report(
     output: Path | None = None,
     registered_roi_table: str = DEFAULT_REGISTERED_TABLE,
     input_roi_table: str = DEFAULT_ROI_TABLE,
-    overlays: int = 60,
-    megabytes: float = 6.0,
+    overlays: NonNegativeInt = 60,
+    megabytes: NotNegative = 6.0,
     limits: Annotated[UsabilityLimits, Parameter(name="*")] = USUAL_LIMITS,
     storage_options: str | None = None,
     options: RunOptions = _DEFAULT,

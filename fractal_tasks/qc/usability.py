@@ -4,9 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import Literal, Protocol, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from fractal_tasks.model import Status
 from fractal_tasks.transforms import Vector
@@ -16,23 +18,27 @@ Usability: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True)
+Part: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@checked_dataclass(frozen=True)
 class UsabilityLimits:
     """From where on a plate is not usable, or a ROI worth a look."""
 
-    max_unresolved: float = 0.2
+    max_unresolved: Part = 0.2
     """Part (0 to 1) of an acquisition's ROIs that may be unresolved. With more, whole
     wells lack their replicates; every cell lacks this stain there."""
 
-    max_error_px: float = 3.0
+    max_error_px: NotNegative = 3.0
     """Standard error, in pixels, from which a ROI is worth a look. Nuclei are some 30
     pixels wide; a tenth of that hardly changes what is measured in them."""
 
-    max_left_px: float = 3.0
+    max_left_px: NotNegative = 3.0
     """How far, in pixels, places of a ROI may be off since it was turned or warped,
     for the same reason."""
 
-    min_kept: float = 0.8
+    min_kept: Part = 0.8
     """Part (0 to 1) of a ROI that has to be kept. Stages come back to within a tenth
     of a field per axis, or something else is wrong."""
 

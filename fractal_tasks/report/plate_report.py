@@ -1,13 +1,20 @@
 """Write the report of a plate: one page, from what its tables and images hold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from pydantic import NonNegativeInt
+from pydantic.dataclasses import dataclass
+
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.model.settings import DEFAULT_REGISTERED_TABLE, DEFAULT_ROI_TABLE
-from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits, judge_plate
+from fractal_tasks.qc.usability import (
+    USUAL_LIMITS,
+    NotNegative,
+    UsabilityLimits,
+    judge_plate,
+)
 from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import SortedImages, sort_images
 from fractal_tasks.report.output import check_output, replace_file
@@ -30,10 +37,10 @@ class ReportOptions:
     registered_roi_table: str = DEFAULT_REGISTERED_TABLE
     input_roi_table: str = DEFAULT_ROI_TABLE
     limits: UsabilityLimits = USUAL_LIMITS
-    overlays: int = 60
+    overlays: NonNegativeInt = 60
     """Number of ROIs of which pictures are shown."""
 
-    megabytes: float = 6.0
+    megabytes: NotNegative = 6.0
     """How much of the page pictures may take."""
 
 

@@ -2,13 +2,17 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
 
-from pydantic import Field, validate_call
+from pydantic import NonNegativeInt, validate_call
 
 from fractal_tasks.interrupts import stopping_on_signals
 from fractal_tasks.model.task_arguments import TASK_CONFIG, StorageOptionsText
-from fractal_tasks.qc.usability import USUAL_LIMITS, UsabilityLimits
+from fractal_tasks.qc.usability import (
+    USUAL_LIMITS,
+    NotNegative,
+    Part,
+    UsabilityLimits,
+)
 from fractal_tasks.report.plate_report import (
     ReportOptions,
     choose_path,
@@ -23,9 +27,6 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 16
 """Tables in an object store that are waited for at the same time."""
 
-_Part = Annotated[float, Field(ge=0, le=1)]
-_Pixels = Annotated[float, Field(ge=0)]
-
 
 @validate_call(config=TASK_CONFIG)
 def registration_report(
@@ -34,12 +35,12 @@ def registration_report(
     zarr_dir: str,
     registered_roi_table: str = "FOV_ROI_table_registered",
     input_roi_table: str = "FOV_ROI_table",
-    max_unresolved: _Part = USUAL_LIMITS.max_unresolved,
-    max_error_px: _Pixels = USUAL_LIMITS.max_error_px,
-    max_left_px: _Pixels = USUAL_LIMITS.max_left_px,
-    min_kept: _Part = USUAL_LIMITS.min_kept,
-    overlays: Annotated[int, Field(ge=0)] = 60,
-    megabytes: Annotated[float, Field(ge=0)] = 6.0,
+    max_unresolved: Part = USUAL_LIMITS.max_unresolved,
+    max_error_px: NotNegative = USUAL_LIMITS.max_error_px,
+    max_left_px: NotNegative = USUAL_LIMITS.max_left_px,
+    min_kept: Part = USUAL_LIMITS.min_kept,
+    overlays: NonNegativeInt = 60,
+    megabytes: NotNegative = 6.0,
     storage_options: StorageOptionsText = None,
 ) -> None:
     """Write a page about each plate: is it usable, and what is to be looked at?

@@ -40,7 +40,11 @@ def test_rois_that_an_acquisition_lacks_are_counted() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason", "sentence"),
     [
-        ({"status": "unresolved"}, "nothing is known of its place", "1 is unresolved, leave it out"),
+        (
+            {"status": "unresolved"},
+            "nothing is known of its place",
+            "1 is unresolved, leave it out",
+        ),
         ({"error_px": 4.5}, "may be off by 4.5 px", "1 may be off by more than 3 px"),
         ({"evidence": {"left_px": 5.0}}, "off by up to 5.0 px", "'similarity'"),
         ({"kept": 0.5}, "50% of it is cropped", "1 keeps 50% of its area"),

@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from fractal_tasks.cli import main
 from fractal_tasks.discovery import discover_images
 from fractal_tasks.errors import InvalidInputError, PublishError
+from fractal_tasks.qc.usability import UsabilityLimits
 from fractal_tasks.report.images import sort_images
 from fractal_tasks.report.output import replace_file
 from fractal_tasks.report.plate_report import (
@@ -17,6 +19,7 @@ from fractal_tasks.report.plate_report import (
     write_report,
 )
 from fractal_tasks.storage.urls import ImageUrl, parse_image_url
+from fractal_tasks.tasks.registration_report import registration_report
 from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture
 from tests.conftest import MakePlate
 
@@ -111,6 +114,31 @@ def test_pictures_keep_to_their_budget(make_plate: MakePlate) -> None:
     plate = make_plate(**TINY, then=[calculated, judged])
     assert write(plate, overlays=1).count('class="card"><h3>') == 1
     assert "<figure>" not in write(plate, megabytes=0.001)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--overlays", "-1"),
+        ("--megabytes", "nan"),
+        ("--max-unresolved", "5"),
+        ("--max-error-px", "nan"),
+        ("--max-left-px", "inf"),
+        ("--min-kept", "nan"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str, value: str
+) -> None:
+    name = flag.removeprefix("--").replace("-", "_")
+    assert main(["report", str(tmp_path / "plate.zarr"), flag, value]) == 2
+    assert f"{flag} " in capsys.readouterr().err
+    given = {name: float(value)}
+    with pytest.raises(ValidationError, match=name):
+        registration_report(zarr_urls=[], zarr_dir="", **given)
+    made = ReportOptions if name in {"overlays", "megabytes"} else UsabilityLimits
+    with pytest.raises(ValidationError, match=name):
+        made(**given)
 
 
 def test_registered_images_are_told_from_their_inputs(make_plate: MakePlate) -> None:
