@@ -10,6 +10,7 @@ from fractal_tasks.records.registered_rows import read_registered_rows
 from fractal_tasks.records.rows import RoiRecord
 from fractal_tasks.records.stored_plan import ConsensusRecord
 from fractal_tasks.report.pairs import Pair, Tables
+from fractal_tasks.storage.files import files_of
 from fractal_tasks.storage.plate.default_rois import find_roi_table
 from fractal_tasks.storage.plate.images import list_tables
 from fractal_tasks.storage.plate.open_image import OpenImage, open_image
@@ -89,13 +90,32 @@ def _find_reference(
     if found is None and is_in_plate(url):
         return _find_first(url)
     if found is None:
-        raise InvalidDataError(
-            f"{url.zarr_url}: nothing tells to which image it is registered. Run "
-            "'fractal-tasks register' with its reference, or name an acquisition."
-        )
+        raise _unknown_reference(url, "it was never measured, or is a reference itself")
+    if found == url.image_path or _is_reference(image, tables):
+        return None
     if "/" in found:
-        return parse_image_url(found, url.storage_options)
-    return None if found == url.image_path else url.sibling(found)
+        reference = parse_image_url(found, url.storage_options)
+    else:
+        reference = url.sibling(found)
+    if is_in_plate(url) or files_of(reference).exists(reference.location):
+        return reference
+    gone = f"its tables name {reference.zarr_url}, which is gone"
+    raise _unknown_reference(url, gone)
+
+
+def _is_reference(image: OpenImage, tables: Tables) -> bool:
+    """Whether an image that was moved out of its plate was the reference there."""
+    if is_in_plate(image.url) or tables.registered not in list_tables(image):
+        return False
+    rows = read_registered_rows(image, tables.registered)
+    return all(row.status == "reference" for row in rows)
+
+
+def _unknown_reference(url: ImageUrl, why: str) -> InvalidDataError:
+    return InvalidDataError(
+        f"{url.zarr_url}: the image that it is registered to is not known: {why}. "
+        "Register it with --reference, or name an image that is registered to it."
+    )
 
 
 def _find_first(url: ImageUrl) -> ImageUrl | None:

@@ -1,6 +1,7 @@
 """The command `show`, and `show` of Python, on wells, images, and what is not there."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,21 @@ def test_what_is_there_is_named(
     assert main(["show", str(plate / where), *own]) == 2
     assert message in capsys.readouterr().err
     assert not list(folder.iterdir())
+
+
+def test_image_that_left_its_plate_has_no_reference(
+    make_plate: MakePlate, folder: Path, capsys: Capture
+) -> None:
+    """It has no well, the metadata of which could be mended."""
+    plate = make_plate(**TINY, then=[calculated, judged])
+    for name, path in (("mon.zarr", "0"), ("tue.zarr", "1")):
+        shutil.copytree(plate / "A/01" / path, folder / name)
+    assert main(["show", str(folder / "tue.zarr")]) == 1
+    shown = capsys.readouterr().err
+    assert f"its tables name {folder}/0, which is gone" in shown
+    assert "Register it with --reference" in shown
+    assert main(["show", str(folder / "mon.zarr")]) == 2
+    assert "Found only the reference" in capsys.readouterr().err
 
 
 def test_python_gives_a_picture_that_notebooks_show(make_plate: MakePlate) -> None:
