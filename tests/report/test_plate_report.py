@@ -158,6 +158,7 @@ def test_image_that_cannot_be_read_is_named(make_plate: MakePlate) -> None:
     assert "images and wells left out: 1" in page
     assert "Could not be read" in page
     assert f"<td>{plate}/A/01/1</td>" in page
+    assert "/FOV_ROI_table_registered: it is missing, though" in page
 
 
 def test_well_that_cannot_be_found_is_named(make_plate: MakePlate) -> None:

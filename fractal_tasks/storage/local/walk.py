@@ -43,6 +43,7 @@ def check_readable(folder: Path) -> None:
         InvalidDataError: One is no file, or may not be read; or a link in the place of
             what is read leads nowhere. Other such links are nobody's business.
     """
+    _check_there(folder)
     _check_open(str(folder))
     for entry, is_folder in _entries_below(str(folder)):
         if is_folder and entry.name not in _ZARR_METADATA:
@@ -61,6 +62,19 @@ def _check_led(path: str) -> None:
             "are metadata or chunks of an image, a label or a table. Mount what it "
             "leads to, or restore the files."
         )
+
+
+def _check_there(folder: Path) -> None:
+    """Refuse a folder that is missing; of one in a closed folder nobody knows."""
+    try:
+        folder.stat()
+    except FileNotFoundError as error:
+        raise InvalidDataError(
+            f"{folder}: it is missing, though {folder.parent.name!r} lists it. "
+            f"Restore it, or take it out of the attributes of {folder.parent}."
+        ) from error
+    except PermissionError:
+        return
 
 
 def _check_open(folder: str) -> None:
