@@ -40,7 +40,19 @@ def read_replacing_records(image: ImageUrl) -> list[Record]:
     Returns:
         Empty if it was not replaced; steps that it does not tell of are left out.
     """
-    applied = _read_replacing(image)
+    return _list_steps(_read_replacing(image))
+
+
+def read_applied_steps(image: ImageUrl) -> list[Record]:
+    """Read what made a registered image, whether in the place of its input or beside.
+
+    Returns:
+        Empty if it is none; steps that it does not tell of are left out.
+    """
+    return _list_steps(_read_applied(image))
+
+
+def _list_steps(applied: AppliedRecord | None) -> list[Record]:
     if applied is None:
         return []
     steps = (applied.measured, applied.consensus, applied)
@@ -49,13 +61,17 @@ def read_replacing_records(image: ImageUrl) -> list[Record]:
 
 def _read_replacing(image: ImageUrl) -> AppliedRecord | None:
     """Read the record of a registered image that is in the place of its input."""
-    try:
-        applied = read_applied_record(image)
-    except InvalidDataError:  # damaged images are reported where they are used
-        return None
+    applied = _read_applied(image)
     if applied is None or applied.input_image != image.image_path:
         return None
     return applied
+
+
+def _read_applied(image: ImageUrl) -> AppliedRecord | None:
+    try:
+        return read_applied_record(image)
+    except InvalidDataError:  # damaged images are reported where they are used
+        return None
 
 
 def read_table_record(image: ImageUrl, table: str) -> Record | None:

@@ -139,7 +139,7 @@ def write_report(
         stage=_describe_stage(rois, sorted_images),
         rois=rois,
         verdict=verdict,
-        history=read_history(sorted_images.told, (tables.estimates, tables.registered)),
+        history=read_history(sorted_images, (tables.estimates, tables.registered)),
         inputs=[image.zarr_url for image in sorted_images.told],
         failures=failures,
         drawn=drawn,

@@ -1,6 +1,7 @@
 """The page about a plate, at any stage, and what must never stop it."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from fractal_tasks.cli import main
 from fractal_tasks.discovery import discover_images
 from fractal_tasks.errors import InvalidInputError, PublishError
 from fractal_tasks.qc.usability import UsabilityLimits
+from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import sort_images
 from fractal_tasks.report.output import replace_file
 from fractal_tasks.report.plate_report import (
@@ -108,6 +110,25 @@ def test_images_whose_pixels_are_not_moved_yet_are_named(
     plate = make_plate(**TINY, then=[calculated, judged])
     run("apply-registration-to-image", plate / "A/01", *TABLE, *how)
     assert "The pixels of 1 of 2 images are not moved yet: A/02/1." in write(plate)
+
+
+def half_replaced(plate: Path) -> None:
+    run("apply-registration-to-image", plate / "A/01", *TABLE)
+
+
+@pytest.mark.parametrize("last", [kept, half_replaced])
+def test_settings_of_apply_are_those_of_any_image(
+    make_plate: MakePlate, last: Callable[[Path], None]
+) -> None:
+    plate = make_plate(**TINY, then=[calculated, judged, last])
+    history = read_history(sort_images(images_of(plate)), ("FOV_ROI_table", TABLE[1]))
+    assert list(history) == [
+        "calculate_registration",
+        "find_registration_consensus",
+        "apply_registration_to_image",
+    ]
+    applied = history["apply_registration_to_image"].settings
+    assert applied["registered_roi_table"] == TABLE[1]
 
 
 def test_pictures_keep_to_their_budget(make_plate: MakePlate) -> None:
