@@ -23,6 +23,11 @@ def pack_text(text: str) -> str:
     return b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
+def list_names(rois: Sequence[RoiResult]) -> list[str]:
+    """Give the names of all columns of `Result.table`, as a saved table has them."""
+    return list(dict.fromkeys(name for one in rois for name in one.as_cells()))
+
+
 def list_columns(rois: Sequence[RoiResult]) -> dict[str, list[object]]:
     """Give all that the page shows of ROIs, each column by its name.
 

@@ -191,13 +191,13 @@ function filterRows() {
 }
 
 function saveRows() {
-  const names = Object.keys(rois).filter(name => !name.startsWith("drawn_"));
+  const names = JSON.parse(element("scales").textContent).saved;
   const quote = value => {
-    const text = value !== value ? "" : String(value);
+    const text = value === undefined || value !== value ? "" : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [names.join(",")];
-  for (const row of rois.roi.keys()) lines.push(names.map(name => quote(rois[name][row])).join(","));
+  for (const row of rois.roi.keys()) lines.push(names.map(name => quote(rois[name]?.[row])).join(","));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], {type: "text/csv"}));
   link.download = "registration.csv";

@@ -26,7 +26,12 @@ from fractal_tasks.report.maps import (
     make_well_layout,
 )
 from fractal_tasks.report.overlays import Drawn
-from fractal_tasks.report.packing import list_columns, pack_columns, pack_text
+from fractal_tasks.report.packing import (
+    list_columns,
+    list_names,
+    pack_columns,
+    pack_text,
+)
 from fractal_tasks.report.results import RoiResult
 from fractal_tasks.report.roi_table import make_roi_table
 
@@ -114,6 +119,9 @@ class _Drawn:
     """Of acquisitions."""
 
     statuses: list[str]
+    saved: list[str]
+    """Columns of the table that is saved."""
+
     has_measured: bool
     """Whether some ROIs have an estimate that is not used."""
 
@@ -156,6 +164,7 @@ def _draw(rois: Sequence[RoiResult]) -> _Drawn:
         chosen=chosen,
         colours=colour_acquisitions(columns),
         statuses=[one for one in STATUS_COLOURS if one in set(columns["status"])],
+        saved=list_names(rois),
         has_measured=any(one.measured_um is not None for one in rois),
         places={name: Markup(div) for name, div in (map_places | places).items()},
         # The bundle of bokeh's own wheel: no name of a plate is in it.

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from fractal_tasks.api import Result
-from fractal_tasks.report.packing import list_columns, pack_columns, pack_text
+from fractal_tasks.report.packing import (
+    list_columns,
+    list_names,
+    pack_columns,
+    pack_text,
+)
 from tests.report.test_results import result
 
 STACK = {"shift_um": (-1.23456789, 1.3, 0.65), "error_z_um": 0.2}
@@ -32,6 +37,14 @@ def test_page_has_the_numbers_of_the_table_in_python() -> None:
                 assert math.isnan(cell)
             else:
                 assert shown == pytest.approx(cell, rel=0.5e-4)
+
+
+def test_saved_table_has_all_columns_of_that_in_python() -> None:
+    """Whatever is known of a plate: tables of several can be put together."""
+    rois = [result(evidence={}), result(evidence={"of_another_method": 1.0})]
+    names = list_names(rois)
+    assert names == list(Result([], rois, {}, []).table)
+    assert {"shift_z_um", "left_px"} <= set(names) - set(list_columns(rois))
 
 
 def test_columns_along_z_are_those_of_stacks() -> None:

@@ -137,6 +137,7 @@ def test_table_is_saved_as_csv(opened: Opened) -> None:
         rows = list(csv.DictReader(file))
     assert len(rows) == 30 * 3 * 4
     assert rows[0]["roi"] == EVIL
+    assert {"shift_z_um", "error_z_um", "left_px"} <= set(rows[0])
     assert rows[5]["reason"] == ""
     assert rows[-1]["reason"] == EVIL
     assert float(rows[5]["shift_y_um"]) == pytest.approx(9, abs=3)
