@@ -17,6 +17,7 @@ from fractal_tasks.qc.usability import (
 )
 from fractal_tasks.report.history import read_history
 from fractal_tasks.report.images import SortedImages, sort_images
+from fractal_tasks.report.named_tables import check_tables
 from fractal_tasks.report.output import check_output, replace_file
 from fractal_tasks.report.pairs import Tables
 from fractal_tasks.report.reading import HowToRead, read_results
@@ -100,7 +101,8 @@ def write_report(
         The path.
 
     Raises:
-        InvalidInputError: There are no images, or the file cannot be written.
+        InvalidInputError: There are no images, or none with a table that is named; or
+            the file cannot be written.
         PublishError: The file could not be written.
     """
     # Jinja2, bokeh and pillow are loaded by nothing else.
@@ -116,6 +118,7 @@ def write_report(
     failures = dict(left_out)
     tables = Tables(options.registered_roi_table, options.input_roi_table)
     if rois is None:
+        check_tables(images, tables)
         rois = read_results(
             sorted_images.told,
             tables.registered,

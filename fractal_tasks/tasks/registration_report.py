@@ -71,7 +71,8 @@ def registration_report(
             arguments.
 
     Raises:
-        InvalidInputError: The folder is inside a plate, or in an object store.
+        InvalidInputError: The folder is inside a plate, or in an object store; or no
+            image has a table that is named.
         PublishError: The page could not be written.
     """
     logger.info("registration_report: %d images, zarr_dir=%r", len(zarr_urls), zarr_dir)

@@ -71,6 +71,16 @@ def test_plate_that_is_not_registered_says_what_to_run(make_plate: MakePlate) ->
     assert "<img" not in page
 
 
+def test_tables_that_no_image_has_are_refused(make_plate: MakePlate) -> None:
+    plate = make_plate(**TINY)
+    for name in ("registered_roi_table", "input_roi_table"):
+        with pytest.raises(InvalidInputError, match=f"{name}='typo': .*FOV_ROI_table"):
+            write(plate, **{name: "typo"})
+    coming = {"input_roi_table": "well_ROI_table"}
+    coming["registered_roi_table"] = "well_ROI_table_registered"
+    assert "Nothing is registered yet" in write(plate, **coming)
+
+
 def test_estimates_are_shown_and_not_judged(make_plate: MakePlate) -> None:
     page = write(make_plate(**TINY, then=[calculated]))
     assert "<strong>Not judged</strong>" in page
