@@ -15,7 +15,7 @@ from fractal_tasks.qc.usability import USUAL_LIMITS, NotNegative, UsabilityLimit
 from fractal_tasks.report.output import check_output
 from fractal_tasks.report.plate_report import (
     ReportOptions,
-    choose_path,
+    choose_paths,
     group_by_plate,
     write_report,
 )
@@ -29,6 +29,7 @@ from fractal_tasks.storage.urls import (
 from fractal_tasks.workflow.run import Workflow
 
 _DEFAULT = RunOptions()
+_UNWRITTEN = "Warning: no report was written."
 
 
 def report(
@@ -76,16 +77,17 @@ def report(
                 f"--output {str(output)!r}: found images of {len(groups)} plates; "
                 "needed is one. Leave it out, or report on each by itself."
             )
+        chosen = [output] if output else choose_paths(groups)
     with reporter.reading(len(images), options) as how:
         paths = [
             write_report(
                 group,
-                output or choose_path(group),
+                path,
                 made,
                 how=how,
                 left_out=_failures_of(group, found.failures),
             )
-            for group in groups
+            for group, path in zip(groups, chosen, strict=True)
         ]
     reporter.show_errors(found.failures)
     reporter.show("\n".join(map(str, paths)), {"reports": [str(one) for one in paths]})
@@ -105,17 +107,20 @@ def write_reports(
     images = [parse_image_url(url, workflow.storage_options) for url in urls]
     names = ("registered_roi_table", "input_roi_table")
     options = ReportOptions(*(workflow.settings[name] for name in names))
+    told = [(group, _rois_of(group, rois)) for group in group_by_plate(images)]
+    told = [(group, own) for group, own in told if own]
+    try:
+        chosen = choose_paths([group for group, _ in told])
+    except FractalTasksError as error:
+        reporter.say(f"{_UNWRITTEN} {error}")
+        return []
     paths = []
-    for group in group_by_plate(images):
-        own = _rois_of(group, rois)
-        if not own:
-            continue
+    for (group, own), path in zip(told, chosen, strict=True):
         try:
             left_out = _failures_of(group, workflow.list_failures())
-            path = choose_path(group)
             paths.append(write_report(group, path, options, own, left_out=left_out))
         except FractalTasksError as error:
-            reporter.say(f"Warning: no report was written. {error}")
+            reporter.say(f"{_UNWRITTEN} {error}")
     return paths
 
 

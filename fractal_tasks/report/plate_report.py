@@ -71,9 +71,42 @@ def choose_path(images: Sequence[ImageUrl], zarr_dir: str | None = None) -> Path
             "of this machine. Name it: 'fractal-tasks report ... --output "
             "report.html'."
         )
-    url = first.plate_url if is_in_plate(first) else first.zarr_url
-    folder, _, name = url.rpartition("/")
+    folder, _, name = _whole_url(first).rpartition("/")
     return Path(zarr_dir or folder or "/") / (name.removesuffix(".zarr") + _SUFFIX)
+
+
+def choose_paths(
+    groups: Sequence[Sequence[ImageUrl]], zarr_dir: str | None = None
+) -> list[Path]:
+    """Give where reports lie by default, each by a name of its own.
+
+    Where two would be called alike, the whole name of the plate tells them apart, or
+    those of its folders before it: ``c1_plate.zarr_registration.html``.
+
+    Raises:
+        InvalidInputError: As `choose_path`; or no name tells them apart.
+    """
+    usual = [choose_path(group, zarr_dir) for group in groups]
+    names = [_whole_url(group[0]).split("/") for group in groups]
+    paths = usual
+    for length in range(1, max(map(len, names), default=1) + 1):
+        if len(set(paths)) == len(paths):
+            return paths
+        paths = [
+            path
+            if usual.count(path) == 1
+            else path.with_name("_".join(parts[-length:]) + _SUFFIX)
+            for path, parts in zip(usual, names, strict=True)
+        ]
+    raise InvalidInputError(
+        f"Found {len(groups)} plates whose reports would have one name. Report on each "
+        "by itself."
+    )
+
+
+def _whole_url(image: ImageUrl) -> str:
+    """Give the url of the plate of an image; of one in none, its own."""
+    return image.plate_url if is_in_plate(image) else image.zarr_url
 
 
 def write_report(
@@ -136,9 +169,8 @@ def write_report(
         Budget(options.overlays, options.megabytes),
         failures,
     )
-    is_plate = is_in_plate(first)
     content = Content(
-        title=(first.plate_url if is_plate else first.zarr_url).rpartition("/")[2],
+        title=_whole_url(first).rpartition("/")[2],
         stage=_describe_stage(rois, sorted_images),
         rois=rois,
         verdict=verdict,

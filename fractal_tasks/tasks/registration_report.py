@@ -15,7 +15,7 @@ from fractal_tasks.qc.usability import (
 )
 from fractal_tasks.report.plate_report import (
     ReportOptions,
-    choose_path,
+    choose_paths,
     group_by_plate,
     write_report,
 )
@@ -82,10 +82,11 @@ def registration_report(
     options = ReportOptions(
         registered_roi_table, input_roi_table, limits, overlays, megabytes
     )
+    groups = group_by_plate(images)
+    paths = choose_paths(groups, zarr_dir or None)
     with ThreadPoolExecutor(_AT_ONCE) as executor:
-        for group in group_by_plate(images):
+        for group, path in zip(groups, paths, strict=True):
             how = HowToRead(executor if group[0].is_remote else None)
-            path = choose_path(group, zarr_dir or None)
             logger.info("Wrote %s", write_report(group, path, options, how=how))
 
 

@@ -17,6 +17,7 @@ from fractal_tasks.report.output import replace_file
 from fractal_tasks.report.plate_report import (
     ReportOptions,
     choose_path,
+    choose_paths,
     group_by_plate,
     write_report,
 )
@@ -258,6 +259,25 @@ def test_images_in_no_plate_have_one_report(make_plate: MakePlate) -> None:
     assert choose_path(images) == folder / "day 0_registration.html"
     with pytest.raises(InvalidInputError, match="Name it: "):
         choose_path([parse_image_url("s3://bucket/p.zarr/A/01/0", {"anon": True})])
+
+
+@pytest.mark.parametrize(
+    ("plates", "zarr_dir", "pages"),
+    [
+        (["/c1/p.zarr", "/c2/p.zarr"], None, ["/c1/p", "/c2/p"]),
+        (["/c1/p.zarr", "/c1/p"], None, ["/c1/p.zarr", "/c1/p"]),
+        (["/c1/p.zarr", "/c2/p.zarr"], "/d", ["/d/c1_p.zarr", "/d/c2_p.zarr"]),
+        (["/c1/p.zarr", "/c2/q.zarr"], "/d", ["/d/p", "/d/q"]),
+        (["/a/c/p.zarr", "/b/c/p.zarr"], "/d", ["/d/a_c_p.zarr", "/d/b_c_p.zarr"]),
+    ],
+    ids=["own folders", "endings", "one folder", "names", "grandparents"],
+)
+def test_no_page_takes_the_name_of_another(
+    plates: list[str], zarr_dir: str | None, pages: list[str]
+) -> None:
+    groups = [[parse_image_url(plate)] for plate in plates]
+    chosen = choose_paths(groups, zarr_dir)
+    assert chosen == [Path(f"{page}_registration.html") for page in pages]
 
 
 def test_register_ends_with_the_path_of_its_report(
