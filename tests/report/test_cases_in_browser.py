@@ -7,6 +7,7 @@ import pytest
 
 from fractal_tasks.model import Status
 from tests.report.browser import (
+    PHONE,
     Opened,
     name_well,
     open_page,
@@ -210,3 +211,25 @@ def test_plate_of_which_nothing_is_registered_has_no_charts(
         assert "Nothing is registered yet" in opened.page.inner_text("#verdict")
         assert opened.page.locator("canvas").count() == 0
         assert page.stat().st_size < 50_000
+
+
+def test_words_of_a_place_are_whole_on_a_phone(
+    browser: "sync_api.Browser", tmp_path: Path
+) -> None:
+    def change(*_: object) -> dict[str, Any]:
+        return {"status": "unresolved", "reason": "several shifts are as likely " * 4}
+
+    rois = rois_of(["A/01"], 1, 4, change)
+    page = write_page(tmp_path / "report.html", rois)
+    with open_page(browser, page, PHONE) as opened:
+        lines = opened.page.evaluate(
+            """() => {
+              const text = document.querySelector("table.plain td").firstChild;
+              const word = document.createRange();
+              const first = text.data.indexOf("acquisition");
+              word.setStart(text, first);
+              word.setEnd(text, first + "acquisition".length);
+              return word.getClientRects().length;
+            }"""
+        )
+    assert lines == 1
