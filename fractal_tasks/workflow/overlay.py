@@ -108,18 +108,18 @@ def show_images(chosen: Chosen, tables: Tables, roi: str | None = None) -> "Imag
     }
     pairs = [pair for pair in opened.values() if pair is not None]
     if not pairs:
-        raise InvalidInputError(_describe_alone(chosen.acquisitions))
+        raise _refuse(chosen.acquisitions)
     return draw_pairs(pairs, roi)
 
 
-def _describe_alone(references: Sequence[ImageUrl]) -> str:
-    """Say that references were chosen, and what there is besides."""
+def _refuse(references: Sequence[ImageUrl]) -> InvalidInputError:
+    """Make the error that references alone were chosen."""
     first = references[0]
     numbers = read_acquisitions(first.well) if is_in_plate(first) else {}
     number = numbers.get(first.image_path)
     name = "it" if number is None else f"acquisition {number}"
     others = sorted({n for n in numbers.values() if n not in {None, number}})
-    return (
+    return InvalidInputError(
         f"{_list([one.zarr_url for one in references])}: {name} is the reference, "
         f"which is drawn with each other acquisition; found {others} of these. Choose "
         "one that was compared with it."
