@@ -77,7 +77,7 @@ def report(
                 f"--output {str(output)!r}: found images of {len(groups)} plates; "
                 "needed is one. Leave it out, or report on each by itself."
             )
-        chosen = [output] if output else choose_paths(groups)
+        chosen = choose_paths(groups) if output is None else [output] * len(groups)
     with reporter.reading(len(images), options) as how:
         paths = [
             write_report(
