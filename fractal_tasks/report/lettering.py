@@ -9,7 +9,7 @@ from PIL import ImageFont
 
 # That of pillow has no µ and no accents.
 _FONT = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
-"""Has Latin, Greek and Cyrillic letters, and arrows."""
+"""DejaVu Sans 2.37 as it was released: Latin, Greek, Cyrillic and more (ADR 0017)."""
 
 
 @cache

@@ -119,10 +119,11 @@ def _refuse(references: Sequence[ImageUrl]) -> InvalidInputError:
     number = numbers.get(first.image_path)
     name = "it" if number is None else f"acquisition {number}"
     others = sorted({n for n in numbers.values() if n not in {None, number}})
+    listed = f"; there are {others}" if others else ""
     return InvalidInputError(
         f"{_list([one.zarr_url for one in references])}: {name} is the reference, "
-        f"which is drawn with each other acquisition; found {others} of these. Choose "
-        "one that was compared with it."
+        f"which is drawn with each other acquisition{listed}. Choose one that was "
+        "compared with it."
     )
 
 

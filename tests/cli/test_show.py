@@ -96,7 +96,7 @@ def test_names_of_rois_never_collide() -> None:
         ("A/01", ("--roi", "FOV_7"), "it has ['FOV_1', 'FOV_2']"),
         ("A/01", ("--acquisition", "7"), "found the acquisitions [0, 1, 2]"),
         ("A/01", ("--acquisition", "0"), "acquisition 0 is the reference, which"),
-        ("A/01/0", (), "each other acquisition; found [1, 2]"),
+        ("A/01/0", (), "each other acquisition; there are [1, 2]"),
         ("", (), "found a plate of 2 wells, A/01, A/02"),
         ("A/01", ("--output", "{plate}/a.png"), "is inside"),
         ("A/01", ("--output", "a.gif"), "found the ending '.gif'; needed is one of"),
@@ -140,7 +140,8 @@ def test_image_that_left_its_plate_has_no_reference(
     assert f"its tables name {folder}/0, which is gone" in shown
     assert "Register it with --reference" in shown
     assert main(["show", str(folder / "mon.zarr")]) == 2
-    assert "Found only the reference" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "it is the reference, which is drawn with each other acquisition." in shown
 
 
 def test_python_gives_a_picture_that_notebooks_show(make_plate: MakePlate) -> None:
