@@ -213,6 +213,7 @@ def test_what_cannot_be_written_is_to_be_registered_into_a_folder(
     assert main([*command, str(disk.parent / "registered"), *IN_PROCESS]) == 0
 
 
+@pytest.mark.e2e
 def test_what_was_mended_in_the_input_is_said_to_be_an_old_copy(
     tmp_path: Path, capsys: Capture
 ) -> None:

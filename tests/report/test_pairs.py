@@ -102,6 +102,7 @@ def agreement(panel: Panel) -> float:
     ids=["calculated", "judged", "kept", "replaced", "union", "union, replaced"],
 )
 @pytest.mark.parametrize("roi", [None, "FOV_2"], ids=["well", "ROI"])
+@pytest.mark.sampled(3)
 def test_after_agrees_and_before_does_not(
     make_plate: MakePlate,
     steps: tuple[Step, ...],

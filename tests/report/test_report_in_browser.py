@@ -194,6 +194,7 @@ def test_all_switches_work_by_keyboard(opened: Opened) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.sampled(3)
 def test_page_is_accessible_and_fits_its_screen(
     browser: "sync_api.Browser", page_file: Path, size: tuple[int, int], scheme: Any
 ) -> None:

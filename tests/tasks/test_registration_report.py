@@ -29,6 +29,7 @@ def test_task_writes_a_page_into_the_folder_of_the_dataset(
 
 
 @pytest.mark.parametrize("overwrite_input", [True, False], ids=["in place", "kept"])
+@pytest.mark.sampled(2)
 def test_page_is_written_after_each_task_as_a_server_runs_them(
     make_plate: MakePlate, overwrite_input: bool
 ) -> None:

@@ -24,6 +24,7 @@ def pictures(plate: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("overwrite_input", [True, False])
+@pytest.mark.sampled(2)
 def test_each_step_writes_a_picture_per_roi(
     make_plate: MakePlate, overwrite_input: bool
 ) -> None:

@@ -16,6 +16,7 @@ def plate_url(make_plate: MakePlate, s3: Server) -> str:
     return s3.put(make_plate(**TINY, then=[calculated, judged]))
 
 
+@pytest.mark.e2e
 def test_page_is_read_from_a_store_and_written_to_a_file(
     plate_url: str, s3: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
