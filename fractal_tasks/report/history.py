@@ -21,7 +21,8 @@ def read_history(images: SortedImages, tables: Sequence[str]) -> dict[str, Recor
     """
     last_first = images.told[::-1]
     told = (_read_steps(image, tables) for image in last_first)
-    applied = map(read_applied_steps, (*images.registered.values(), *last_first))
+    in_place = (image for image in last_first if image in images.in_place)
+    applied = map(read_applied_steps, (*images.registered.values(), *in_place))
     # What is told of ROIs comes from the former, *apply* maybe from the latter alone.
     history = {one.task: one for one in next(filter(None, told), [])}
     for one in next(filter(None, applied), []):
