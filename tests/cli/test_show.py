@@ -14,7 +14,7 @@ from fractal_tasks.storage.urls import parse_image_url
 from fractal_tasks.workflow.overlay import Chosen, name_picture
 from tests.cli.helpers import Capture, tree_hash
 from tests.conftest import MakePlate
-from tests.report.test_pairs import calculated, judged, kept
+from tests.report.stages import calculated, judged, kept
 
 TINY = {"acquisitions": 3, "channels": 1, "fields_x": 2}
 

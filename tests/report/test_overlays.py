@@ -26,7 +26,7 @@ from tests.records.plates import (
     read_rows,
     write_rows,
 )
-from tests.report.test_pairs import calculated, judged
+from tests.report.stages import calculated, judged
 from tests.report.test_results import of_well, result
 
 TABLES = Tables(REGISTERED, TABLE)

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fractal_tasks.cli import main
 from fractal_tasks.errors import InvalidInputError
 from fractal_tasks.report.open_pair import open_pair
 from fractal_tasks.report.pairs import Pair, Tables
 from fractal_tasks.report.panels import Panel, Sizes, draw_panels
 from fractal_tasks.storage.urls import parse_image_url
-from tests.cli.helpers import CHANNEL, IN_PROCESS
+from tests.cli.helpers import CHANNEL
 from tests.conftest import MakePlate
 from tests.records.plates import image_url
+from tests.report.stages import calculated, judged, kept, replaced, run
 
 TINY = {
     "acquisitions": 2,
@@ -30,30 +30,8 @@ SIZES = Sizes(whole_px=128, crop_px=64)
 Step = Callable[[Path], None]
 
 
-def run(command: str, plate: Path, *words: str) -> None:
-    assert main([command, str(plate), *words, *IN_PROCESS, "--quiet"]) == 0
-
-
-def calculated(plate: Path) -> None:
-    run("calculate-registration", plate, *CHANNEL)
-
-
-def judged(plate: Path) -> None:
-    run("find-registration-consensus", plate)
-
-
 def united(plate: Path) -> None:
     run("find-registration-consensus", plate, "--keep", "union")
-
-
-def kept(plate: Path) -> None:
-    table = ("--registered-roi-table", TABLES.registered)
-    run("apply-registration-to-image", plate, *table, "--no-overwrite-input")
-
-
-def replaced(plate: Path) -> None:
-    table = ("--registered-roi-table", TABLES.registered)
-    run("apply-registration-to-image", plate, *table)
 
 
 def open_first(plate: Path) -> Pair:

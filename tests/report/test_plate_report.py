@@ -25,31 +25,9 @@ from fractal_tasks.storage.urls import ImageUrl, parse_image_url
 from fractal_tasks.tasks.registration_report import registration_report
 from tests.cli.helpers import CHANNEL, IN_PROCESS, Capture
 from tests.conftest import MakePlate
+from tests.report.stages import TABLE, calculated, judged, kept, replaced, run
 
 TINY = {"columns": 2, "fields_x": 1, "acquisitions": 2, "channels": 1}
-
-
-TABLE = ("--registered-roi-table", "FOV_ROI_table_registered")
-
-
-def run(command: str, plate: Path, *words: str) -> None:
-    assert main([command, str(plate), *words, *IN_PROCESS, "--quiet"]) == 0
-
-
-def calculated(plate: Path) -> None:
-    run("calculate-registration", plate, *CHANNEL)
-
-
-def judged(plate: Path) -> None:
-    run("find-registration-consensus", plate)
-
-
-def kept(plate: Path) -> None:
-    run("apply-registration-to-image", plate, *TABLE, "--no-overwrite-input")
-
-
-def replaced(plate: Path) -> None:
-    run("apply-registration-to-image", plate, *TABLE)
 
 
 def images_of(plate: Path) -> list[ImageUrl]:

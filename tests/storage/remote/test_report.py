@@ -7,7 +7,8 @@ import pytest
 from fractal_tasks.cli import main
 from fractal_tasks.tasks.registration_report import registration_report
 from tests.conftest import MakePlate
-from tests.report.test_plate_report import TINY, calculated, judged
+from tests.report.stages import calculated, judged
+from tests.report.test_plate_report import TINY
 from tests.storage.remote.s3 import Server
 
 
